@@ -1,0 +1,80 @@
+"""What a dataset is made of: classes, metadata features, group key, and columns that give labels away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vitatt.types import FeatureKind
+
+
+class DataError(ValueError):
+    """Input data that cannot be used as it is; the message says what, where and what to do."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A metadata column that a model may use.
+
+    Attributes:
+        name: Column name, as published.
+        label: Name for pictures and tables.
+        kind: ``categorical`` or ``numeric``.
+        unit: Unit of a numeric feature, else empty.
+    """
+
+    name: str
+    label: str
+    kind: FeatureKind = "categorical"
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A published dataset.
+
+    Attributes:
+        name: Short name, as given to ``data.dataset``.
+        title: Name for people.
+        classes: Class abbreviations, as published, in the order of the logits.
+        class_titles: What each abbreviation stands for.
+        features: Metadata columns that models may use.
+        group: What must not straddle a split: ``patient`` or ``lesion``.
+        published_at: Where to download it.
+        layout: How its folder looks, for error messages.
+        barred: Columns that give the label away, with the reason.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    class_titles: Mapping[str, str]
+    features: tuple[Feature, ...]
+    group: str
+    published_at: str
+    layout: str
+    barred: Mapping[str, str] = field(default_factory=dict)
+
+    def select(self, names: Sequence[str] | None) -> tuple[Feature, ...]:
+        """Features by name, in the dataset's own order; all of them for None.
+
+        Raises:
+            DataError: If a name is barred, unknown or given twice.
+        """
+        if names is None:
+            return self.features
+        for name in names:
+            if name in self.barred:
+                raise DataError(
+                    f"The column '{name}' of {self.title} cannot be a feature: "
+                    f"{self.barred[name]}. Remove it from `data.features`."
+                )
+        known = [feature.name for feature in self.features]
+        if unknown := [name for name in names if name not in known]:
+            raise DataError(
+                f"Expected `data.features` to be columns of {self.title}, but got {unknown}. "
+                f"It has: {', '.join(known)}."
+            )
+        if len(set(names)) != len(names):
+            raise DataError(f"Expected each of `data.features` once, but got {list(names)}.")
+        return tuple(feature for feature in self.features if feature.name in names)

@@ -1,0 +1,152 @@
+"""What the parts of the house hand to one another: the task, a batch, the model's output."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor
+
+FeatureKind = Literal["categorical", "numeric"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureEncoding:
+    """One metadata feature as fitted on training rows.
+
+    Attributes:
+        name: Column name, as published.
+        label: Name for pictures and tables.
+        kind: ``categorical`` or ``numeric``.
+        unit: Unit of a numeric feature, else empty.
+        categories: Categories seen in the training rows, sorted; empty for a numeric feature.
+        centres: Increasing bin centres at training quantiles; empty for a categorical feature.
+    """
+
+    name: str
+    label: str
+    kind: FeatureKind
+    unit: str = ""
+    categories: tuple[str, ...] = ()
+    centres: tuple[float, ...] = ()
+
+    @property
+    def cardinality(self) -> int:
+        """Number of categories or bins, K_f."""
+        return len(self.categories) if self.kind == "categorical" else len(self.centres)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which rows were whose: everything that decides the outer fold and the inner validation part."""
+
+    fold: int
+    num_folds: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LesionTask:
+    """What a model must know about its data, and a checkpoint must carry.
+
+    Attributes:
+        dataset: Name of the `DatasetSpec`.
+        classes: Class names, in the order of the logits.
+        class_counts: Training cases per class, same order.
+        features: Fitted encodings, in the order of the metadata tokens.
+        smoothing: Probability mass that a soft one-hot vector shares among the other categories.
+        image_size: Side of the square input image, in pixels.
+        split: The split that the training rows came from.
+    """
+
+    dataset: str
+    classes: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    features: tuple[FeatureEncoding, ...]
+    smoothing: float
+    image_size: int
+    split: Split
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """K_f of each feature."""
+        return tuple(feature.cardinality for feature in self.features)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The task as dicts, lists and scalars, as YAML and safe checkpoints can hold it."""
+        plain: dict[str, Any] = _untupled(dataclasses.asdict(self))
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> LesionTask:
+        """The inverse of `to_plain`.
+
+        Raises:
+            ValueError: If keys are missing or unknown: the file was written by another version.
+        """
+        try:
+            features = tuple(
+                FeatureEncoding(
+                    **{
+                        **feature,
+                        "categories": tuple(feature["categories"]),
+                        "centres": tuple(feature["centres"]),
+                    }
+                )
+                for feature in plain["features"]
+            )
+            return cls(
+                **{
+                    **plain,
+                    "classes": tuple(plain["classes"]),
+                    "class_counts": tuple(plain["class_counts"]),
+                    "features": features,
+                    "split": Split(**plain["split"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"Expected a task with the keys {[f.name for f in dataclasses.fields(cls)]}, but "
+                f"reading it failed with {error!r}. The checkpoint was written by another version "
+                "of vitatt: train again, or use the version that wrote it."
+            ) from error
+
+
+class LesionBatch(NamedTuple):
+    """A batch of cases.
+
+    Attributes:
+        image: Pixels (B, 3, H, W) uint8, RGB; or encoder tokens (B, N, D) float16 when they were
+            computed beforehand.
+        metadata: Soft one-hot vectors of all features side by side, (B, sum of K_f) float32.
+        missing: True where a feature was not observed, (B, F) bool.
+        target: Class index (B,) int64; -1 where the diagnosis is unknown.
+        case_id: Published name of each case.
+    """
+
+    image: Tensor
+    metadata: Tensor
+    missing: Tensor
+    target: Tensor
+    case_id: Sequence[str]
+
+
+class LesionOutput(NamedTuple):
+    """What every network of this package returns.
+
+    Attributes:
+        logits: (B, C).
+        embedding: The vector that the last linear layer saw, (B, E).
+    """
+
+    logits: Tensor
+    embedding: Tensor
+
+
+def _untupled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _untupled(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_untupled(item) for item in value]
+    return value
