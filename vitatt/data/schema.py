@@ -1,4 +1,4 @@
-"""What a dataset is made of: classes, metadata features, group key, and columns that give labels away."""
+"""What a dataset is made of: classes, features, group key, columns that give labels away."""
 
 from __future__ import annotations
 

@@ -1,0 +1,69 @@
+"""The usable cases of a folder with their decoded images, and a word about the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import polars as pl
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from vitatt.data import isic_2019, pad_ufes_20
+from vitatt.data.image_cache import ImageCache
+from vitatt.data.splits import join_groups
+from vitatt.data.table import LesionTable
+
+READERS: dict[str, ModuleType] = {"pad_ufes_20": pad_ufes_20, "isic_2019": isic_2019}
+
+
+class UsableCases(NamedTuple):
+    """Cases whose image was decoded, and the cache that holds them."""
+
+    frame: pl.DataFrame
+    cache: ImageCache
+
+
+def load_cases(
+    dataset: str, root: Path, *, labelled: bool, image_size: int, cache_dir: Path
+) -> UsableCases:
+    """Read a dataset, decode its images, and say how many cases cannot be used.
+
+    Groups that share an image byte for byte are joined (see `join_groups`).
+
+    Raises:
+        DataError: If files, columns or values are wrong, or no image can be read.
+    """
+    table: LesionTable = READERS[dataset].read(root, labelled=labelled)
+    present = table.with_images()
+    cache = ImageCache(present["image"].to_list(), size=image_size, folder=cache_dir)
+    frame = present.filter(~pl.col("image").is_in(list(cache.unreadable)))
+    content = frame["image"].replace_strict(cache.digests, return_dtype=pl.String)
+    joined = join_groups(frame["group"].to_numpy(), content.to_numpy())
+    _report(table, cache, frame, content)
+    return UsableCases(frame.with_columns(pl.Series("group", joined)), cache)
+
+
+def _report(
+    table: LesionTable, cache: ImageCache, usable: pl.DataFrame, content: pl.Series
+) -> None:
+    spec = table.spec
+    rank_zero_info(
+        f"{spec.title} in {table.root}: {table.cases.height} rows, {len(table.absent)} without an "
+        f"image file, {len(cache.unreadable)} with an unreadable one; {usable.height} cases of "
+        f"{usable['group'].n_unique()} {spec.group}s."
+    )
+    for note in table.notes:
+        rank_zero_warn(note)
+    if cache.unreadable:
+        shown = "\n  ".join(list(cache.unreadable.values())[:5])
+        rank_zero_warn(
+            f"{len(cache.unreadable)} image files cannot be read and are left out:\n  {shown}\n"
+            "`vitatt check-data` lists all of them."
+        )
+    twins = usable.filter(content.is_duplicated())
+    if not twins.is_empty():
+        rank_zero_warn(
+            f"{twins.height} cases share an image with another case ({twins['case_id'][0]}, ...). "
+            f"Their {spec.group}s are kept together in every split; `vitatt check-data` lists them."
+        )

@@ -1,0 +1,259 @@
+"""The LightningDataModule: published files to batches, for one outer fold."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import polars as pl
+from lightning.pytorch.utilities import rank_zero_info
+from torch.utils.data import DataLoader
+
+from vitatt.data.cases import READERS, UsableCases, load_cases
+from vitatt.data.dataset import ImageSource, LesionDataset, PixelSource
+from vitatt.data.image_cache import default_folder
+from vitatt.data.loader import TrainingLoader, evaluation_loader
+from vitatt.data.metadata import describe_values, encode, fit_features
+from vitatt.data.schema import DataError, DatasetSpec
+from vitatt.data.splits import SplitRows, split_rows
+from vitatt.data.table import layout_help
+from vitatt.data.transforms import TrainingAugmentation
+from vitatt.types import LesionBatch, LesionTask, Split
+
+Part = Literal["train", "val", "test", "predict"]
+
+
+class LesionDataModule(lightning.LightningDataModule):
+    """Images and metadata of a published dataset, split so that no patient or lesion straddles.
+
+    Args:
+        dataset: Which dataset.
+        root: Folder of the labelled data.
+        predict_root: Folder of the data to predict, in the same layout, labels not needed.
+        features: Metadata columns to use, or ``all``.
+        fold: Outer test fold, 0 to ``num_folds - 1``.
+        num_folds: Number of outer folds.
+        seed: Decides folds, order and augmentation.
+        image_size: Side of the square input image, in pixels.
+        batch_size: Cases per step and device.
+        num_workers: Loading processes; by default as many as help: spare cores, at most 8, while
+            there are augmentations to compute, else none.
+        smoothing: Probability mass that a soft one-hot vector gives to the other categories.
+        num_bins: Bins of a numeric feature.
+        cache_dir: Folder for decoded images; by default ``vitatt`` in the user's cache folder.
+        task: A fitted task to use as it is (from a checkpoint) instead of fitting one; its
+            features, smoothing and image size win over the arguments.
+
+    Raises:
+        DataError: If the data, or these settings for this data, cannot be used.
+    """
+
+    def __init__(
+        self,
+        dataset: Literal["pad_ufes_20", "isic_2019"],
+        root: str | None = None,
+        predict_root: str | None = None,
+        features: Literal["all"] | list[str] = "all",
+        fold: int = 0,
+        num_folds: int = 5,
+        seed: int = 0,
+        image_size: int = 224,
+        batch_size: int = 32,
+        num_workers: int | None = None,
+        smoothing: float = 0.1,
+        num_bins: int = 8,
+        cache_dir: str | None = None,
+        task: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec: DatasetSpec = READERS[dataset].SPEC
+        self.root = root
+        self.predict_root = predict_root
+        self.selected = self.spec.select(None if features == "all" else features)
+        self.split = Split(fold, num_folds, seed)
+        self._fitted = LesionTask.from_plain(task) if task else None
+        self.image_size = self._fitted.image_size if self._fitted else image_size
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.smoothing = smoothing
+        self.num_bins = num_bins
+        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_folder()
+        self._parts: dict[Part, LesionDataset] = {}
+
+    @cached_property
+    def task(self) -> LesionTask:
+        """Classes, fitted encodings and split, for the model and its checkpoint.
+
+        Raises:
+            DataError: If the given task is of another dataset or other classes.
+        """
+        if self._fitted is not None:
+            self._check_fitted(self._fitted)
+            return self._fitted
+        training = self.part("train")
+        counts = dict(training["diagnosis"].value_counts().iter_rows())
+        return LesionTask(
+            dataset=self.spec.name,
+            classes=self.spec.classes,
+            class_counts=tuple(counts[name] for name in self.spec.classes),
+            features=fit_features(training, self.selected, num_bins=self.num_bins),
+            smoothing=self.smoothing,
+            image_size=self.image_size,
+            split=self.split,
+        )
+
+    @cached_property
+    def labelled(self) -> UsableCases:
+        """Every labelled case of `root` whose image can be read."""
+        return self._load("data.root", self.root, labelled=True)
+
+    @cached_property
+    def unlabelled(self) -> UsableCases:
+        """Every case of `predict_root` whose image can be read, labelled or not."""
+        return self._load("data.predict_root", self.predict_root, labelled=False)
+
+    @cached_property
+    def rows(self) -> SplitRows:
+        """Rows of `labelled` that are for training, validation and testing."""
+        if self._fitted is not None and self._fitted.split != self.split:
+            raise DataError(
+                f"The checkpoint was trained with {_words(self._fitted.split)}, but the data are "
+                f"to be split with {_words(self.split)}: cases it was trained on would be scored "
+                "as unseen. Set `data.fold`, `data.num_folds` and `data.seed` to the checkpoint's."
+            )
+        rows = split_rows(self.labelled.frame, self.spec, self.split)
+        rank_zero_info(
+            f"Fold {self.split.fold} of {self.split.num_folds}: {len(rows.train)} cases to train, "
+            f"{len(rows.val)} to validate, {len(rows.test)} to test; no {self.spec.group} in two."
+        )
+        return rows
+
+    def part(self, name: Part) -> pl.DataFrame:
+        """The rows of one part, in the order of its dataset."""
+        if name == "predict":
+            return self.unlabelled.frame
+        return self.labelled.frame[getattr(self.rows, name)]
+
+    def dataset_of(self, name: Part) -> LesionDataset:
+        """The dataset of one part, made once."""
+        if name not in self._parts:
+            augmentation = TrainingAugmentation(self.image_size) if name == "train" else None
+            self._parts[name] = self.make_dataset(name, self.part(name), augmentation)
+        return self._parts[name]
+
+    def make_dataset(
+        self, name: Part, cases: pl.DataFrame, augmentation: TrainingAugmentation | None = None
+    ) -> LesionDataset:
+        """Some rows of a part as a dataset of pixels."""
+        cache = (self.unlabelled if name == "predict" else self.labelled).cache
+        index = {name: number for number, name in enumerate(self.spec.classes)}
+        targets = cases["diagnosis"].replace_strict(index, default=-1, return_dtype=pl.Int64)
+        return LesionDataset(
+            cases,
+            PixelSource(cache, cases["image"].to_list(), augmentation),
+            encode(cases, self.task.features, smoothing=self.task.smoothing),
+            targets.fill_null(-1).to_numpy(),
+            seed=self.split.seed,
+        )
+
+    def use_source(self, name: Part, source: ImageSource) -> None:
+        """Serve a part from another image source, such as tokens computed beforehand."""
+        self.dataset_of(name).source = source
+
+    def describe(self, row: dict[str, object]) -> list[str]:
+        """A case's metadata in words, one text a feature."""
+        return describe_values(row, self.task.features)
+
+    def panel(self, name: Part, size: int) -> tuple[LesionBatch, pl.DataFrame]:
+        """A fixed choice of cases spread over the classes, as pixels, with their rows."""
+        cases = self.part(name)
+        turns = pl.int_range(pl.len()).over("diagnosis").alias("turn")
+        chosen = cases.with_columns(turns).sort("turn", "diagnosis", maintain_order=True)
+        chosen = chosen.head(size).sort("diagnosis", "turn").drop("turn")
+        return self.make_dataset(name, chosen).__getitems__(range(chosen.height)), chosen
+
+    def setup(self, stage: str) -> None:
+        """Read and check what the stage needs, so that errors come before the work."""
+        parts: dict[str, tuple[Part, ...]] = {
+            "fit": ("train", "val"),
+            "validate": ("val",),
+            "test": ("test",),
+            "predict": ("predict",),
+        }
+        for name in parts[stage]:
+            self.dataset_of(name)
+
+    def train_dataloader(self) -> TrainingLoader:
+        """Shuffled and augmented training cases."""
+        dataset = self.dataset_of("train")
+        rank, world_size = self._place()
+        if len(dataset) < 2:
+            raise DataError(f"Expected at least 2 training cases, but got {len(dataset)}.")
+        return TrainingLoader(
+            dataset,
+            batch_size=self.batch_size,
+            seed=self.split.seed,
+            rank=rank,
+            world_size=world_size,
+            num_workers=self._workers(dataset),
+        )
+
+    def val_dataloader(self) -> DataLoader[LesionBatch]:
+        """Validation cases in row order."""
+        return self._evaluation("val")
+
+    def test_dataloader(self) -> DataLoader[LesionBatch]:
+        """Cases of the outer fold in row order."""
+        return self._evaluation("test")
+
+    def predict_dataloader(self) -> DataLoader[LesionBatch]:
+        """Cases of `predict_root` in row order."""
+        return self._evaluation("predict")
+
+    def _evaluation(self, name: Part) -> DataLoader[LesionBatch]:
+        rank, world_size = self._place()
+        return evaluation_loader(
+            self.dataset_of(name),
+            batch_size=self.batch_size,
+            rank=rank,
+            world_size=world_size,
+            num_workers=0,  # a memory map without augmentation is faster than sending the batch
+        )
+
+    def _place(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _workers(self, dataset: LesionDataset) -> int:
+        if self.num_workers is not None:
+            return self.num_workers
+        if not isinstance(dataset.source, PixelSource):
+            return 0
+        return min(8, (os.cpu_count() or 1) - 1)
+
+    def _load(self, key: str, root: str | None, *, labelled: bool) -> UsableCases:
+        if not root:
+            raise DataError(f"`{key}` is not set. {layout_help(self.spec)}")
+        return load_cases(
+            self.spec.name,
+            Path(root).expanduser(),
+            labelled=labelled,
+            image_size=self.image_size,
+            cache_dir=self.cache_dir,
+        )
+
+    def _check_fitted(self, task: LesionTask) -> None:
+        if task.dataset != self.spec.name or task.classes != self.spec.classes:
+            raise DataError(
+                f"The checkpoint was trained on {task.dataset} with the classes "
+                f"{', '.join(task.classes)}, but the data are {self.spec.name} with the classes "
+                f"{', '.join(self.spec.classes)}. Use the checkpoint's own dataset."
+            )
+
+
+def _words(split: Split) -> str:
+    return f"fold {split.fold} of {split.num_folds} (seed {split.seed})"

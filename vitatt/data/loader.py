@@ -1,0 +1,107 @@
+"""Loaders that resume in the middle of an epoch and share cases between processes exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, DistributedSampler
+
+from vitatt.data.dataset import Key, LesionDataset
+from vitatt.types import LesionBatch
+
+
+class EpochSampler(DistributedSampler[LesionBatch]):
+    """Shuffled rows, each with its epoch, so that chance depends on (seed, epoch, row) only.
+
+    Attributes:
+        start: Rows of this process to leave out at the beginning of the epoch; set on resuming.
+    """
+
+    start = 0
+
+    def __iter__(self) -> Iterator[Key]:  # type: ignore[override]
+        rows: list[int] = list(super().__iter__())  # type: ignore[arg-type]
+        return ((row, self.epoch) for row in rows[self.start :])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Shuffle for this epoch; a new one begins with its first row."""
+        if epoch != self.epoch:
+            self.start = 0
+        super().set_epoch(epoch)
+
+
+class TrainingLoader(DataLoader[LesionBatch]):
+    """A shuffling loader whose position travels in checkpoints.
+
+    Args:
+        dataset: The training cases.
+        batch_size: Cases per batch and process.
+        seed: Decides the order, together with the epoch.
+        rank: Number of this process.
+        world_size: Number of processes.
+        num_workers: Loading processes.
+    """
+
+    def __init__(
+        self,
+        dataset: LesionDataset,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        world_size: int,
+        num_workers: int,
+    ) -> None:
+        self.epoch_sampler = EpochSampler(
+            dataset, num_replicas=world_size, rank=rank, shuffle=True, seed=seed
+        )
+        # The last batch is left out if it has one case: batch normalisation needs two. Which case
+        # that is changes with the epoch.
+        lonely = len(self.epoch_sampler) % batch_size == 1 and len(self.epoch_sampler) > 1
+        super().__init__(
+            dataset,
+            batch_size=batch_size,
+            sampler=self.epoch_sampler,
+            drop_last=lonely,
+            **_shared_settings(num_workers),
+        )
+        self._batches = 0
+
+    def __iter__(self) -> Iterator[LesionBatch]:  # type: ignore[override]
+        self._batches = self.epoch_sampler.start // (self.batch_size or 1)
+        for batch in super().__iter__():
+            self._batches += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and the batches of it that were handed out."""
+        return {"epoch": self.epoch_sampler.epoch, "batches": self._batches}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after the batches that were handed out."""
+        self.epoch_sampler.set_epoch(state["epoch"])
+        self.epoch_sampler.start = state["batches"] * (self.batch_size or 1)
+
+
+def evaluation_loader(
+    dataset: LesionDataset, *, batch_size: int, rank: int, world_size: int, num_workers: int
+) -> DataLoader[LesionBatch]:
+    """A loader in row order in which each case comes once, in one of the processes."""
+    rows = range(rank, len(dataset), world_size)
+    settings = _shared_settings(num_workers)
+    return DataLoader(dataset, batch_size=batch_size, sampler=rows, **settings)
+
+
+def _shared_settings(num_workers: int) -> dict[str, Any]:
+    return {
+        "num_workers": num_workers,
+        "persistent_workers": num_workers > 0,
+        "collate_fn": _already_a_batch,
+        "pin_memory": torch.cuda.is_available(),
+    }
+
+
+def _already_a_batch(batch: LesionBatch) -> LesionBatch:
+    return batch

@@ -1,0 +1,94 @@
+"""Stratified folds that keep a patient's or a lesion's images together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
+
+from vitatt.data.schema import DataError, DatasetSpec
+from vitatt.types import Split
+
+INNER_FOLDS = 5
+"""The inner validation part is one of this many stratified parts of the training groups."""
+
+
+class SplitRows(NamedTuple):
+    """Row numbers of the three parts: all rows are in one, and no group is in two."""
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRows:
+    """Outer test fold, inner validation part and training part of a table.
+
+    The outer fold is looked at once, at the end; early stopping and choices use the inner part.
+
+    Args:
+        cases: Rows with ``group`` and ``diagnosis``.
+        spec: The dataset, for its classes.
+        split: Which fold, of how many, shuffled with which seed.
+
+    Raises:
+        DataError: If the fold does not exist, there are too few groups, or a class has no case in
+            the training part.
+    """
+    if split.num_folds < 2:
+        raise DataError(f"Expected `data.num_folds` to be at least 2, but got {split.num_folds}.")
+    if not 0 <= split.fold < split.num_folds:
+        raise DataError(
+            f"Expected `data.fold` to be one of 0 to {split.num_folds - 1} "
+            f"(`data.num_folds` is {split.num_folds}), but got {split.fold}."
+        )
+    diagnosis, group = cases["diagnosis"].to_numpy(), cases["group"].to_numpy()
+    if (found := len(np.unique(group))) < max(split.num_folds, INNER_FOLDS):
+        raise DataError(
+            f"Expected at least {max(split.num_folds, INNER_FOLDS)} {spec.group}s for "
+            f"{split.num_folds} folds, but found {found}."
+        )
+    rest, test = _fold(diagnosis, group, split.num_folds, split.seed, split.fold)
+    inner = _fold(diagnosis[rest], group[rest], INNER_FOLDS, split.seed, 0)
+    rows = SplitRows(train=rest[inner[0]], val=rest[inner[1]], test=test)
+    trained = set(diagnosis[rows.train])
+    if absent := [name for name in spec.classes if name not in trained]:
+        counts = {name: int((diagnosis == name).sum()) for name in absent}
+        raise DataError(
+            f"Fold {split.fold} of {split.num_folds} has no training case of "
+            f"{', '.join(f'{name} ({n} in all)' for name, n in counts.items())}. A class needs "
+            f"cases from several {spec.group}s: add data, or change `data.num_folds` or `data.seed`."
+        )
+    return rows
+
+
+def join_groups(group: NDArray[np.object_], content: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Groups made one where they share an image, so that no image can be in two parts.
+
+    Args:
+        group: Published group of each case, (N,).
+        content: Digest of each case's image, (N,).
+
+    Returns:
+        For each case, one of the names of its joined groups, (N,).
+    """
+    names, owner = np.unique(group, return_inverse=True)
+    digests, image = np.unique(content, return_inverse=True)
+    links = coo_array((np.ones(len(group)), (owner, image)), shape=(len(names), len(digests)))
+    _, component = connected_components(links @ links.T, directed=False)
+    first_of = names[np.unique(component, return_index=True)[1]]
+    return first_of[component[owner]]
+
+
+def _fold(
+    diagnosis: NDArray[np.object_], group: NDArray[np.object_], folds: int, seed: int, index: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    parts = list(splitter.split(diagnosis, diagnosis, group))
+    rest, held_out = parts[index]
+    return rest, held_out

@@ -1,0 +1,147 @@
+"""Pictures for the synthetic dataset: skin, a lesion, and one sign at a random place.
+
+Everything but the sign is drawn alike whatever the sign is, and no sign leaves its mask, so that
+only the pixels in the mask tell the signs apart. Lengths are shares of the image's side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Array = NDArray[np.float64]
+
+_LIGHT_SKIN = np.array([232.0, 192.0, 170.0])
+_DARK_SKIN = np.array([176.0, 128.0, 100.0])
+_SIGN_RADIUS = (0.11, 0.135)
+_LESION_RADIUS = (0.24, 0.36)
+
+
+def draw(
+    rng: np.random.Generator, size: int, sign: str, tone: float
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Draw one case.
+
+    Args:
+        rng: Source of everything random.
+        size: Side of the square image, in pixels.
+        sign: One of `SIGNS`.
+        tone: Skin from light (0) to dark (1).
+
+    Returns:
+        The image (size, size, 3) RGB, and the mask (size, size), 255 on the sign and else 0.
+    """
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    radius = rng.uniform(*_SIGN_RADIUS)
+    # Uniform over the picture: a map that only looks at the middle seldom finds the sign.
+    place = rng.uniform(_SIGN_RADIUS[1] + 0.02, 1 - _SIGN_RADIUS[1] - 0.02, 2)
+    lesion_radius = rng.uniform(*_LESION_RADIUS)
+    # The sign lies off the lesion's middle, so a map of the whole lesion does not find it either.
+    angle, distance = rng.uniform(0, 2 * np.pi), lesion_radius * rng.uniform(0.45, 0.9)
+    offset = distance * np.array([np.cos(angle), np.sin(angle)])
+    middle = np.clip(place + offset, 0.3, 0.7)
+
+    image = _skin(rng, x, y, tone)
+    image = _lesion(rng, image, x - middle[0], y - middle[1], lesion_radius)
+    image = _hairs(rng, image, x, y)
+    u, v = (x - place[0]) / radius, (y - place[1]) / radius
+    depth = 1 - np.hypot(u, v) / _outline(rng, u, v, roughness=0.08)
+    opacity, colour = SIGNS[sign](rng, u, v)
+    # Twelve per cent of the radius to fade in, none of it outside the mask.
+    opacity = (opacity * np.clip(depth / 0.12, 0, 1))[..., None]
+    image = image * (1 - opacity) + colour * opacity
+    image += rng.normal(0, 2.5, image.shape)
+    mask = np.where(depth > 0, np.uint8(255), np.uint8(0))
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8), mask
+
+
+def _skin(rng: np.random.Generator, x: Array, y: Array, tone: float) -> Array:
+    size = len(x)
+    base = _LIGHT_SKIN + tone * (_DARK_SKIN - _LIGHT_SKIN) + rng.normal(0, 4, 3)
+    angle = rng.uniform(0, 2 * np.pi)
+    light = 1 + rng.uniform(0, 0.2) * (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5))
+    light += 0.02 * _noise(rng, size, 5) + 0.02 * _noise(rng, size, 24)
+    redness = 4 * _noise(rng, size, 4)[..., None] * np.array([0.5, -1.0, -0.7])
+    return np.asarray(base * light[..., None] + redness)
+
+
+def _lesion(rng: np.random.Generator, image: Array, dx: Array, dy: Array, radius: float) -> Array:
+    size = len(dx)
+    squeeze = rng.uniform(0.75, 1)
+    outline = _outline(rng, dx, dy, roughness=0.16)
+    depth = 1 - np.hypot(dx, dy / squeeze) / (radius * outline) + 0.05 * _noise(rng, size, 9)
+    opacity = np.clip(depth / rng.uniform(0.15, 0.4), 0, 1)[..., None]
+    # Filters the skin below as pigment does: less light, and least of the blue.
+    pigment = rng.uniform(0.6, 0.82) * np.array([1.0, rng.uniform(0.8, 0.95), 0.8])
+    mottled = 1 + 0.06 * _noise(rng, size, 7) + 0.03 * _noise(rng, size, 20)
+    return image * (1 - opacity) + image * pigment * mottled[..., None] * opacity
+
+
+def _hairs(rng: np.random.Generator, image: Array, x: Array, y: Array) -> Array:
+    for _ in range(rng.poisson(1.2)):
+        angle, bend = rng.uniform(0, np.pi), rng.normal(0, 0.5)
+        along = (x - rng.uniform(0.1, 0.9)) * np.cos(angle) + (y - 0.5) * np.sin(angle)
+        across = (y - rng.uniform(0.1, 0.9)) * np.cos(angle) - (x - 0.5) * np.sin(angle)
+        line = np.abs(across - bend * along**2) / 0.006
+        on = np.clip(1.5 - line, 0, 1) * (np.abs(along) < rng.uniform(0.15, 0.4))
+        image = image * (1 - 0.55 * on[..., None])
+    return image
+
+
+def _yellow_scale(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
+    turn = rng.uniform(0, 2 * np.pi)
+    layers = np.sin(9 * (u * np.cos(turn) + v * np.sin(turn)) + _noise(rng, len(u), 12))
+    bright = 1 + 0.05 * layers + 0.05 * _noise(rng, len(u), 30)
+    return np.full_like(u, 0.92), np.array([248.0, 224.0, 112.0]) * bright[..., None]
+
+
+def _blue_ring(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
+    away = np.abs(np.hypot(u, v) - rng.uniform(0.6, 0.68)) / 0.3
+    return 0.35 + 0.6 * np.clip(1.6 - 1.6 * away, 0, 1), np.array([62.0, 92.0, 178.0])
+
+
+def _dark_dots(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
+    near = np.full_like(u, np.inf)
+    # A sunflower's spacing with jitter: the dots neither overlap much nor leave the sign bare.
+    turn = rng.uniform(0, 2 * np.pi)
+    for number in range(13):
+        reach = 0.82 * np.sqrt((number + 0.5) / 13)
+        angle = turn + number * np.pi * (3 - np.sqrt(5))
+        du = u - reach * np.cos(angle) - rng.normal(0, 0.03)
+        dv = v - reach * np.sin(angle) - rng.normal(0, 0.03)
+        near = np.minimum(near, np.hypot(du, dv) / rng.uniform(0.14, 0.2))
+    return 0.4 + 0.57 * np.clip(3 - 2.5 * near, 0, 1), np.array([26.0, 16.0, 20.0])
+
+
+def _red_streaks(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
+    rays = np.cos(rng.integers(6, 9) * np.arctan2(v, u) + rng.uniform(0, 2 * np.pi))
+    core = np.clip(2 - 5 * np.hypot(u, v), 0, 1)
+    return 0.45 + 0.5 * np.clip(np.maximum(2 * rays, core), 0, 1), np.array([196.0, 12.0, 44.0])
+
+
+SIGNS: dict[str, Callable[[np.random.Generator, Array, Array], tuple[Array, Array]]] = {
+    "yellow_scale": _yellow_scale,
+    "blue_ring": _blue_ring,
+    "dark_dots": _dark_dots,
+    "red_streaks": _red_streaks,
+}
+"""By name: from random source and coordinates (1 at the rim) to opacity and colour."""
+
+
+def _outline(rng: np.random.Generator, dx: Array, dy: Array, *, roughness: float) -> Array:
+    """Relative radius of an irregular closed curve in the direction of each pixel, at most 1."""
+    angle = np.arctan2(dy, dx)
+    waves = sum(
+        rng.uniform(0, roughness) * (1 + np.cos(order * angle + rng.uniform(0, 2 * np.pi))) / 2
+        for order in (1, 2, 3, 5)
+    )
+    return np.asarray(1 - waves)
+
+
+def _noise(rng: np.random.Generator, size: int, cells: int) -> Array:
+    """Smooth noise of about unit variance with ``cells`` waves across the image, (size, size)."""
+    grid = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32))
+    return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float64)

@@ -1,0 +1,236 @@
+"""Relevance drawn as uint8 RGB pictures: overlays, and the confusion matrix.
+
+Relevance is coloured with viridis: its blue, green and bright yellow do not occur in skin, while
+the reds of inferno look like inflammation; and it reads alike without full colour vision.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+INK = "#1a1a1a"
+GREY = "#6b6b6b"
+PAPER = "#ffffff"
+BLUE = "#0072B2"  # Okabe and Ito, safe for colour-blind readers
+
+_NUMBERS = {1: "one dimension", 2: "two dimensions"}
+_TOLERANCE = 1e-6  # of the maximum: rounding in float32, not signal
+_TILE = 224  # pixels, the usual input side of a ViT
+_GAP = 8
+
+
+def heatmap(
+    image: NDArray[np.uint8], relevance: NDArray[np.floating[Any]], *, opacity: float = 0.6
+) -> NDArray[np.uint8]:
+    """Lay relevance over an image: coloured where it is high, the bare image where it is low.
+
+    Relevance is divided by its own maximum, so pictures show where a map is high, not how high. A
+    constant map points nowhere and leaves the image as it is. Upsampling is bilinear, which never
+    exceeds the patches' own values.
+
+    Args:
+        image: Pixels (H, W, 3), RGB.
+        relevance: (h, w), not negative, on a grid that covers the whole image.
+        opacity: Opacity at the maximum, in [0, 1]; elsewhere in proportion to relevance.
+
+    Returns:
+        The overlay, (H, W, 3).
+
+    Raises:
+        ValueError: If a shape or dtype is wrong, or relevance is negative or not finite.
+    """
+    check_image(image, "image")
+    relevance = check_relevance(relevance, "relevance", ndim=2)
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"Expected argument `opacity` to be in [0, 1], but got {opacity}")
+    maximum = relevance.max()
+    if maximum - relevance.min() <= _TOLERANCE * maximum:
+        return image.copy()
+    height, width = image.shape[:2]
+    grid = Image.fromarray((relevance / maximum).astype(np.float32))
+    scaled = np.asarray(grid.resize((width, height), Image.Resampling.BILINEAR)).clip(0, 1)
+    alpha = (opacity * scaled)[..., None]
+    colour = _colours()[np.rint(scaled * 255).astype(np.intp)]
+    overlay: NDArray[np.uint8] = np.rint(image + alpha * (colour - image)).astype(np.uint8)
+    return overlay
+
+
+def map_picture(
+    image: NDArray[np.uint8], relevance: NDArray[np.floating[Any]], title: str
+) -> NDArray[np.uint8]:
+    """Draw an image beside its overlay, under a title.
+
+    Args:
+        image: Pixels (H, W, 3), RGB.
+        relevance: (h, w), not negative, on a grid that covers the whole image.
+        title: One or more lines; a line that is too long ends in an ellipsis.
+
+    Returns:
+        The picture, 472 pixels wide.
+
+    Raises:
+        ValueError: As `heatmap` does.
+    """
+    check_image(image, "image")
+    image = fit_image(image, _TILE)
+    font = load_font(19)
+    lines = title.splitlines()
+    line_height = 26
+    top = _GAP + line_height * len(lines)
+    size = (2 * _TILE + 3 * _GAP, top + image.shape[0] + _GAP)
+    picture = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(picture)
+    for row, line in enumerate(lines):
+        text = clip_text(line, font, size[0] - 2 * _GAP)
+        draw.text((_GAP, 4 + row * line_height), text, font=font, fill=INK)
+    picture.paste(Image.fromarray(image), (_GAP, top))
+    picture.paste(Image.fromarray(heatmap(image, relevance)), (_TILE + 2 * _GAP, top))
+    return np.array(picture)
+
+
+def confusion_picture(
+    matrix: NDArray[np.integer[Any]], classes: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Draw a confusion matrix: in each cell the count and its share of the true class.
+
+    Args:
+        matrix: Counts (C, C), a row a true class, a column a predicted one.
+        classes: Names, in the order of the rows.
+
+    Returns:
+        The picture. The colour of a cell is its share; a class without cases is left blank.
+
+    Raises:
+        ValueError: If the matrix is not square, not of counts, or does not match the classes.
+    """
+    matrix = np.asarray(matrix)
+    if matrix.shape != (len(classes), len(classes)) or not classes:
+        raise ValueError(
+            f"Expected argument `matrix` to have shape (C, C) with C = {len(classes)} classes, "
+            f"but got shape {matrix.shape}"
+        )
+    if not np.issubdtype(matrix.dtype, np.integer) or (matrix < 0).any():
+        raise ValueError("Expected argument `matrix` to hold counts (integers from 0 on)")
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = matrix / np.maximum(totals, 1)
+    # Inches. Seven letters stand under a cell; longer names need a slant, and more room.
+    letters = max(map(len, classes))
+    side = 2.2 + 0.95 * len(classes) + 0.13 * max(letters - 7, 0)
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
+    figure = Figure(figsize=(side, side - 0.6), dpi=100, layout=layout, facecolor=PAPER)
+    axes = figure.add_subplot()
+    axes.imshow(np.where(totals > 0, shares, np.nan), cmap="Blues", vmin=0, vmax=1)
+    size = 15
+    for (row, column), count in np.ndenumerate(matrix):
+        share = f"{shares[row, column]:.0%}".replace("%", " %") if totals[row] else "–"
+        ink = PAPER if shares[row, column] > 0.55 else INK
+        style: dict[str, Any] = {"ha": "center", "color": ink, "fontsize": size}
+        axes.text(column, row - 0.03, str(count), va="bottom", fontweight="bold", **style)
+        axes.text(column, row + 0.05, share, va="top", **style)
+    ticks = range(len(classes))
+    axes.set_xticks(ticks, classes, fontsize=size)
+    if letters > 7:
+        axes.tick_params(axis="x", rotation=45)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes.set_yticks(
+        ticks, [f"{name}\nn = {n}" for name, n in zip(classes, totals[:, 0], strict=True)]
+    )
+    axes.tick_params(axis="y", labelsize=size)
+    axes.set_xlabel("predicted", fontsize=size + 2, fontweight="bold")
+    axes.set_ylabel("true", fontsize=size + 2, fontweight="bold")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3].copy()
+
+
+def check_image(image: NDArray[np.uint8], name: str) -> None:
+    """Refuse anything but non-empty RGB pixels (H, W, 3) uint8.
+
+    Raises:
+        ValueError: If the shape or the dtype is another; the message says `name`.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(
+            f"Expected argument `{name}` to have shape (H, W, 3), but got shape {image.shape}"
+        )
+    if image.dtype != np.uint8:
+        raise ValueError(f"Expected argument `{name}` to be uint8, but got {image.dtype}")
+
+
+def check_relevance(
+    relevance: NDArray[np.floating[Any]], name: str, *, ndim: int
+) -> NDArray[np.float64]:
+    """Relevance as float64, its rounding errors below zero clipped.
+
+    Raises:
+        ValueError: If it is empty, negative, not finite or of other dimensions; the message says
+            `name`.
+    """
+    values = np.asarray(relevance, dtype=np.float64)
+    if values.ndim != ndim:
+        raise ValueError(
+            f"Expected argument `{name}` to have {_NUMBERS[ndim]}, but got shape {values.shape}"
+        )
+    if ndim == 2 and values.size == 0:
+        raise ValueError(f"Expected argument `{name}` not to be empty, but got {values.shape}")
+    if not np.isfinite(values).all():
+        bad = np.count_nonzero(~np.isfinite(values))
+        raise ValueError(
+            f"Expected argument `{name}` to be finite, but {bad} of {values.size} values are not"
+        )
+    if values.size and values.min() < -_TOLERANCE * max(values.max(), 0):
+        raise ValueError(
+            f"Expected argument `{name}` not to be negative, but its minimum is {values.min():.3g}"
+        )
+    return values.clip(min=0)
+
+
+def fit_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Resize an image so that its longer side is `side` pixels."""
+    scale = side / max(image.shape[:2])
+    height, width = (max(1, round(scale * length)) for length in image.shape[:2])
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized)
+
+
+def load_font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans at `size` pixels, as matplotlib ships it.
+
+    Loaded anew at each call (50 microseconds), since a FreeType face is not safe to share among
+    threads. The basic layout draws the same pixels whether or not libraqm is installed.
+    """
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(path / name, size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def clip_text(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """The text on one line, ended by an ellipsis where it would be wider than `width` pixels."""
+    text = " ".join(text.split())
+    if font.getlength(text) <= width:
+        return text
+    kept = bisect.bisect_right(
+        range(len(text)), width, key=lambda count: font.getlength(text[:count] + "…")
+    )
+    return text[: max(kept - 1, 0)].rstrip() + "…"
+
+
+@functools.cache
+def _colours() -> NDArray[np.float32]:
+    """The colour map as (256, 3) in 0..255."""
+    table = matplotlib.colormaps["viridis"](np.arange(256))[:, :3] * 255
+    colours: NDArray[np.float32] = table.astype(np.float32)
+    return colours

@@ -1,0 +1,1 @@
+"""Networks that read an image and its metadata, their losses, and the LightningModule."""

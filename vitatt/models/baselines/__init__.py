@@ -1,0 +1,1 @@
+"""The other arms of a comparison, one a file."""

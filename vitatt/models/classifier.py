@@ -1,0 +1,193 @@
+"""The LightningModule: a network with its loss, metrics and optimizer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+
+from vitatt.models import losses
+from vitatt.models.fusion import AttentionFusion
+from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.losses import ClassWeights, WeightedLoss
+from vitatt.models.metrics import LesionMetrics
+from vitatt.models.network import LesionNetwork
+from vitatt.models.optimizer import make_optimizer, warmup_cosine
+from vitatt.types import LesionBatch, LesionOutput, LesionTask
+
+
+class StepOutput(TypedDict):
+    """What a step hands to callbacks, so that none computes it again.
+
+    Attributes:
+        loss: Scalar.
+        probabilities: (B, C), detached.
+        target: (B,).
+        case_id: Published name of each case.
+    """
+
+    loss: Tensor
+    probabilities: Tensor
+    target: Tensor
+    case_id: list[str]
+
+
+class LesionClassifier(lightning.LightningModule):
+    """Skin lesion classification from an image and metadata.
+
+    A checkpoint carries the task (classes, fitted metadata encoding, image size), the pixel
+    statistics and all weights: `load_from_checkpoint` needs no other file.
+
+    Args:
+        task: Plain form of the `LesionTask`; the command line takes it from the data.
+        encoder: Name of a timm vision transformer.
+        encoder_weights: Path of its weights, ``hub`` to download timm's, or None for random ones.
+        freeze_encoder: Keep the encoder as it is and train the rest.
+        fusion: How metadata and image meet: a network class, called with encoder and task.
+        learning_rate: Of everything but the encoder.
+        encoder_learning_rate: Of the encoder's last block.
+        layer_decay: Factor of the learning rate from one encoder block to the one below.
+        weight_decay: Decoupled weight decay.
+        warmup: Share of all steps in which learning rates rise; then they fall along a cosine.
+        class_weights: How classes are weighted in the loss, from their counts in training.
+        focal_gamma: Focusing parameter of the focal loss; 0 for cross-entropy.
+        label_smoothing: Probability mass spread over all classes; not with the focal loss.
+    """
+
+    def __init__(
+        self,
+        task: dict[str, Any],
+        encoder: str = "vit_small_patch14_dinov2",
+        encoder_weights: str | None = None,
+        freeze_encoder: bool = False,
+        fusion: Callable[[ImageEncoder, LesionTask], LesionNetwork] = AttentionFusion,
+        learning_rate: float = 1e-4,
+        encoder_learning_rate: float = 1e-5,
+        layer_decay: float = 1.0,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+        class_weights: ClassWeights = "balanced",
+        focal_gamma: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.task = LesionTask.from_plain(task)
+        image_encoder = ImageEncoder(
+            encoder,
+            image_size=self.task.image_size,
+            weights=encoder_weights,
+            frozen=freeze_encoder,
+        )
+        self.network = fusion(image_encoder, self.task)
+        self.loss = WeightedLoss(
+            losses.class_weights(self.task.class_counts, class_weights),
+            gamma=focal_gamma,
+            label_smoothing=label_smoothing,
+        )
+        self.metrics = nn.ModuleDict(
+            {f"{stage}_metrics": LesionMetrics(self.task.classes) for stage in _STAGES}
+        )
+
+    def forward(self, batch: LesionBatch) -> LesionOutput:
+        """Logits and embedding of a batch."""
+        return self.network(batch)
+
+    def metrics_of(self, stage: str) -> LesionMetrics:
+        """The metrics of ``train``, ``val`` or ``test``."""
+        metrics = self.metrics[f"{stage}_metrics"]
+        assert isinstance(metrics, LesionMetrics)
+        return metrics
+
+    def on_train_batch_start(self, batch: LesionBatch, batch_idx: int) -> None:
+        """Make what is random in a step depend on the step alone, so that resuming is exact."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        place = (seed, self.trainer.current_epoch, batch_idx, self.trainer.global_rank)
+        torch.manual_seed(hash(place) & 0x7FFFFFFFFFFFFFFF)
+
+    def training_step(self, batch: LesionBatch, batch_idx: int) -> StepOutput:
+        """Loss of a training batch."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: LesionBatch, batch_idx: int) -> StepOutput:
+        """Loss and predictions of a validation batch."""
+        return self._step(batch, "val")
+
+    def test_step(self, batch: LesionBatch, batch_idx: int) -> StepOutput:
+        """Loss and predictions of a test batch."""
+        return self._step(batch, "test")
+
+    def predict_step(self, batch: LesionBatch, batch_idx: int) -> tuple[list[str], Tensor]:
+        """Case ids and class probabilities (B, C) of a batch."""
+        return list(batch.case_id), self(batch).logits.float().softmax(-1)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's training metrics."""
+        self._log_metrics("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics."""
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics."""
+        self._log_metrics("test")
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Adam by parts; warm-up, then cosine, step by step."""
+        optimizer = make_optimizer(
+            self.network,
+            learning_rate=self.hparams["learning_rate"],
+            encoder_learning_rate=self.hparams["encoder_learning_rate"],
+            layer_decay=self.hparams["layer_decay"],
+            weight_decay=self.hparams["weight_decay"],
+        )
+        total = int(self.trainer.estimated_stepping_batches)
+        scheduler = warmup_cosine(
+            optimizer, total_steps=total, warmup_steps=round(self.hparams["warmup"] * total)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Forget where the encoder's first weights were: the checkpoint has the weights."""
+        hyper_parameters = dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY])
+        hyper_parameters["encoder_weights"] = None
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = hyper_parameters
+
+    def _step(self, batch: LesionBatch, stage: str) -> StepOutput:
+        logits = self(batch).logits.float()
+        loss = self.loss(logits, batch.target)
+        probabilities = logits.detach().softmax(-1)
+        self.metrics_of(stage).update(probabilities, batch.target)
+        self.log(
+            f"{stage}/loss",
+            loss,
+            on_step=stage == "train",
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=len(batch.target),
+            sync_dist=stage != "train",
+        )
+        return StepOutput(
+            loss=loss,
+            probabilities=probabilities,
+            target=batch.target,
+            case_id=list(batch.case_id),
+        )
+
+    def _log_metrics(self, stage: str) -> None:
+        metrics = self.metrics_of(stage)
+        for name, value in metrics.compute().items():
+            self.log(f"{stage}/{name}", value, prog_bar=name == "balanced_accuracy")
+        metrics.reset()
+
+
+_STAGES = ("train", "val", "test")

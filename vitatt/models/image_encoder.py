@@ -1,0 +1,171 @@
+"""A timm vision transformer as a source of class and patch tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import timm
+import torch
+from timm.models import load_state_dict
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+BlockHook = Callable[[int, Tensor], Tensor]
+
+
+class EncoderError(ValueError):
+    """An encoder or its weights that cannot be used; the message says why and what to do."""
+
+
+class ImageEncoder(nn.Module):
+    """Pixels to class token and patch tokens.
+
+    Args:
+        name: A timm vision transformer, such as ``vit_small_patch14_dinov2``.
+        image_size: Side of the square input, in pixels; position embeddings are resampled to it.
+        weights: Path of a weights file, ``hub`` to download timm's own, or None to start at random.
+        frozen: Keep the weights as they are, in evaluation mode.
+
+    Attributes:
+        dim: Width D of the tokens.
+        num_prefix: Tokens before the patches: class token, then register or distillation tokens.
+        grid_size: Rows and columns of patches.
+
+    Raises:
+        EncoderError: If the name is no timm vision transformer with a class token, or the weights
+            do not fit.
+    """
+
+    def __init__(
+        self, name: str, *, image_size: int, weights: str | None = None, frozen: bool = False
+    ) -> None:
+        super().__init__()
+        self.vit = _create(name, weights)
+        patch = self.vit.patch_embed.patch_size[0]
+        if image_size % patch:
+            nearest = max(1, round(image_size / patch)) * patch
+            raise EncoderError(
+                f"Expected `data.image_size` to be a multiple of the patch size {patch} of {name}, "
+                f"but got {image_size}; {nearest} would do."
+            )
+        self.vit.set_input_size(img_size=(image_size, image_size))
+        self.dim: int = self.vit.embed_dim
+        self.num_heads: int = self.vit.blocks[0].attn.num_heads
+        self.num_prefix: int = self.vit.num_prefix_tokens
+        self.grid_size: tuple[int, int] = self.vit.patch_embed.grid_size
+        self.num_blocks = len(self.vit.blocks)
+        self.frozen = frozen
+        data = timm.data.resolve_model_data_config(self.vit)
+        # Pixels arrive as uint8: the statistics are those of the 0..1 range, times 255.
+        self.register_buffer("mean", torch.tensor(data["mean"]).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(data["std"]).view(1, 3, 1, 1) * 255)
+        self.mean: Tensor
+        self.std: Tensor
+        if frozen:
+            self.requires_grad_(False)
+            self.eval()
+
+    @property
+    def num_patches(self) -> int:
+        """Number of patch tokens P."""
+        return self.grid_size[0] * self.grid_size[1]
+
+    def train(self, mode: bool = True) -> ImageEncoder:
+        """Training mode, which a frozen encoder ignores."""
+        return super().train(mode and not self.frozen)
+
+    def forward(self, image: Tensor, at_block: BlockHook | None = None) -> Tensor:
+        """Tokens after the last block and its norm, (B, num_prefix + P, D).
+
+        Args:
+            image: Pixels (B, 3, H, W), 0 to 255; or tokens (B, num_prefix + P, D) that this encoder
+                computed before, which are returned as they are.
+            at_block: Runs in place of block ``index`` on its tokens, ``at_block(index, tokens)``;
+                by default the block itself does.
+        """
+        if image.ndim == 3:
+            return image.to(self.vit.cls_token.dtype)
+        run = at_block or self.run_block
+        tokens = self.embed(image)
+        for index in range(self.num_blocks):
+            tokens = run(index, tokens)
+        return self.vit.norm(tokens)
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Tokens before the first block, (B, num_prefix + P, D), of pixels (B, 3, H, W)."""
+        pixels = (image.to(self.mean.dtype) - self.mean) / self.std
+        tokens = self.vit.patch_embed(pixels)
+        tokens = self.vit._pos_embed(tokens)
+        return self.vit.norm_pre(self.vit.patch_drop(tokens))
+
+    def run_block(self, index: int, tokens: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+        """One transformer block; `attn_mask` is True where a key may be attended to."""
+        return self.vit.blocks[index](tokens, attn_mask=attn_mask)
+
+
+def _create(name: str, weights: str | None) -> VisionTransformer:
+    if not timm.is_model(name):
+        close = timm.list_models(f"*{name.split('.')[0]}*")[:5] or timm.list_models("vit_*")[:5]
+        raise EncoderError(
+            f"timm has no model named '{name}'. Did you mean one of {', '.join(close)}?"
+        )
+    try:
+        vit = timm.create_model(name, pretrained=weights == "hub", num_classes=0)
+    except Exception as error:
+        if weights != "hub":
+            raise
+        # Whatever a download can fail with (no network, no such weights), the way out is the same.
+        raise EncoderError(
+            f"The weights of '{name}' could not be downloaded ({type(error).__name__}: {error}). "
+            "Download them elsewhere and name the file as `model.encoder_weights`."
+        ) from error
+    if not isinstance(vit, VisionTransformer):
+        raise EncoderError(
+            f"Expected `model.encoder` to be a vision transformer of timm, but '{name}' is a "
+            f"{type(vit).__name__}. Attention fusion needs tokens: choose a model such as "
+            "vit_small_patch16_224, deit_small_patch16_224 or vit_small_patch14_dinov2."
+        )
+    if vit.cls_token is None:
+        raise EncoderError(
+            f"'{name}' has no class token, which attention fusion reads. Choose one that has, such "
+            "as vit_small_patch16_224 or vit_small_patch14_dinov2."
+        )
+    if weights and weights != "hub":
+        _load_weights(vit, name, Path(weights).expanduser())
+    return vit
+
+
+def _load_weights(vit: VisionTransformer, name: str, path: Path) -> None:
+    if not path.is_file():
+        raise EncoderError(
+            f"The weights file {path} does not exist. Name a file as `model.encoder_weights`, or "
+            "`hub` to download them."
+        )
+    try:
+        state = load_state_dict(str(path), use_ema=False, device="cpu")
+    except Exception as error:  # the reader raises what it likes: pickle, zip, safetensors, OS
+        raise EncoderError(f"{path} is no weights file that can be read: {error}") from error
+    # A published file may hold a classification head, which the fusion replaces.
+    state = {
+        key: value for key, value in state.items() if not key.startswith(("head.", "head_dist."))
+    }
+    own = vit.state_dict()
+    lacking = [key for key in own if key not in state]
+    strange = [key for key in state if key not in own]
+    differing = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if lacking or strange or differing:
+        raise EncoderError(
+            f"{path} does not hold the weights of '{name}': {_some('lacks', lacking)}; "
+            f"{_some('has unknown', strange)}; {_some('has the wrong shape for', differing)}. "
+            "Name the encoder that the file was made for as `model.encoder`."
+        )
+    vit.load_state_dict({key: value.to(own[key].dtype) for key, value in state.items()})
+
+
+def _some(what: str, keys: list[str]) -> str:
+    return f"{what} {len(keys)} tensors" + (f" ({', '.join(keys[:3])}, ...)" if keys else "")

@@ -1,0 +1,102 @@
+"""Everything reported about predictions, from one pass over them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+import torchmetrics.functional.classification as tm
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+CALIBRATION_BINS = 15
+
+
+class LesionMetrics(Metric):
+    """Metrics of multi-class predictions on unbalanced data.
+
+    An update only keeps the predictions, so that a training step costs nothing; all figures come
+    from `compute`:
+
+    - ``balanced_accuracy``: mean sensitivity over the classes that occur, the official ISIC score;
+    - ``auroc``, ``auroc/CLASS``: one against the rest, and the mean over classes that occur;
+    - ``sensitivity/CLASS``, ``specificity/CLASS``;
+    - ``f1``: mean over the classes that occur or were predicted;
+    - ``calibration_error``: expected calibration error of the top class, 15 bins (Guo et al., ICML
+      2017, eq. 3);
+    - ``selection``: mean of balanced accuracy and AUROC; the first alone is noisy on rare classes.
+
+    What is undefined because a class does not occur is NaN, never 0.
+
+    Args:
+        classes: Class names.
+    """
+
+    full_state_update = False
+    probabilities: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        self.add_state("probabilities", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
+
+    def update(self, probabilities: Tensor, targets: Tensor) -> None:
+        """Add predictions.
+
+        Args:
+            probabilities: (B, C), rows summing to 1.
+            targets: True class (B,); cases with -1 (unknown) are left out of the figures.
+        """
+        self.probabilities.append(probabilities.detach().float())
+        self.targets.append(targets.detach())
+
+    def confusion(self) -> Tensor:
+        """Cases by true class (rows) and predicted class (columns), (C, C) int64."""
+        probabilities, targets = self._labelled()
+        return tm.multiclass_confusion_matrix(probabilities, targets, len(self.classes))
+
+    def compute(self) -> dict[str, Tensor]:
+        """All figures, each a scalar."""
+        probabilities, targets = self._labelled()
+        count = len(self.classes)
+        confusion = self.confusion().double()
+        positive = confusion.sum(1)
+        total = confusion.sum()
+        true_positive = confusion.diagonal()
+        false_positive = confusion.sum(0) - true_positive
+        sensitivity = true_positive / positive  # NaN where the class does not occur
+        specificity = 1 - false_positive / (total - positive)
+        with warnings.catch_warnings():
+            # It warns of classes that do not occur, and calls their AUROC 0: NaN below.
+            warnings.simplefilter("ignore", UserWarning)
+            auroc = tm.multiclass_auroc(probabilities, targets, count, average=None).double()
+        undefined = (positive == 0) | (positive == total)
+        auroc = auroc.masked_fill(undefined, torch.nan)
+        balanced_accuracy, macro_auroc = sensitivity.nanmean(), auroc.nanmean()
+        figures = {
+            "balanced_accuracy": balanced_accuracy,
+            "auroc": macro_auroc,
+            "selection": (balanced_accuracy + macro_auroc) / 2,
+            "f1": tm.multiclass_f1_score(probabilities, targets, count, average="macro"),
+            "calibration_error": tm.multiclass_calibration_error(
+                probabilities, targets, count, n_bins=CALIBRATION_BINS
+            ),
+        }
+        for name, values in (
+            ("auroc", auroc),
+            ("sensitivity", sensitivity),
+            ("specificity", specificity),
+        ):
+            figures |= {
+                f"{name}/{label}": value for label, value in zip(self.classes, values, strict=True)
+            }
+        return {name: value.float() for name, value in figures.items()}
+
+    def _labelled(self) -> tuple[Tensor, Tensor]:
+        probabilities, targets = dim_zero_cat(self.probabilities), dim_zero_cat(self.targets)
+        known = targets >= 0
+        return probabilities[known], targets[known]

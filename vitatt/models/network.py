@@ -1,0 +1,59 @@
+"""What every network of this package promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from torch import nn
+
+from vitatt.models.image_encoder import ImageEncoder
+from vitatt.types import LesionBatch, LesionOutput
+
+
+class TokenLayout(NamedTuple):
+    """What an attention layer's sequence is made of, in this order.
+
+    Attributes:
+        prefix: Class token, then any register or distillation tokens.
+        patches: Patch tokens.
+        metadata: Metadata tokens.
+    """
+
+    prefix: int
+    patches: int
+    metadata: int = 0
+
+    @property
+    def length(self) -> int:
+        """Tokens in all."""
+        return sum(self)
+
+
+class LesionNetwork(nn.Module, ABC):
+    """A network from a batch to logits, made by calling its class with an encoder and a task.
+
+    Attributes:
+        encoder: The image encoder; None in a network that sees no image.
+    """
+
+    encoder: ImageEncoder | None
+
+    @abstractmethod
+    def forward(self, batch: LesionBatch) -> LesionOutput:
+        """Logits and embedding of a batch."""
+
+    @property
+    def layouts(self) -> list[TokenLayout]:
+        """The sequence of each attention layer, in the order they run; empty without attention.
+
+        The class token comes first in every one, and the logits read it from the last.
+        """
+        return []
+
+    def encoder_layouts(self) -> list[TokenLayout]:
+        """The layouts of the image encoder's own layers."""
+        if self.encoder is None:
+            return []
+        layout = TokenLayout(self.encoder.num_prefix, self.encoder.num_patches)
+        return [layout] * self.encoder.num_blocks
