@@ -1,3 +1,3 @@
-"""Multi-modal skin-lesion classification with attention fusion, explained and honestly evaluated."""
+"""Skin lesion classification by attention fusion, explained and honestly evaluated."""
 
 __version__ = "0.1.0"

@@ -8,6 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
+
+class UsageError(ValueError):
+    """Something the user can put right; the message says what, where and how."""
+
+
 FeatureKind = Literal["categorical", "numeric"]
 
 
@@ -39,7 +44,7 @@ class FeatureEncoding:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Which rows were whose: everything that decides the outer fold and the inner validation part."""
+    """Everything that decides the outer fold and the inner validation part."""
 
     fold: int
     num_folds: int
@@ -83,7 +88,7 @@ class LesionTask:
         """The inverse of `to_plain`.
 
         Raises:
-            ValueError: If keys are missing or unknown: the file was written by another version.
+            UsageError: If keys are missing or unknown: the file was written by another version.
         """
         try:
             features = tuple(
@@ -106,7 +111,7 @@ class LesionTask:
                 }
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(
+            raise UsageError(
                 f"Expected a task with the keys {[f.name for f in dataclasses.fields(cls)]}, but "
                 f"reading it failed with {error!r}. The checkpoint was written by another version "
                 "of vitatt: train again, or use the version that wrote it."

@@ -97,6 +97,13 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Demo(folder, truth, table, images, masks > 0)
 
 
+@pytest.fixture(scope="module")
+def small_pad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small") / "pad"
+    write_demo(folder, image_size=32)
+    return folder
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
@@ -116,9 +123,8 @@ def test_readers_find_every_case_with_its_image(demo: Demo) -> None:
     assert len(list(demo.truth.masks.iterdir())) == 240
 
 
-def test_pad_has_the_published_columns_and_spellings(tmp_path: Path) -> None:
-    write_demo(tmp_path / "pad")
-    path = tmp_path / "pad" / "metadata.csv"
+def test_pad_has_the_published_columns_and_spellings(small_pad: Path) -> None:
+    path = small_pad / "metadata.csv"
     table = rows(path)
     assert path.read_text().splitlines()[0] == (
         "patient_id,lesion_id,smoke,drink,background_father,background_mother,age,pesticide,gender,"
@@ -139,9 +145,8 @@ def test_pad_has_the_published_columns_and_spellings(tmp_path: Path) -> None:
     assert max(map(len, owners.values())) > 1, "lesion ids repeat across patients, as published"
 
 
-def test_pad_biopsy_gives_cancer_away_as_published(tmp_path: Path) -> None:
-    write_demo(tmp_path / "pad", image_size=32)
-    table = rows(tmp_path / "pad" / "metadata.csv")
+def test_pad_biopsy_gives_cancer_away_as_published(small_pad: Path) -> None:
+    table = rows(small_pad / "metadata.csv")
     cancers = ("BCC", "MEL", "SCC")
     assert {row["biopsed"] for row in table if row["diagnostic"] in cancers} == {"True"}
     rest = [row["biopsed"] for row in table if row["diagnostic"] not in cancers]
@@ -236,9 +241,8 @@ def test_masks_do_not_tell_the_classes(demo: Demo) -> None:
     assert demo.score(np.array(shape)) < 1 / len(demo.table.spec.classes) + 0.08
 
 
-def test_pad_anamnesis_is_missing_together(tmp_path: Path) -> None:
-    write_demo(tmp_path / "pad", image_size=32)
-    cases = pad_ufes_20.read(tmp_path / "pad", labelled=True).cases
+def test_pad_anamnesis_is_missing_together(small_pad: Path) -> None:
+    cases = pad_ufes_20.read(small_pad, labelled=True).cases
     without = cases["smoke"].is_null()
     assert 0.18 < without.mean() < 0.32
     for name in ANAMNESIS:

@@ -18,10 +18,17 @@ READERS: dict[str, ModuleType] = {"pad_ufes_20": pad_ufes_20, "isic_2019": isic_
 
 
 class UsableCases(NamedTuple):
-    """Cases whose image was decoded, and the cache that holds them."""
+    """The cases of a folder.
+
+    Attributes:
+        frame: Those whose image could be decoded.
+        cache: Their pixels.
+        table: All of them, as read.
+    """
 
     frame: pl.DataFrame
     cache: ImageCache
+    table: LesionTable
 
 
 def load_cases(
@@ -41,7 +48,7 @@ def load_cases(
     content = frame["image"].replace_strict(cache.digests, return_dtype=pl.String)
     joined = join_groups(frame["group"].to_numpy(), content.to_numpy())
     _report(table, cache, frame, content)
-    return UsableCases(frame.with_columns(pl.Series("group", joined)), cache)
+    return UsableCases(frame.with_columns(pl.Series("group", joined)), cache, table)
 
 
 def _report(

@@ -163,8 +163,8 @@ class LesionDataModule(lightning.LightningDataModule):
         """Serve a part from another image source, such as tokens computed beforehand."""
         self.dataset_of(name).source = source
 
-    def describe(self, row: dict[str, object]) -> list[str]:
-        """A case's metadata in words, one text a feature."""
+    def describe(self, row: dict[str, object]) -> list[str | None]:
+        """A case's metadata in words, one text a feature; None where missing."""
         return describe_values(row, self.task.features)
 
     def panel(self, name: Part, size: int) -> tuple[LesionBatch, pl.DataFrame]:

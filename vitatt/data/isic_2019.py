@@ -47,6 +47,8 @@ SPEC = DatasetSpec(
         "in ISIC_2019_Training_Input/ (for prediction also ISIC_2019_Test_Metadata.csv with "
         "ISIC_2019_Test_Input/)"
     ),
+    id_column="image",
+    unknown_class="UNK",
     barred={
         "image": "it identifies the image, and so would not generalise",
         "lesion_id": "it identifies the lesion, and so would not generalise",

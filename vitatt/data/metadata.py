@@ -97,18 +97,19 @@ def encode(
     return EncodedMetadata(np.concatenate(blocks, axis=1), np.stack(missing, axis=1))
 
 
-def describe_values(row: dict[str, object], features: Sequence[FeatureEncoding]) -> list[str]:
-    """A case's own values as people write them: ``age: 55 years``, ``itches: not recorded``."""
-    texts = []
+def describe_values(
+    row: dict[str, object], features: Sequence[FeatureEncoding]
+) -> list[str | None]:
+    """A case's own values as people write them, ``55 years`` or ``yes``; None where missing."""
+    texts: list[str | None] = []
     for feature in features:
         value = row[feature.name]
         if value is None:
-            text = "not recorded"
+            texts.append(None)
         elif feature.kind == "numeric":
-            text = f"{value:g} {feature.unit}".strip()
+            texts.append(f"{value:g} {feature.unit}".strip())
         else:
-            text = {"True": "yes", "False": "no"}.get(str(value), str(value).lower())
-        texts.append(f"{feature.label}: {text}")
+            texts.append({"True": "yes", "False": "no"}.get(str(value), str(value).lower()))
     return texts
 
 

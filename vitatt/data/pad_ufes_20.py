@@ -58,6 +58,7 @@ SPEC = DatasetSpec(
     group="patient",
     published_at="https://data.mendeley.com/datasets/zr7vgbcyr2/1 (doi:10.17632/zr7vgbcyr2.1)",
     layout="metadata.csv and the PNG images, in images/, imgs_part_1..3/ or any other subfolders",
+    id_column="img_id",
     barred={
         "biopsed": "it gives the label away, since every cancer was confirmed by biopsy",
         "diagnostic": "it is the label",

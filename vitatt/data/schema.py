@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vitatt.types import FeatureKind
+from vitatt.types import FeatureKind, UsageError
 
 
-class DataError(ValueError):
+class DataError(UsageError):
     """Input data that cannot be used as it is; the message says what, where and what to do."""
 
 
@@ -42,6 +42,8 @@ class DatasetSpec:
         group: What must not straddle a split: ``patient`` or ``lesion``.
         published_at: Where to download it.
         layout: How its folder looks, for error messages.
+        id_column: Column that names a case, also in files of predictions.
+        unknown_class: A class of published predictions that training does not have.
         barred: Columns that give the label away, with the reason.
     """
 
@@ -53,6 +55,8 @@ class DatasetSpec:
     group: str
     published_at: str
     layout: str
+    id_column: str
+    unknown_class: str | None = None
     barred: Mapping[str, str] = field(default_factory=dict)
 
     def select(self, names: Sequence[str] | None) -> tuple[Feature, ...]:

@@ -62,7 +62,7 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
         raise DataError(
             f"Fold {split.fold} of {split.num_folds} has no training case of "
             f"{', '.join(f'{name} ({n} in all)' for name, n in counts.items())}. A class needs "
-            f"cases from several {spec.group}s: add data, or change `data.num_folds` or `data.seed`."
+            f"cases from several {spec.group}s: add data, or change `data.num_folds`."
         )
     return rows
 

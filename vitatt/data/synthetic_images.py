@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 _LIGHT_SKIN = np.array([232.0, 192.0, 170.0])
 _DARK_SKIN = np.array([176.0, 128.0, 100.0])
-_SIGN_RADIUS = (0.11, 0.135)
+_SIGN_RADIUS = (0.12, 0.14)
 _LESION_RADIUS = (0.24, 0.36)
 
 
@@ -100,7 +100,7 @@ def _yellow_scale(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, 
 
 def _blue_ring(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
     away = np.abs(np.hypot(u, v) - rng.uniform(0.6, 0.68)) / 0.3
-    return 0.35 + 0.6 * np.clip(1.6 - 1.6 * away, 0, 1), np.array([62.0, 92.0, 178.0])
+    return 0.5 + 0.45 * np.clip(1.6 - 1.6 * away, 0, 1), np.array([58.0, 88.0, 182.0])
 
 
 def _dark_dots(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
@@ -112,7 +112,7 @@ def _dark_dots(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Arr
         angle = turn + number * np.pi * (3 - np.sqrt(5))
         du = u - reach * np.cos(angle) - rng.normal(0, 0.03)
         dv = v - reach * np.sin(angle) - rng.normal(0, 0.03)
-        near = np.minimum(near, np.hypot(du, dv) / rng.uniform(0.14, 0.2))
+        near = np.minimum(near, np.sqrt(du * du + dv * dv) / rng.uniform(0.14, 0.2))
     return 0.4 + 0.57 * np.clip(3 - 2.5 * near, 0, 1), np.array([26.0, 16.0, 20.0])
 
 

@@ -94,7 +94,11 @@ def recorded_forward(network: LesionNetwork, batch: LesionBatch) -> Iterator[Rec
             torch.compiler.set_stance("force_eager"),
         ):
             # A tensor made in inference mode cannot take part in a graph.
-            own = LesionBatch(*(field.clone() for field in batch[:4]), case_id=batch.case_id)
+            own = batch._replace(
+                image=batch.image.clone(),
+                metadata=batch.metadata.clone(),
+                missing=batch.missing.clone(),
+            )
             with _AttentionRecorder(layouts) as recorder:
                 logits = functional_call(network, constants, (own,)).logits
             recorder.check()

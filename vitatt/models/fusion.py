@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vitatt.models.image_encoder import ImageEncoder
 from vitatt.models.metadata_encoder import Granularity, MetadataEncoder, MetadataTokens, Missing
 from vitatt.models.network import LesionNetwork, TokenLayout
-from vitatt.types import LesionBatch, LesionOutput, LesionTask
+from vitatt.types import LesionBatch, LesionOutput, LesionTask, UsageError
 
 
 class JointAttention(nn.Module):
@@ -27,7 +27,7 @@ class JointAttention(nn.Module):
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
         if num_heads < 1 or dim % num_heads:
-            raise ValueError(
+            raise UsageError(
                 f"Expected argument `num_heads` to divide the token width {dim}, but got "
                 f"{num_heads}."
             )
@@ -104,7 +104,7 @@ class AttentionFusion(LesionNetwork):
         metadata_dropout_all: Probability of hiding all features of a case in training.
 
     Raises:
-        ValueError: If an argument is out of range.
+        UsageError: If an argument is out of range.
     """
 
     encoder: ImageEncoder
@@ -125,12 +125,12 @@ class AttentionFusion(LesionNetwork):
         super().__init__()
         depth = depth if depth is not None else int(join_at is None)
         if depth < 0 or (depth == 0 and join_at is None):
-            raise ValueError(
+            raise UsageError(
                 f"Expected argument `depth` to be at least 1 (0 is allowed with `join_at`), but "
                 f"got {depth}."
             )
         if join_at is not None and not 0 <= join_at < encoder.num_blocks:
-            raise ValueError(
+            raise UsageError(
                 f"Expected argument `join_at` to be one of the encoder's blocks 0 to "
                 f"{encoder.num_blocks - 1}, but got {join_at}."
             )
@@ -184,7 +184,7 @@ class AttentionFusion(LesionNetwork):
 
     def _encode_jointly(self, image: Tensor, metadata: MetadataTokens) -> Tensor:
         if image.ndim == 3:
-            raise ValueError(
+            raise UsageError(
                 "Expected pixels, but got tokens: with `join_at`, metadata passes through the "
                 "encoder's blocks, so its tokens cannot be computed beforehand."
             )

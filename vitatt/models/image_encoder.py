@@ -11,10 +11,12 @@ from timm.models import load_state_dict
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from vitatt.types import UsageError
+
 BlockHook = Callable[[int, Tensor], Tensor]
 
 
-class EncoderError(ValueError):
+class EncoderError(UsageError):
     """An encoder or its weights that cannot be used; the message says why and what to do."""
 
 

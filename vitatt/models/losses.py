@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vitatt.types import UsageError
+
 ClassWeights = Literal["balanced", "sqrt", "effective", "none"]
 
 
@@ -27,11 +29,11 @@ def class_weights(counts: Sequence[int], kind: ClassWeights, *, beta: float = 0.
         Weights, (C,) float32.
 
     Raises:
-        ValueError: If a class has no case.
+        UsageError: If a class has no case.
     """
     n = torch.tensor(counts, dtype=torch.float64)
     if (n <= 0).any():
-        raise ValueError(f"Expected argument `counts` to be positive, but got {list(counts)}.")
+        raise UsageError(f"Expected argument `counts` to be positive, but got {list(counts)}.")
     balanced = n.sum() / (len(n) * n)
     effective = (1 - beta) / (1 - beta**n)
     weights = {
@@ -55,7 +57,7 @@ class WeightedLoss(nn.Module):
         label_smoothing: Probability mass spread over all classes; only without focusing.
 
     Raises:
-        ValueError: If `gamma` is negative, or both `gamma` and `label_smoothing` are set.
+        UsageError: If `gamma` is negative, or both `gamma` and `label_smoothing` are set.
     """
 
     weight: Tensor
@@ -63,9 +65,9 @@ class WeightedLoss(nn.Module):
     def __init__(self, weight: Tensor, *, gamma: float = 0.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
         if gamma < 0:
-            raise ValueError(f"Expected argument `gamma` to be at least 0, but got {gamma}.")
+            raise UsageError(f"Expected argument `gamma` to be at least 0, but got {gamma}.")
         if gamma and label_smoothing:
-            raise ValueError(
+            raise UsageError(
                 f"Expected one of `gamma` and `label_smoothing` to be 0, but got {gamma} and "
                 f"{label_smoothing}: the focal loss is defined for hard labels."
             )

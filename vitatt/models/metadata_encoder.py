@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vitatt.types import LesionTask
+from vitatt.types import LesionTask, UsageError
 
 Missing = Literal["mask", "token", "uniform"]
 Granularity = Literal["feature", "joint"]
@@ -38,7 +38,7 @@ class MetadataDropout(nn.Module):
         super().__init__()
         for name, value in (("dropout", p_feature), ("dropout_all", p_all)):
             if not 0 <= value < 1:
-                raise ValueError(f"Expected argument `{name}` to be in [0, 1), but got {value}.")
+                raise UsageError(f"Expected argument `{name}` to be in [0, 1), but got {value}.")
         self.p_feature = p_feature
         self.p_all = p_all
 

@@ -1,0 +1,235 @@
+"""TMME written a second time, naively, to hold the fast one against.
+
+Source: Chefer, Gur, Wolf, ICCV 2021, eq. 5 and 6. One case and one class at a time, explicit
+attention matrices, the full N x N matrix of relevance from the first layer to the last, and a
+forward pass of its own from nothing but the network's weights.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitatt.models.network import LesionNetwork
+from vitatt.types import LesionBatch
+
+State = dict[str, Tensor]
+
+
+class Reference(NamedTuple):
+    """For a batch and all C classes, in float64.
+
+    Attributes:
+        patches: (B, C, P).
+        features: (B, C, M).
+        logits: (B, C).
+        attention: Class token's probabilities in the last layer, mean over heads, over the patches
+            and the metadata tokens, (B, P + M).
+    """
+
+    patches: Tensor
+    features: Tensor
+    logits: Tensor
+    attention: Tensor
+
+
+class Layer(NamedTuple):
+    """Attention (heads, n, n) of a layer, and which of all N tokens its n are."""
+
+    attention: Tensor
+    tokens: list[int]
+
+
+def reference_tmme(network: LesionNetwork, batch: LesionBatch) -> Reference:
+    """TMME of every case for every class."""
+    state = {key: value.double() for key, value in network.state_dict().items()}
+    cases = [_one_case(network, state, batch, case) for case in range(len(batch.target))]
+    return Reference(*(torch.stack(parts) for parts in zip(*cases, strict=True)))
+
+
+def _one_case(network: LesionNetwork, state: State, batch: LesionBatch, case: int) -> Reference:
+    logits, layers, num_patches, num_metadata = _forward(network, state, batch, case)
+    total = 1 + max(max(layer.tokens) for layer in layers)
+    first_metadata = total - num_metadata
+    first_patch = first_metadata - num_patches
+    rows = []
+    for logit in logits:
+        gradients = torch.autograd.grad(
+            logit, [layer.attention for layer in layers], retain_graph=True
+        )
+        relevance = torch.eye(total, dtype=torch.float64)
+        for (attention, tokens), gradient in zip(layers, gradients, strict=True):
+            heads = (attention * gradient).clamp(min=0)
+            whole = torch.zeros(total, total, dtype=torch.float64)
+            for i, row in enumerate(tokens):
+                whole[row, tokens] = heads[:, i].mean(0).detach()
+            relevance = relevance + whole @ relevance
+        rows.append(relevance[0])
+    row = torch.stack(rows)
+    last = layers[-1].attention.detach().mean(0)[0, -(num_patches + num_metadata) :]
+    return Reference(
+        row[:, first_patch:first_metadata], row[:, first_metadata:], logits.detach(), last
+    )
+
+
+def _forward(
+    network: LesionNetwork, state: State, batch: LesionBatch, case: int
+) -> tuple[Tensor, list[Layer], int, int]:
+    layers: list[Layer] = []
+    vit = network.encoder.vit
+    heads, patch = vit.blocks[0].attn.num_heads, vit.patch_embed.patch_size[0]
+    vit_eps = vit.norm.eps
+
+    # The image: cut into patches, embedded, with prefix tokens and positions.
+    pixels = batch.image[case].double()
+    pixels = (pixels - state["encoder.mean"][0]) / state["encoder.std"][0]
+    kernel = state["encoder.vit.patch_embed.proj.weight"]
+    side = pixels.shape[-1] // patch
+    patches = torch.stack(
+        [
+            (kernel * pixels[:, y * patch : (y + 1) * patch, x * patch : (x + 1) * patch]).sum(
+                (1, 2, 3)
+            )
+            for y in range(side)
+            for x in range(side)
+        ]
+    )
+    patches = patches + state["encoder.vit.patch_embed.proj.bias"]
+    names = ("cls_token", "dist_token", "reg_token")
+    prefix = torch.cat(
+        [state[f"encoder.vit.{name}"][0] for name in names if f"encoder.vit.{name}" in state]
+    )
+    position = state["encoder.vit.pos_embed"][0]
+    if len(position) == len(patches):
+        tokens = torch.cat([prefix, patches + position])
+    else:
+        tokens = torch.cat([prefix, patches]) + position
+    num_prefix, num_patches = len(prefix), len(patches)
+
+    # The metadata.
+    metadata = torch.zeros(0, tokens.shape[1], dtype=torch.float64)
+    seen = torch.ones(0, dtype=torch.bool)
+    if "metadata_encoder.weight" in state:
+        metadata, seen = _metadata_tokens(network, state, batch, case)
+    num_metadata = len(metadata)
+    join_at = getattr(network, "join_at", None)
+    fuses = num_metadata > 0
+    everything = list(range(num_prefix + num_patches + num_metadata))
+    image_part = everything[: num_prefix + num_patches]
+
+    # The encoder's blocks.
+    allowed = torch.ones(len(image_part), dtype=torch.bool)
+    where = image_part
+    for number in range(len(vit.blocks)):
+        if number == join_at:
+            tokens = _join(state, tokens, metadata, num_prefix)
+            allowed = torch.cat([allowed, seen])
+            where = everything
+        tokens = _block(
+            state, f"encoder.vit.blocks.{number}.", tokens, allowed, where, heads, vit_eps, layers
+        )
+    tokens = _norm(state, "encoder.vit.norm", tokens, vit_eps)
+
+    # The fusion layers: only the class token comes along, unless metadata joined before.
+    if fuses and join_at is None:
+        tokens = _join(state, torch.cat([tokens[:1], tokens[num_prefix:]]), metadata, 1)
+        allowed = torch.cat([torch.ones(1 + num_patches, dtype=torch.bool), seen])
+        where = [0, *everything[num_prefix:]]
+    for number in range(len(getattr(network, "blocks", ()))):
+        own_heads = network.blocks[number].attn.num_heads
+        tokens = _block(
+            state, f"blocks.{number}.", tokens, allowed, where, own_heads, 1e-5, layers
+        )
+    class_token = _norm(state, "norm", tokens[0], 1e-5)
+    logits = state["head.weight"] @ class_token + state["head.bias"]
+    return logits, layers, num_patches, num_metadata
+
+
+def _metadata_tokens(
+    network: LesionNetwork, state: State, batch: LesionBatch, case: int
+) -> tuple[Tensor, Tensor]:
+    """Metadata tokens (M, D) and which of them may be attended to (M,)."""
+    encoder = network.metadata_encoder
+    own = {k.removeprefix("metadata_encoder."): v for k, v in state.items() if "metadata_" in k}
+    sizes = encoder.owner.sum(1).long().tolist()
+    vectors = list(batch.metadata[case].double().split(sizes))
+    missing = batch.missing[case].tolist()
+    for f, size in enumerate(sizes):
+        if missing[f]:
+            fill = 1 / size if encoder.missing == "uniform" else 0.0
+            vectors[f] = torch.full((size,), fill, dtype=torch.float64)
+    if encoder.joint:
+        groups, absent = [torch.cat(vectors)], [all(missing)]
+        weights = [own["weight"]]
+    else:
+        groups, absent = vectors, missing
+        weights = list(own["weight"].split(sizes))
+    tokens = []
+    for t, (vector, weight) in enumerate(zip(groups, weights, strict=True)):
+        token = sum(vector[k] * weight[k] for k in range(len(vector))) + own["bias"][t]
+        token = (token - own["norm.running_mean"]) / (own["norm.running_var"] + 1e-5).sqrt()
+        token = token * own["norm.weight"] + own["norm.bias"]
+        if encoder.missing == "token" and absent[t]:
+            token = own["missing_token"][t]
+        tokens.append(token + own["feature_embedding"][t])
+    hides = encoder.missing == "mask"
+    seen = torch.tensor([not (hides and gone) for gone in absent])
+    return torch.stack(tokens), seen
+
+
+def _join(state: State, image: Tensor, metadata: Tensor, num_prefix: int) -> Tensor:
+    kind = state["modality_embedding"]
+    return torch.cat([image[:num_prefix] + kind[0], image[num_prefix:] + kind[1], metadata + kind[2]])
+
+
+def _block(
+    state: State,
+    name: str,
+    tokens: Tensor,
+    allowed: Tensor,
+    where: list[int],
+    heads: int,
+    eps: float,
+    layers: list[Layer],
+) -> Tensor:
+    """A pre-norm transformer layer; appends its attention matrix to `layers`."""
+    normed = _norm(state, f"{name}norm1", tokens, eps)
+    query, key, value = _linear(state, f"{name}attn.qkv", normed).chunk(3, dim=-1)
+    width = query.shape[1] // heads
+    matrices = []
+    for h in range(heads):
+        part = slice(h * width, (h + 1) * width)
+        q, k = query[:, part], key[:, part]
+        if f"{name}attn.q_norm.weight" in state:
+            q = _norm(state, f"{name}attn.q_norm", q, eps)
+            k = _norm(state, f"{name}attn.k_norm", k, eps)
+        scores = (q @ k.T) / width**0.5
+        scores[:, ~allowed] = -torch.inf
+        matrices.append(torch.exp(scores - scores.amax(1, keepdim=True)))
+        matrices[-1] = matrices[-1] / matrices[-1].sum(1, keepdim=True)
+    attention = torch.stack(matrices)
+    if not attention.requires_grad:
+        attention.requires_grad_()
+    layers.append(Layer(attention, where))
+    heard = [
+        attention[h] @ value[:, h * width : (h + 1) * width] for h in range(heads)
+    ]
+    attended = _linear(state, f"{name}attn.proj", torch.cat(heard, dim=1))
+    tokens = tokens + attended * state.get(f"{name}ls1.gamma", 1.0)
+    hidden = F.gelu(
+        _linear(state, f"{name}mlp.fc1", _norm(state, f"{name}norm2", tokens, eps))
+    )
+    return tokens + _linear(state, f"{name}mlp.fc2", hidden) * state.get(f"{name}ls2.gamma", 1.0)
+
+
+def _linear(state: State, name: str, x: Tensor) -> Tensor:
+    return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+
+def _norm(state: State, name: str, x: Tensor, eps: float) -> Tensor:
+    centred = x - x.mean(-1, keepdim=True)
+    scaled = centred / (centred.square().mean(-1, keepdim=True) + eps).sqrt()
+    return scaled * state[f"{name}.weight"] + state[f"{name}.bias"]

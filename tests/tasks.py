@@ -1,0 +1,119 @@
+"""Small tasks, batches and networks shared by the tests of models and explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from timm.models import register_model
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from vitatt.models.fusion import AttentionFusion
+from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.network import LesionNetwork
+from vitatt.types import FeatureEncoding, LesionBatch, LesionTask, Split
+
+CLASSES = ("ACK", "BCC", "MEL", "NEV")
+CARDINALITIES = (2, 3, 4, 5)
+COUNTS = (40, 30, 3, 15)
+
+
+@register_model
+def vitatt_test_registers(pretrained: bool = False, **_: Any) -> VisionTransformer:
+    """A small encoder with class and register tokens, layer scale and norms inside attention."""
+    return VisionTransformer(
+        img_size=64,
+        patch_size=16,
+        embed_dim=32,
+        depth=3,
+        num_heads=4,
+        num_classes=0,
+        reg_tokens=3,
+        no_embed_class=True,
+        init_values=0.5,
+        qk_norm=True,
+    )
+
+
+def make_task(
+    cardinalities: Sequence[int] = CARDINALITIES,
+    *,
+    classes: Sequence[str] = CLASSES,
+    image_size: int = 32,
+) -> LesionTask:
+    features = tuple(
+        FeatureEncoding(
+            name=f"feature_{i}",
+            label=f"Feature {i}",
+            kind="categorical",
+            categories=tuple(f"c{c}" for c in range(cardinality)),
+        )
+        for i, cardinality in enumerate(cardinalities)
+    )
+    return LesionTask(
+        dataset="synthetic",
+        classes=tuple(classes),
+        class_counts=COUNTS[: len(classes)],
+        features=features,
+        smoothing=0.1,
+        image_size=image_size,
+        split=Split(fold=0, num_folds=5, seed=0),
+    )
+
+
+def make_batch(
+    task: LesionTask, size: int = 8, *, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> LesionBatch:
+    """Random cases: the first lacks every feature, the second none, the others some."""
+    generator = torch.Generator().manual_seed(seed)
+    side = task.image_size
+    blocks = [
+        torch.rand(size, cardinality, generator=generator, dtype=dtype).mul(3).softmax(-1)
+        for cardinality in task.cardinalities
+    ]
+    missing = torch.rand(size, len(task.features), generator=generator) < 0.4
+    missing[0], missing[1:2] = True, False
+    return LesionBatch(
+        image=torch.randint(0, 256, (size, 3, side, side), generator=generator, dtype=torch.uint8),
+        metadata=torch.cat(blocks, dim=1) if blocks else torch.zeros(size, 0, dtype=dtype),
+        missing=missing,
+        target=torch.randint(0, len(task.classes), (size,), generator=generator),
+        case_id=[f"case_{i}" for i in range(size)],
+    )
+
+
+def make_network(
+    task: LesionTask,
+    encoder: str = "test_vit",
+    fusion: Callable[..., LesionNetwork] = AttentionFusion,
+    *,
+    frozen: bool = False,
+    seed: int = 0,
+    **arguments: Any,
+) -> LesionNetwork:
+    """A network in evaluation mode whose every weight matters and whose attention is uneven."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        image_encoder = ImageEncoder(encoder, image_size=task.image_size, frozen=frozen)
+        network = fusion(image_encoder, task, **arguments)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                scale = 1.5 * parameter.shape[-1] ** -0.5 if parameter.ndim == 2 else 0.2
+                parameter.add_(torch.randn_like(parameter) * scale)
+            for name, buffer in network.named_buffers():
+                if name.endswith("running_mean"):
+                    buffer.normal_()
+                elif name.endswith("running_var"):
+                    buffer.uniform_(0.5, 1.5)
+    return network.eval()
+
+
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    """Largest difference in a case and class, as a share of its largest expected value."""
+    if expected.numel() == 0:
+        assert actual.shape == expected.shape
+        return 0.0
+    difference = (actual.double() - expected).flatten(2).abs().amax(-1)
+    return (difference / expected.flatten(2).abs().amax(-1).clamp(min=1e-300)).max().item()

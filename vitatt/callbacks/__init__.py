@@ -1,0 +1,1 @@
+"""What happens around training: maps, records, reports; the only place that knows W&B."""

@@ -1,0 +1,42 @@
+"""The confusion matrix as a picture, for training, validation and test."""
+
+from __future__ import annotations
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+
+from vitatt.callbacks.tracking import run_logger
+from vitatt.explain.render import confusion_picture
+from vitatt.models.classifier import LesionClassifier
+
+
+class ConfusionPicture(Callback):
+    """Logs ``train/confusion``, ``val/confusion`` and ``test/confusion`` to W&B."""
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Picture of the epoch's training predictions."""
+        _log(trainer, pl_module, "train")
+
+    def on_validation_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Picture of the validation predictions."""
+        _log(trainer, pl_module, "val")
+
+    def on_test_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Picture of the test predictions."""
+        _log(trainer, pl_module, "test")
+
+
+def _log(trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
+    assert isinstance(module, LesionClassifier)
+    logger = run_logger(trainer)
+    if trainer.sanity_checking or logger is None:
+        return
+    matrix = module.metrics_of(stage).confusion().cpu().numpy()
+    if trainer.is_global_zero and matrix.sum() > 0:
+        logger.log_image(f"{stage}/confusion", [confusion_picture(matrix, module.task.classes)])

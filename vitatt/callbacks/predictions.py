@@ -1,0 +1,189 @@
+"""Predictions on file: of new cases, and of the outer fold with its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import polars as pl
+import torch
+import torch.distributed
+import wandb
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor
+
+from vitatt.callbacks.tracking import run_folder, run_logger
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.evaluation.summary import summarise
+from vitatt.explain.methods import explain
+from vitatt.explain.render import heatmap
+from vitatt.models.classifier import LesionClassifier, StepOutput
+from vitatt.types import LesionBatch
+
+
+class PredictionWriter(Callback):
+    """Writes class probabilities of every predicted case into a CSV file.
+
+    Args:
+        path: The file; written whole or not at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._batches: list[tuple[list[str], Tensor]] = []
+
+    def on_predict_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep a batch's predictions."""
+        del trainer, pl_module, batch, batch_idx, dataloader_idx
+        case_ids, probabilities = outputs
+        self._batches.append((case_ids, probabilities.cpu()))
+
+    def on_predict_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Write the file, in the order of the input, from the first process."""
+        assert isinstance(pl_module, LesionClassifier)
+        datamodule = _datamodule(trainer)
+        spec = datamodule.spec
+        probabilities = {
+            case_id: row
+            for case_ids, rows in _gather(self._batches)
+            for case_id, row in zip(case_ids, rows.double().tolist(), strict=True)
+        }
+        if not trainer.is_global_zero:
+            return
+        order = datamodule.part("predict")["case_id"].to_list()
+        frame = pl.DataFrame(
+            {
+                spec.id_column: order,
+                **{
+                    name: [probabilities[case_id][number] for case_id in order]
+                    for number, name in enumerate(spec.classes)
+                },
+                **({spec.unknown_class: [0.0] * len(order)} if spec.unknown_class else {}),
+            }
+        )
+        _write_atomically(frame, self.path)
+        rank_zero_info(f"Wrote the probabilities of {frame.height} cases to {self.path}")
+
+
+class TestReport(Callback):
+    """After a test: figures with intervals, all predictions on file, and a table in W&B."""
+
+    __test__ = False  # no test case, whatever pytest thinks of its name
+
+    def __init__(self) -> None:
+        self._batches: list[tuple[list[str], Tensor]] = []
+        self._maps: dict[str, Any] = {}
+
+    def on_test_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: StepOutput,
+        batch: LesionBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep a batch's predictions, and the TMME map of each predicted class."""
+        del batch_idx, dataloader_idx
+        assert isinstance(pl_module, LesionClassifier)
+        probabilities = outputs["probabilities"]
+        self._batches.append((outputs["case_id"], probabilities.cpu()))
+        if run_logger(trainer) is None or not pl_module.network.layouts:
+            return
+        with trainer.precision_plugin.forward_context():
+            relevance = explain(pl_module.network, batch, probabilities.argmax(1, keepdim=True))
+        for number, case_id in enumerate(outputs["case_id"]):
+            pixels = batch.image[number].permute(1, 2, 0).cpu().numpy()
+            picture = heatmap(pixels, relevance.patches[number, 0].cpu().numpy())
+            self._maps[case_id] = wandb.Image(picture)
+
+    def on_test_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write ``predictions.parquet`` and the table, and print the figures."""
+        assert isinstance(pl_module, LesionClassifier)
+        predictions = _gather(self._batches)
+        if not trainer.is_global_zero:
+            return
+        datamodule = _datamodule(trainer)
+        classes = datamodule.task.classes
+        frame = _prediction_frame(datamodule, predictions)
+        path = run_folder(trainer) / "predictions.parquet"
+        _write_atomically(frame, path)
+        summary = summarise(frame, classes, [f.name for f in datamodule.task.features])
+        split = datamodule.split
+        rank_zero_info(
+            f"Held-out fold {split.fold} of {split.num_folds}: {frame.height} cases of "
+            f"{frame['group'].n_unique()} {datamodule.spec.group}s; intervals are 95 %, resampling "
+            f"{datamodule.spec.group}s.\n"
+            + "\n".join(f"  {line}" for line in summary.lines())
+            + f"\nPredictions: {path}"
+        )
+        if (logger := run_logger(trainer)) is None:
+            return
+        logger.log_metrics(summary.figures())
+        table = wandb.Table(columns=[*frame.columns, "tmme"])
+        for row in frame.iter_rows(named=True):
+            table.add_data(*row.values(), self._maps.get(row["case_id"]))
+        logger.log_metrics({"test/cases": table})
+
+
+def _datamodule(trainer: lightning.Trainer) -> LesionDataModule:
+    datamodule = trainer.datamodule
+    assert isinstance(datamodule, LesionDataModule)
+    return datamodule
+
+
+def _gather(batches: list[tuple[list[str], Tensor]]) -> list[tuple[list[str], Tensor]]:
+    """The batches of all processes."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return batches
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, batches)
+    return [batch for part in parts for batch in part]
+
+
+def _prediction_frame(
+    datamodule: LesionDataModule, predictions: list[tuple[list[str], Tensor]]
+) -> pl.DataFrame:
+    """Test cases with id, group, true and predicted class, probabilities and metadata."""
+    classes = list(datamodule.task.classes)
+    probabilities = torch.cat([rows for _, rows in predictions]).double().numpy()
+    case_ids = [case_id for ids, _ in predictions for case_id in ids]
+    predicted = [classes[number] for number in probabilities.argmax(1)]
+    scores = pl.DataFrame(
+        {
+            "case_id": case_ids,
+            "predicted": predicted,
+            **{f"p_{name}": probabilities[:, n] for n, name in enumerate(classes)},
+        }
+    )
+    cases = datamodule.part("test").rename({"diagnosis": "true"}).drop("image")
+    frame = cases.select("case_id", "group", "true").join(
+        scores, on="case_id", how="left", maintain_order="left"
+    )
+    if absent := frame["predicted"].null_count():
+        rank_zero_warn(f"{absent} of {frame.height} test cases were not predicted.")
+        frame = frame.drop_nulls("predicted")
+    features = [feature.name for feature in datamodule.task.features]
+    return frame.join(cases.select("case_id", *features), on="case_id", maintain_order="left")
+
+
+def _write_atomically(frame: pl.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    if path.suffix == ".parquet":
+        frame.write_parquet(temporary)
+    else:
+        frame.write_csv(temporary)
+    temporary.replace(path)

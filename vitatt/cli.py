@@ -1,0 +1,66 @@
+"""The commands, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+HELP = """usage: vitatt COMMAND [options]
+
+Skin lesion classification from image and metadata by attention fusion (ViTAtt).
+
+commands:
+  fit         train a model:  vitatt fit --config conf/pad.yaml --data.root DIR
+  validate    metrics on the inner validation part of a checkpoint's fold
+  test        metrics, intervals and predictions on the outer fold
+  predict     probabilities of new cases, into a CSV file
+  check-data  what is in a dataset, and what would spoil a training
+  demo-data   write a small synthetic dataset with planted evidence
+
+`vitatt COMMAND --help` lists the options of a command.
+"""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command, in the shell or in a test.
+
+    Args:
+        args: The command and its options; by default those of the shell.
+
+    Returns:
+        The exit status: 0; 1 if `check-data` found a problem; 2 for what the user can put right;
+        130 after Ctrl-C. Wrong options exit with 2 by themselves.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if not words or words[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0
+    # Imports are slow here (seconds, for torch), so they wait until a command needs them.
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+    from vitatt.types import UsageError
+
+    try:
+        return _run(words)
+    except (UsageError, MisconfigurationException) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+def _run(words: list[str]) -> int:
+    command, options = words[0], words[1:]
+    if command == "check-data":
+        from vitatt.commands.check_data import check_data
+
+        return check_data(options)
+    if command == "demo-data":
+        from vitatt.commands.demo_data import demo_data
+
+        return demo_data(options)
+    from vitatt.commands.training import TrainingCLI
+
+    TrainingCLI(words)
+    return 0

@@ -1,0 +1,1 @@
+"""One file a command (those of the Lightning trainer share one)."""

@@ -1,0 +1,101 @@
+"""fit, validate, test and predict, by LightningCLI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_warn
+
+from vitatt.callbacks.confusion import ConfusionPicture
+from vitatt.callbacks.explanations import ExplanationPanel
+from vitatt.callbacks.interruption import SaveOnInterrupt
+from vitatt.callbacks.predictions import TestReport
+from vitatt.callbacks.run_config import RunConfig, RunRecord
+from vitatt.callbacks.trainer import LesionTrainer
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.models.checkpoint import read_hyper_parameters
+from vitatt.models.classifier import LesionClassifier
+from vitatt.types import LesionTask, UsageError
+
+SELECTION = "val/selection"
+"""What early stopping and the best checkpoint go by, see `LesionMetrics`."""
+
+
+class TrainingCLI(LightningCLI):
+    """The commands of the trainer.
+
+    Args:
+        args: Command and options.
+    """
+
+    def __init__(self, args: Sequence[str]) -> None:
+        super().__init__(
+            LesionClassifier,
+            LesionDataModule,
+            trainer_class=LesionTrainer,
+            save_config_callback=RunConfig,
+            seed_everything_default=0,
+            trainer_defaults={
+                "logger": {"class_path": "vitatt.callbacks.tracking.RunLogger"},
+                "callbacks": [ConfusionPicture(), TestReport(), SaveOnInterrupt(), RunRecord()],
+                "num_sanity_val_steps": 0,
+                "use_distributed_sampler": False,  # our loaders know their share of the cases
+            },
+            parser_kwargs={"prog": "vitatt"},
+            auto_configure_optimizers=False,
+            args=list(args),
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link model to data, and add the callbacks that users tune."""
+        parser.link_arguments(
+            "data.task", "model.task", compute_fn=LesionTask.to_plain, apply_on="instantiate"
+        )
+        parser.add_lightning_class_args(ExplanationPanel, "explanations")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.set_defaults(
+            {
+                "checkpoint.filename": "best",
+                "checkpoint.monitor": SELECTION,
+                "checkpoint.mode": "max",
+                "checkpoint.save_last": True,
+                "checkpoint.enable_version_counter": False,
+                "early_stopping.monitor": SELECTION,
+                "early_stopping.mode": "max",
+                "early_stopping.patience": 10,
+            }
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, then let a checkpoint say what it was trained on.
+
+        Raises:
+            UsageError: If a checkpoint is needed and not given, or cannot be used.
+        """
+        super().parse_arguments(parser, args)
+        command = self.config["subcommand"]
+        config = self.config[command]
+        path = config.get("ckpt_path")
+        if path is None:
+            if command != "fit":
+                raise UsageError(f"`vitatt {command}` needs a trained model: --ckpt_path FILE.")
+            return
+        saved = read_hyper_parameters(path)
+        config.data.task = saved["task"]
+        if command == "fit":
+            _warn_of_ignored(config.model, saved)
+
+
+def _warn_of_ignored(model: Namespace, saved: dict[str, Any]) -> None:
+    """Lightning takes a resumed model's settings from the checkpoint, without a word."""
+    asked = model.as_dict()
+    for name in sorted(asked.keys() & saved.keys() - {"task", "encoder_weights"}):
+        if asked[name] != saved[name]:
+            rank_zero_warn(
+                f"Resuming keeps the checkpoint's `model.{name}`: {saved[name]}, not {asked[name]}."
+            )
