@@ -70,7 +70,7 @@ def make_batch(
     generator = torch.Generator().manual_seed(seed)
     side = task.image_size
     blocks = [
-        torch.rand(size, cardinality, generator=generator, dtype=dtype).mul(3).softmax(-1)
+        torch.rand(size, cardinality, generator=generator).mul(3).softmax(-1).to(dtype)
         for cardinality in task.cardinalities
     ]
     missing = torch.rand(size, len(task.features), generator=generator) < 0.4

@@ -41,7 +41,7 @@ def main(args: Sequence[str] | None = None) -> int:
     from vitatt.types import UsageError
 
     try:
-        return _run(words)
+        return _run(words, from_shell=args is None)
     except (UsageError, MisconfigurationException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -50,7 +50,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str], *, from_shell: bool) -> int:
     command, options = words[0], words[1:]
     if command == "check-data":
         from vitatt.commands.check_data import check_data
@@ -62,5 +62,5 @@ def _run(words: list[str]) -> int:
         return demo_data(options)
     from vitatt.commands.training import TrainingCLI
 
-    TrainingCLI(words)
+    TrainingCLI(None if from_shell else words)
     return 0

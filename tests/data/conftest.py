@@ -71,8 +71,7 @@ def write_pad(tmp_path: Path) -> Callable[..., Path]:
         bom: bool = False,
     ) -> Path:
         full = [{**PAD_ROW, "img_id": f"PAT_1_11_{n}.png", **row} for n, row in enumerate(rows)]
-        columns = [name for name in dict.fromkeys(k for row in full for k in row)]
-        columns = [name for name in columns if name not in lacking]
+        columns = [k for k in dict.fromkeys(k for row in full for k in row) if k not in lacking]
         root = tmp_path / "pad"
         root.mkdir(exist_ok=True)
         write_csv(root / "metadata.csv", full, columns or PAD_ROW, newline=newline, bom=bom)
@@ -83,7 +82,7 @@ def write_pad(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def write_isic(tmp_path: Path) -> Callable[..., Path]:
-    """Write both ISIC 2019 tables; a row's key ``diagnosis`` goes to the ground truth as one-hot."""
+    """Write both ISIC 2019 tables; a row's ``diagnosis`` goes to the ground truth as one-hot."""
 
     def write(
         *rows: Mapping[str, str],

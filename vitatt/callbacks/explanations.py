@@ -82,14 +82,13 @@ class ExplanationPanel(Callback):
             _panel_case(datamodule, batch, number, row, tmme, attention)
             for number, row in enumerate(rows.iter_rows(named=True))
         ]
-        pictures: Pictures = {"attention": [], "tmme": [], "cases": []}
+        pictures: Pictures = {"attention": [], "tmme": [], "cases": _same_height(cases)}
         for case in cases:
             title = f"{case.case_id}\ntrue {case.true_class}, predicted {case.predicted_class}"
             title += f" ({case.probability:.2f})"
             attention_map, tmme_map = list(case.maps.values())[:2]
             pictures["attention"].append(map_picture(case.image, attention_map, title))
             pictures["tmme"].append(map_picture(case.image, tmme_map, title))
-            pictures["cases"].append(case_picture(case))
         folder = run_folder(trainer) / "maps" / f"step-{trainer.global_step:06d}"
         _save(folder, pictures, [case.case_id for case in cases])
         if (logger := run_logger(trainer)) is not None:
@@ -118,7 +117,7 @@ def _panel_case(
         features[f"true {classes[true]}"] = tmme.features[number, 1].cpu().numpy()
     labels = [feature.label for feature in datamodule.task.features]
     recorded = zip(datamodule.describe(row), batch.missing[number], strict=True)
-    values = [None if missing else value for value, missing in recorded]
+    values: list[str | None] = [None if missing else value for value, missing in recorded]
     count = tmme.features.shape[-1]
     if count != len(labels):  # all features share one token, or the network sees none
         labels, values = ["all metadata"][:count], [f"{len(labels)} features in one token"][:count]
@@ -134,6 +133,16 @@ def _panel_case(
         feature_relevance=features if count else None,
         image_share=float(tmme.image_share[number, 0]) if count else None,
     )
+
+
+def _same_height(cases: list[PanelCase]) -> list[NDArray[np.uint8]]:
+    """Pictures of the cases, white below the shorter ones: W&B shows a list at one size."""
+    pictures = [case_picture(case) for case in cases]
+    height = max(len(picture) for picture in pictures)
+    return [
+        np.pad(picture, ((0, height - len(picture)), (0, 0), (0, 0)), constant_values=255)
+        for picture in pictures
+    ]
 
 
 def _save(folder: Path, pictures: Pictures, case_ids: list[str]) -> None:

@@ -35,14 +35,13 @@ class RunLogger(WandbLogger):
         tags: list[str] | None = None,
         offline: bool | None = None,
     ) -> None:
-        mode = os.environ.get("WANDB_MODE")
-        if offline is None:
-            offline = mode == "offline" or (mode is None and wandb.api.api_key is None)
-            if offline and mode is None:
-                rank_zero_info(
-                    "No W&B login: the run is recorded offline, and can be sent later (the command "
-                    "comes at the end)."
-                )
+        mode = "offline" if offline else os.environ.get("WANDB_MODE")
+        if offline is None and mode is None and not wandb.login(prompt=False):
+            mode = "offline"
+            rank_zero_info(
+                "No W&B login: the run is recorded offline, and can be sent later (the command "
+                "comes at the end)."
+            )
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
         identity = f"{stamp}-{secrets.token_hex(2)}"
         Path(save_dir).mkdir(parents=True, exist_ok=True)
@@ -51,15 +50,18 @@ class RunLogger(WandbLogger):
             version=identity,
             project=project,
             save_dir=save_dir,
-            offline=offline,
+            mode=mode,
             group=group,
             tags=tags,
         )
+        # Lightning passes on a setting that W&B has given up, and that warns at every start.
+        self._wandb_init.pop("anonymous", None)
+        self._is_offline = mode == "offline"
 
     @property
     def sync_command(self) -> str | None:
         """What sends an offline run to W&B; None for a run that is online or was never begun."""
-        if not self._offline or self._experiment is None:
+        if not self._is_offline or self._experiment is None:
             return None
         return f"wandb sync {os.path.relpath(Path(self._experiment.dir).parent)}"
 

@@ -13,7 +13,7 @@ from vitatt.callbacks.predictions import PredictionWriter
 class LesionTrainer(lightning.Trainer):
     """Lightning's trainer; the command line gets its options from these methods."""
 
-    def predict(  # type: ignore[override]
+    def predict(
         self,
         model: lightning.LightningModule | None = None,
         dataloaders: Any = None,
@@ -32,8 +32,8 @@ class LesionTrainer(lightning.Trainer):
             output: CSV file to write: the id of each case and a probability for each class.
         """
         writer = PredictionWriter(Path(output))
-        self.callbacks.append(writer)  # type: ignore[attr-defined]
+        self.callbacks.append(writer)
         try:
             super().predict(model, dataloaders, datamodule, False, ckpt_path)
         finally:
-            self.callbacks.remove(writer)  # type: ignore[attr-defined]
+            self.callbacks.remove(writer)

@@ -15,6 +15,7 @@ _OTHER_SECTIONS = (
     "trainer",
     "model",
     "explanations",
+    "token_cache",
     "checkpoint",
     "early_stopping",
     "ckpt_path",

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from vitatt.callbacks.confusion import ConfusionPicture
 from vitatt.callbacks.explanations import ExplanationPanel
+from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.interruption import SaveOnInterrupt
 from vitatt.callbacks.predictions import TestReport
 from vitatt.callbacks.run_config import RunConfig, RunRecord
@@ -29,10 +30,10 @@ class TrainingCLI(LightningCLI):
     """The commands of the trainer.
 
     Args:
-        args: Command and options.
+        args: Command and options; by default those of the shell.
     """
 
-    def __init__(self, args: Sequence[str]) -> None:
+    def __init__(self, args: Sequence[str] | None) -> None:
         super().__init__(
             LesionClassifier,
             LesionDataModule,
@@ -47,7 +48,7 @@ class TrainingCLI(LightningCLI):
             },
             parser_kwargs={"prog": "vitatt"},
             auto_configure_optimizers=False,
-            args=list(args),
+            args=args if args is None else list(args),
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -56,6 +57,7 @@ class TrainingCLI(LightningCLI):
             "data.task", "model.task", compute_fn=LesionTask.to_plain, apply_on="instantiate"
         )
         parser.add_lightning_class_args(ExplanationPanel, "explanations")
+        parser.add_lightning_class_args(TokenCaching, "token_cache")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(

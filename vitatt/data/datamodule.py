@@ -153,7 +153,7 @@ class LesionDataModule(lightning.LightningDataModule):
         targets = cases["diagnosis"].replace_strict(index, default=-1, return_dtype=pl.Int64)
         return LesionDataset(
             cases,
-            PixelSource(cache, cases["image"].to_list(), augmentation),
+            PixelSource(cache, cache.rows(cases["image"].to_list()), augmentation),
             encode(cases, self.task.features, smoothing=self.task.smoothing),
             targets.fill_null(-1).to_numpy(),
             seed=self.split.seed,

@@ -34,18 +34,18 @@ class PixelSource:
 
     Args:
         cache: Decoded images.
-        paths: Image file of each row.
+        slots: Where in the cache each row's image is, see `ImageCache.rows`.
         augmentation: What training changes; None for evaluation.
     """
 
     def __init__(
         self,
         cache: ImageCache,
-        paths: Sequence[str],
+        slots: NDArray[np.int64],
         augmentation: TrainingAugmentation | None = None,
     ) -> None:
         self._cache = cache
-        self._slots = cache.rows(paths)
+        self._slots = slots
         self._augmentation = augmentation
 
     def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Tensor:

@@ -44,6 +44,7 @@ class ImageCache:
     Attributes:
         unreadable: Path to reason, for each file that could not be decoded.
         digests: Content digest of each path, for finding one image under two names.
+        key: Digest of all content and settings.
 
     Raises:
         DataError: If no file can be decoded, or the disk has no room.
@@ -54,8 +55,8 @@ class ImageCache:
         folder.mkdir(parents=True, exist_ok=True)
         self.digests = _digest_files(paths, folder)
         distinct = sorted(set(self.digests.values()))
-        key = _digest(json.dumps([_FORMAT, size, distinct]).encode())
-        self._file = folder / f"images-{size}px-{key}.u8"
+        self.key = _digest(json.dumps([_FORMAT, size, distinct]).encode())
+        self._file = folder / f"images-{size}px-{self.key}.u8"
         sources = {digest: path for path, digest in self.digests.items()}
         reasons = _build(self._file, [(digest, sources[digest]) for digest in distinct], size)
         row_of = {digest: row for row, digest in enumerate(distinct)}
@@ -99,7 +100,7 @@ def _build(file: Path, entries: list[tuple[str, str]], size: int) -> dict[str, s
             return _read_reasons(summary)
         partial, journal = file.with_suffix(".partial"), file.with_suffix(".journal")
         row_bytes = size * size * 3
-        _allocate(partial, len(entries) * row_bytes)
+        allocate(partial, len(entries) * row_bytes)
         reasons: dict[str, str] = {}
         finished = 0
         if journal.is_file():
@@ -153,7 +154,7 @@ def _read_reasons(summary: Path) -> dict[str, str]:
     return reasons
 
 
-def _allocate(file: Path, size: int) -> None:
+def allocate(file: Path, size: int) -> None:
     """Reserve disk space at once, so that a full disk is found before the work is done.
 
     Raises:
@@ -171,7 +172,7 @@ def _allocate(file: Path, size: int) -> None:
         free = shutil.disk_usage(file.parent).free
         file.unlink(missing_ok=True)
         raise DataError(
-            f"The image cache needs {size / 1e6:.0f} MB in {file.parent}, but {free / 1e6:.0f} MB "
+            f"The cache needs {size / 1e6:.0f} MB in {file.parent}, but {free / 1e6:.0f} MB "
             "are free. Make room, or name another folder as `data.cache_dir`."
         ) from error
 

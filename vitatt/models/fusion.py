@@ -182,6 +182,11 @@ class AttentionFusion(LesionNetwork):
         fused = TokenLayout(prefix, self.encoder.num_patches, count)
         return layouts + [fused] * len(self.blocks)
 
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether the encoder is frozen and no metadata passes through it."""
+        return super().takes_tokens and self.join_at is None
+
     def _encode_jointly(self, image: Tensor, metadata: MetadataTokens) -> Tensor:
         if image.ndim == 3:
             raise UsageError(

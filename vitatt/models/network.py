@@ -51,6 +51,11 @@ class LesionNetwork(nn.Module, ABC):
         """
         return []
 
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether the encoder's tokens can be computed beforehand: it learns nothing here."""
+        return self.encoder is not None and self.encoder.frozen
+
     def encoder_layouts(self) -> list[TokenLayout]:
         """The layouts of the image encoder's own layers."""
         if self.encoder is None:

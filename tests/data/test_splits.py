@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+import polars as pl
+import pytest
+
+from vitatt.data import pad_ufes_20
+from vitatt.data.schema import DataError
+from vitatt.data.splits import SplitRows, join_groups, split_rows
+from vitatt.types import Split
+
+SPEC = pad_ufes_20.SPEC
+PARTS = list(itertools.combinations(SplitRows._fields, 2))
+
+
+def make_cases(seed: int, *, sizes: str = "mixed", total: int = 300) -> pl.DataFrame:
+    """Cases in random order, unlike classes, in groups of like size, mixed or very unlike ones."""
+    rng = np.random.default_rng(seed)
+    groups = {
+        "single": np.arange(total),
+        "mixed": rng.integers(0, total // 2, total),
+        "heavy": np.minimum(rng.zipf(1.6, total), total // 12),
+    }[sizes]
+    diagnosis = rng.choice(SPEC.classes, total, p=[0.25, 0.3, 0.1, 0.13, 0.1, 0.12])
+    return pl.DataFrame({"group": [f"PAT_{g}" for g in groups], "diagnosis": diagnosis})
+
+
+def split(cases: pl.DataFrame, fold: int = 0, num_folds: int = 5, seed: int = 0) -> SplitRows:
+    return split_rows(cases, SPEC, Split(fold, num_folds, seed))
+
+
+@pytest.mark.parametrize("sizes", ["single", "mixed", "heavy"])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("num_folds", [2, 5])
+def test_every_row_in_one_part_and_no_group_in_two(sizes: str, seed: int, num_folds: int) -> None:
+    cases = make_cases(seed, sizes=sizes)
+    tested: list[int] = []
+    for fold in range(num_folds):
+        rows = split(cases, fold, num_folds, seed)
+        assert all(len(part) > 0 for part in rows)
+        assert sorted(np.concatenate(rows)) == list(range(cases.height))
+        groups = {name: set(cases["group"].gather(getattr(rows, name))) for name in rows._fields}
+        for one, other in PARTS:
+            assert groups[one].isdisjoint(groups[other])
+        tested.extend(rows.test)
+    assert sorted(tested) == list(range(cases.height))
+
+
+@pytest.mark.parametrize(("sizes", "slack"), [("single", 2), ("mixed", 8)])
+def test_classes_are_spread_evenly(sizes: str, slack: int) -> None:
+    cases = make_cases(1, sizes=sizes)
+    total = dict(cases["diagnosis"].value_counts().iter_rows())
+    for fold in range(5):
+        rows = split(cases, fold)
+        for part, share in (("test", 1 / 5), ("val", 4 / 25), ("train", 16 / 25)):
+            found = cases["diagnosis"].gather(getattr(rows, part))
+            for name in SPEC.classes:
+                assert abs((found == name).sum() - share * total[name]) <= slack
+
+
+def test_the_seed_decides() -> None:
+    cases = make_cases(0)
+    once, again, other = split(cases, seed=3), split(cases, seed=3), split(cases, seed=4)
+    for part in SplitRows._fields:
+        assert np.array_equal(getattr(once, part), getattr(again, part))
+        assert not np.array_equal(getattr(once, part), getattr(other, part))
+
+
+@pytest.mark.parametrize(
+    ("fold", "num_folds", "message"),
+    [
+        (5, 5, r"`data\.fold` to be one of 0 to 4 \(`data\.num_folds` is 5\), but got 5"),
+        (-1, 5, r"`data\.fold` .* got -1"),
+        (0, 1, r"`data\.num_folds` to be at least 2, but got 1"),
+        (0, -3, r"`data\.num_folds` .* got -3"),
+        (0, 13, "at least 13 patients for 13 folds, but found 12"),
+    ],
+)
+def test_folds_that_cannot_be(fold: int, num_folds: int, message: str) -> None:
+    cases = pl.DataFrame(
+        {"group": [f"P{n % 12}" for n in range(120)], "diagnosis": [*SPEC.classes] * 20}
+    )
+    with pytest.raises(DataError, match=message):
+        split(cases, fold, num_folds)
+
+
+def test_the_inner_part_needs_groups_too() -> None:
+    cases = pl.DataFrame({"group": list("ABCD") * 6, "diagnosis": [*SPEC.classes] * 4})
+    with pytest.raises(DataError, match="at least 5 patients for 2 folds, but found 4"):
+        split(cases, num_folds=2)
+
+
+def test_a_class_without_training_case_is_named() -> None:
+    cases = make_cases(0).filter(pl.col("diagnosis") != "MEL")
+    melanomas = pl.DataFrame({"group": ["PAT_X"] * 7, "diagnosis": ["MEL"] * 7})
+    cases = pl.concat([cases, melanomas])
+    fold = next(f for f in range(5) if cases.height - 1 in _rows_elsewhere(cases, f))
+    with pytest.raises(DataError, match=rf"Fold {fold} of 5 .*case of MEL \(7 in all\).*patients"):
+        split(cases, fold)
+
+
+def _rows_elsewhere(cases: pl.DataFrame, fold: int) -> set[int]:
+    """Rows outside the training part, found with a class that splitting does not ask for."""
+    renamed = cases.with_columns(pl.col("diagnosis").replace("MEL", "other"))
+    others = tuple(name for name in SPEC.classes if name != "MEL")
+    spec = dataclasses.replace(SPEC, classes=others)
+    rows = split_rows(renamed, spec, Split(fold, 5, 0))
+    return {*rows.val.tolist(), *rows.test.tolist()}
+
+
+def test_a_class_that_is_not_there_is_named() -> None:
+    cases = make_cases(0).filter(pl.col("diagnosis") != "SEK")
+    with pytest.raises(DataError, match=r"no training case of SEK \(0 in all\)"):
+        split(cases)
+
+
+@pytest.mark.parametrize("each", [3, 4, 5])
+def test_classes_smaller_than_the_number_of_folds(each: int) -> None:
+    cases = pl.DataFrame(
+        {"group": [f"P{n}" for n in range(6 * each)], "diagnosis": [*SPEC.classes] * each}
+    )
+    try:
+        rows = split(cases)
+    except DataError:  # and nothing less clear
+        return
+    assert set(cases["diagnosis"].gather(rows.train)) == set(SPEC.classes)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_joined_groups_are_those_of_union_find(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 60))
+    group = np.array([f"g{n}" for n in rng.integers(0, 25, count)], dtype=object)
+    content = np.array([f"c{n}" for n in rng.integers(0, 60, count)], dtype=object)
+
+    parent = {name: name for name in group}
+
+    def find(name: str) -> str:
+        return name if parent[name] == name else find(parent[name])
+
+    for (one, image), (other, twin) in itertools.combinations(zip(group, content, strict=True), 2):
+        if image == twin:
+            parent[find(one)] = find(other)
+    expected = [find(name) for name in group]
+
+    joined = join_groups(group, content)
+    assert joined.shape == (count,)
+    for row, other in itertools.combinations(range(count), 2):
+        assert (joined[row] == joined[other]) == (expected[row] == expected[other])
+    assert all(find(name) == root for name, root in zip(joined, expected, strict=True))
+
+
+def test_groups_stay_as_they_are_without_twins() -> None:
+    group = np.array(["b", "a", "b", "c"], dtype=object)
+    assert join_groups(group, np.array(list("wxyz"), dtype=object)).tolist() == ["b", "a", "b", "c"]
+
+
+def test_a_chain_of_twins_joins_all() -> None:
+    group = np.array(["a", "b", "b", "c", "c", "d"], dtype=object)
+    content = np.array(["1", "1", "2", "2", "3", "4"], dtype=object)
+    assert join_groups(group, content).tolist() == ["a", "a", "a", "a", "a", "d"]
