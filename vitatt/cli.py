@@ -60,7 +60,6 @@ def _run(words: list[str], *, from_shell: bool) -> int:
         from vitatt.commands.demo_data import demo_data
 
         return demo_data(options)
-    from vitatt.commands.training import TrainingCLI
+    from vitatt.commands.training import train
 
-    TrainingCLI(None if from_shell else words)
-    return 0
+    return train(None if from_shell else words)

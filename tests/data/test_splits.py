@@ -17,12 +17,12 @@ PARTS = list(itertools.combinations(SplitRows._fields, 2))
 
 
 def make_cases(seed: int, *, sizes: str = "mixed", total: int = 300) -> pl.DataFrame:
-    """Cases in random order, unlike classes, in groups of like size, mixed or very unlike ones."""
+    """Cases in random order, unlike classes, alone, in small groups, or in few large ones."""
     rng = np.random.default_rng(seed)
     groups = {
         "single": np.arange(total),
         "mixed": rng.integers(0, total // 2, total),
-        "heavy": np.minimum(rng.zipf(1.6, total), total // 12),
+        "heavy": rng.geometric(0.08, total),
     }[sizes]
     diagnosis = rng.choice(SPEC.classes, total, p=[0.25, 0.3, 0.1, 0.13, 0.1, 0.12])
     return pl.DataFrame({"group": [f"PAT_{g}" for g in groups], "diagnosis": diagnosis})

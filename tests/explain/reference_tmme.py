@@ -140,9 +140,7 @@ def _forward(
         where = [0, *everything[num_prefix:]]
     for number in range(len(getattr(network, "blocks", ()))):
         own_heads = network.blocks[number].attn.num_heads
-        tokens = _block(
-            state, f"blocks.{number}.", tokens, allowed, where, own_heads, 1e-5, layers
-        )
+        tokens = _block(state, f"blocks.{number}.", tokens, allowed, where, own_heads, 1e-5, layers)
     class_token = _norm(state, "norm", tokens[0], 1e-5)
     logits = state["head.weight"] @ class_token + state["head.bias"]
     return logits, layers, num_patches, num_metadata
@@ -182,7 +180,9 @@ def _metadata_tokens(
 
 def _join(state: State, image: Tensor, metadata: Tensor, num_prefix: int) -> Tensor:
     kind = state["modality_embedding"]
-    return torch.cat([image[:num_prefix] + kind[0], image[num_prefix:] + kind[1], metadata + kind[2]])
+    return torch.cat(
+        [image[:num_prefix] + kind[0], image[num_prefix:] + kind[1], metadata + kind[2]]
+    )
 
 
 def _block(
@@ -214,14 +214,10 @@ def _block(
     if not attention.requires_grad:
         attention.requires_grad_()
     layers.append(Layer(attention, where))
-    heard = [
-        attention[h] @ value[:, h * width : (h + 1) * width] for h in range(heads)
-    ]
+    heard = [attention[h] @ value[:, h * width : (h + 1) * width] for h in range(heads)]
     attended = _linear(state, f"{name}attn.proj", torch.cat(heard, dim=1))
     tokens = tokens + attended * state.get(f"{name}ls1.gamma", 1.0)
-    hidden = F.gelu(
-        _linear(state, f"{name}mlp.fc1", _norm(state, f"{name}norm2", tokens, eps))
-    )
+    hidden = F.gelu(_linear(state, f"{name}mlp.fc1", _norm(state, f"{name}norm2", tokens, eps)))
     return tokens + _linear(state, f"{name}mlp.fc2", hidden) * state.get(f"{name}ls2.gamma", 1.0)
 
 

@@ -97,8 +97,7 @@ def test_carried_row_is_the_row_of_the_full_product(class_only: bool) -> None:
     layouts = [TokenLayout(2, 3), TokenLayout(2, 3), TokenLayout(1, 3, 2), TokenLayout(1, 3, 2)]
     places = [[0, 1, 2, 3, 4]] * 2 + [[0, 2, 3, 4, 5, 6]] * 2
     layers = [
-        torch.rand(4, n.length, n.length, generator=generator, dtype=torch.float64)
-        for n in layouts
+        torch.rand(4, n.length, n.length, generator=generator, dtype=torch.float64) for n in layouts
     ]
     full = torch.eye(7, dtype=torch.float64).repeat(4, 1, 1)
     for layer, place in zip(layers, places, strict=True):

@@ -120,7 +120,8 @@ def _panel_case(
     values: list[str | None] = [None if missing else value for value, missing in recorded]
     count = tmme.features.shape[-1]
     if count != len(labels):  # all features share one token, or the network sees none
-        labels, values = ["all metadata"][:count], [f"{len(labels)} features in one token"][:count]
+        together: str | None = f"{len(labels)} features in one token"
+        labels, values = ["all metadata"] * count, [together] * count
     return PanelCase(
         case_id=batch.case_id[number],
         image=batch.image[number].permute(1, 2, 0).numpy(),

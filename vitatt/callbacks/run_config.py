@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import lightning
@@ -50,9 +51,9 @@ class RunRecord(Callback):
             return
         best = next(
             (
-                c.best_model_path
-                for c in trainer.checkpoint_callbacks
-                if isinstance(c, ModelCheckpoint)
+                callback.best_model_path
+                for callback in trainer.checkpoint_callbacks
+                if isinstance(callback, ModelCheckpoint) and callback.monitor
             ),
             "",
         )
@@ -64,7 +65,7 @@ class RunRecord(Callback):
             logger.experiment.log_artifact(artifact, aliases=["best"])
         lines = [f"Run folder: {run_folder(trainer)}"]
         if best:
-            lines.append(f"Best checkpoint: {best}")
+            lines.append(f"Best checkpoint: {os.path.relpath(best)}")
         maps = sorted((run_folder(trainer) / "maps").glob("step-*"))
         if maps:
             lines.append(f"Attention and TMME maps: {maps[-1]}{Path('/')}{{attention,tmme,cases}}")

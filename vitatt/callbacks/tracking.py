@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -24,6 +26,7 @@ class RunLogger(WandbLogger):
         tags: Tags in W&B.
         offline: Keep the run on this machine; by default so if W&B has no login (and
             ``WANDB_MODE`` is not set), so that it never asks for one.
+        version: Id of a run to go on with; by default a new one.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class RunLogger(WandbLogger):
         group: str | None = None,
         tags: list[str] | None = None,
         offline: bool | None = None,
+        version: str | None = None,
     ) -> None:
         mode = "offline" if offline else os.environ.get("WANDB_MODE")
         if offline is None and mode is None and not wandb.login(prompt=False):
@@ -43,14 +47,17 @@ class RunLogger(WandbLogger):
                 "comes at the end)."
             )
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        identity = f"{stamp}-{secrets.token_hex(2)}"
-        Path(save_dir).mkdir(parents=True, exist_ok=True)
+        identity = version or f"{stamp}-{secrets.token_hex(2)}"
+        # Absolute, because W&B writes from a process of its own, wherever that was started.
+        folder = Path(save_dir).expanduser().resolve()
+        folder.mkdir(parents=True, exist_ok=True)
         super().__init__(
             name=name or identity,
             version=identity,
             project=project,
-            save_dir=save_dir,
+            save_dir=folder,
             mode=mode,
+            resume="allow",
             group=group,
             tags=tags,
         )
@@ -66,12 +73,23 @@ class RunLogger(WandbLogger):
         return f"wandb sync {os.path.relpath(Path(self._experiment.dir).parent)}"
 
 
+@contextmanager
+def closing_run() -> Iterator[None]:
+    """Ends the W&B run that was begun inside, so that its file is whole and the next is another."""
+    try:
+        yield
+    except BaseException:
+        wandb.finish(exit_code=1)
+        raise
+    wandb.finish()
+
+
 def run_folder(trainer: lightning.Trainer) -> Path:
     """The folder of a run, which holds its checkpoints, maps, configuration and predictions."""
     logger = trainer.logger
     if logger is None or logger.save_dir is None:
         return Path(trainer.default_root_dir)
-    return Path(logger.save_dir) / str(logger.name) / str(logger.version)
+    return Path(os.path.relpath(logger.save_dir)) / str(logger.name) / str(logger.version)
 
 
 def run_logger(trainer: lightning.Trainer) -> WandbLogger | None:

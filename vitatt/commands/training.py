@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -16,6 +17,7 @@ from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.interruption import SaveOnInterrupt
 from vitatt.callbacks.predictions import TestReport
 from vitatt.callbacks.run_config import RunConfig, RunRecord
+from vitatt.callbacks.tracking import closing_run
 from vitatt.callbacks.trainer import LesionTrainer
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.models.checkpoint import read_hyper_parameters
@@ -24,6 +26,17 @@ from vitatt.types import LesionTask, UsageError
 
 SELECTION = "val/selection"
 """What early stopping and the best checkpoint go by, see `LesionMetrics`."""
+
+
+def train(options: Sequence[str] | None) -> int:
+    """Run a command of the trainer and end its W&B run.
+
+    Args:
+        options: Command and options; by default those of the shell.
+    """
+    with closing_run():
+        TrainingCLI(options)
+    return 0
 
 
 class TrainingCLI(LightningCLI):
@@ -42,7 +55,14 @@ class TrainingCLI(LightningCLI):
             seed_everything_default=0,
             trainer_defaults={
                 "logger": {"class_path": "vitatt.callbacks.tracking.RunLogger"},
-                "callbacks": [ConfusionPicture(), TestReport(), SaveOnInterrupt(), RunRecord()],
+                "callbacks": [
+                    ConfusionPicture(),
+                    TestReport(),
+                    SaveOnInterrupt(),
+                    RunRecord(),
+                    # Every validation run, so that a killed training loses little.
+                    ModelCheckpoint(filename="last", enable_version_counter=False),
+                ],
                 "num_sanity_val_steps": 0,
                 "use_distributed_sampler": False,  # our loaders know their share of the cases
             },
@@ -65,7 +85,6 @@ class TrainingCLI(LightningCLI):
                 "checkpoint.filename": "best",
                 "checkpoint.monitor": SELECTION,
                 "checkpoint.mode": "max",
-                "checkpoint.save_last": True,
                 "checkpoint.enable_version_counter": False,
                 "early_stopping.monitor": SELECTION,
                 "early_stopping.mode": "max",
@@ -91,6 +110,17 @@ class TrainingCLI(LightningCLI):
         config.data.task = saved["task"]
         if command == "fit":
             _warn_of_ignored(config.model, saved)
+            _continue_run(config.trainer.logger, Path(path))
+
+
+def _continue_run(logger: Any, checkpoint: Path) -> None:
+    """Let a resumed training go on in its own run, if the checkpoint lies in a run's folder."""
+    run = checkpoint.resolve().parents[1]
+    if not isinstance(logger, Namespace) or not logger.class_path.endswith("RunLogger"):
+        return
+    runs = Path(logger.init_args.save_dir) / logger.init_args.project
+    if run.parent == runs.resolve() and logger.init_args.version is None:
+        logger.init_args.version = run.name
 
 
 def _warn_of_ignored(model: Namespace, saved: dict[str, Any]) -> None:

@@ -173,7 +173,6 @@ _SITES = (  # of the first class of a pair, and of the second
     {"anterior torso": 0.5, "posterior torso": 0.35, "lateral torso": 0.1, "oral/genital": 0.05},
 )
 
-
 _Picture = tuple[str, str, float]
 """Path below the folder, sign, and skin tone."""
 

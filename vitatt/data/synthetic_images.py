@@ -113,13 +113,13 @@ def _dark_dots(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Arr
         du = u - reach * np.cos(angle) - rng.normal(0, 0.03)
         dv = v - reach * np.sin(angle) - rng.normal(0, 0.03)
         near = np.minimum(near, np.sqrt(du * du + dv * dv) / rng.uniform(0.14, 0.2))
-    return 0.4 + 0.57 * np.clip(3 - 2.5 * near, 0, 1), np.array([26.0, 16.0, 20.0])
+    return 0.5 + 0.47 * np.clip(3 - 2.5 * near, 0, 1), np.array([26.0, 16.0, 20.0])
 
 
 def _red_streaks(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
     rays = np.cos(rng.integers(6, 9) * np.arctan2(v, u) + rng.uniform(0, 2 * np.pi))
     core = np.clip(2 - 5 * np.hypot(u, v), 0, 1)
-    return 0.45 + 0.5 * np.clip(np.maximum(2 * rays, core), 0, 1), np.array([196.0, 12.0, 44.0])
+    return 0.6 + 0.36 * np.clip(np.maximum(2 * rays, core), 0, 1), np.array([196.0, 12.0, 44.0])
 
 
 SIGNS: dict[str, Callable[[np.random.Generator, Array, Array], tuple[Array, Array]]] = {

@@ -1,7 +1,8 @@
 """Encoder tokens of every image, computed once per view and kept as float16.
 
-With a frozen encoder the same tokens would be computed in every epoch, fold and arm. Here each image
-has its plain view and a number of augmented ones on disk, so that training runs at memory speed.
+With a frozen encoder the same tokens would be computed in every epoch, fold and arm. Here each
+image has its plain view and a number of augmented ones on disk, so that training runs at memory
+speed.
 """
 
 from __future__ import annotations

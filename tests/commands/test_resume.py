@@ -1,0 +1,101 @@
+"""A training that was interrupted ends with the weights of one that was not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from vitatt.cli import main
+
+EPOCHS = ["--trainer.max_epochs=3", "--early_stopping.patience=50"]
+
+
+def vitatt(*words: str) -> list[str]:
+    return [
+        sys.executable,
+        "-c",
+        "import sys; from vitatt.cli import main; sys.exit(main())",
+        *words,
+    ]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    (run,) = (folder / "runs" / "vitatt").iterdir()
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["epoch"] == 2
+    return checkpoint["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, options) -> dict[str, torch.Tensor]:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("NETRC", str(folder / "no-netrc"))
+        assert main(["fit", *options, *EPOCHS, "--explanations.size=0"]) == 0
+    return weights(folder)
+
+
+class Stop:
+    """Sends a signal to this process in a chosen training step, or dies without a word."""
+
+    def __init__(self, monkeypatch, step: int, number: int) -> None:
+        from vitatt.models.classifier import LesionClassifier
+
+        original = LesionClassifier.training_step
+
+        def training_step(module, batch, batch_idx):
+            if module.trainer.global_step == step:
+                os.kill(os.getpid(), number)
+            return original(module, batch, batch_idx)
+
+        monkeypatch.setattr(LesionClassifier, "training_step", training_step)
+
+
+# Six steps an epoch: in the middle, at the last step of an epoch, at the very first.
+@pytest.mark.parametrize("step", [0, 3, 4, 7])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_then_resume(options, uninterrupted, monkeypatch, tmp_path, step, number):
+    # Explanations in between must not change what is learned either.
+    words = ["fit", *options, *EPOCHS, "--explanations.size=2"]
+    with monkeypatch.context() as patch:
+        Stop(patch, step, number)
+        with pytest.raises(SystemExit) as left:
+            main(words)
+    assert left.value.code == 128 + number
+    (checkpoint,) = Path("runs").glob("vitatt/*/checkpoints/interrupted.ckpt")
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == step + 1
+    assert main([*words, f"--ckpt_path={checkpoint}"]) == 0
+    for name, value in weights(tmp_path).items():
+        assert torch.equal(value, uninterrupted[name]), name
+
+
+def test_kill_then_resume_from_the_last_epoch(options, uninterrupted, tmp_path):
+    words = ["fit", *options, *EPOCHS, "--explanations.size=0"]
+    process = subprocess.Popen(vitatt(*words), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (found := list(tmp_path.glob("runs/vitatt/*/checkpoints/last.ckpt"))):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    subprocess.run(
+        vitatt(*words, f"--ckpt_path={found[0]}"), check=True, capture_output=True, text=True
+    )
+    for name, value in weights(tmp_path).items():
+        assert torch.equal(value, uninterrupted[name]), name
+
+
+def test_resuming_says_whose_settings_count(options, trained):
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    words = ["fit", *options, "--model.weight_decay=0.3", f"--ckpt_path={checkpoint}"]
+    with pytest.warns(UserWarning, match=r"keeps the checkpoint's `model.weight_decay`: 0.01"):
+        main([*words, "--trainer.max_epochs=2", "--explanations.size=0"])

@@ -1,0 +1,185 @@
+"""fit, validate, test, predict: what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import wandb
+import yaml
+from PIL import Image
+
+from vitatt.cli import main
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.synthetic import write_demo
+from vitatt.models.classifier import LesionClassifier
+
+
+def everything(run: Path) -> str:
+    """The records of an offline run, a line each, by W&B's own reader."""
+    (record,) = run.parents[1].glob(f"wandb/offline-run-*{run.name}")
+    reader = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json"]
+    return subprocess.run([*reader, str(record)], capture_output=True, text=True, check=True).stdout
+
+
+def history(run: Path) -> list[dict[str, object]]:
+    """What was logged, step by step."""
+    records = [json.loads(line) for line in everything(run).splitlines()]
+    return [r for r in records if r["type"] == "history"]
+
+
+def only_run(folder: Path = Path()) -> Path:
+    (run,) = (folder / "runs" / "vitatt").iterdir()
+    return run
+
+
+def test_fit_leaves_checkpoints_config_and_maps(trained):
+    assert {p.name for p in (trained / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config["model"]["encoder"] == "test_vit"
+    steps = sorted((trained / "maps").iterdir())
+    assert len(steps) == 2, "one folder a validation run"
+    for kind in ("attention", "tmme", "cases"):
+        names = [{p.name for p in (step / kind).iterdir()} for step in steps]
+        assert len(names[0]) == 4
+        assert names[0] == names[1], "the same cases every time"
+    picture = np.asarray(Image.open(next((steps[-1] / "tmme").iterdir())))
+    assert picture.ndim == 3
+    assert picture.std() > 10
+
+
+def test_wandb_holds_maps_of_each_validation_run(trained):
+    records = history(trained)
+    text = [json.dumps(record) for record in records]
+    for key in ("maps/attention", "maps/tmme", "maps/cases", "val/confusion", "train/confusion"):
+        assert sum(key in line for line in text) == 2, key
+    for key in ("val/balanced_accuracy", "val/auroc/MEL", "val/specificity/BCC", "train/f1"):
+        assert any(key in line for line in text), key
+    assert sum("calibration_error" in line for line in text) == 4  # train and val, two epochs
+
+
+def test_best_checkpoint_is_logged(trained):
+    assert f"model-{trained.name}" in everything(trained)
+
+
+def test_test_reports_intervals_and_a_table(trained, options, demo_root):
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    assert main(["test", *options, f"--ckpt_path={checkpoint}"]) == 0
+    run = only_run()
+    frame = pl.read_parquet(run / "predictions.parquet")
+    assert frame["case_id"].is_unique().all()
+    expected = LesionDataModule("pad_ufes_20", str(demo_root), image_size=32).part("test")
+    assert frame["case_id"].to_list() == expected["case_id"].to_list()
+    assert frame["true"].to_list() == expected["diagnosis"].to_list()
+    sums = frame.select(pl.sum_horizontal(pl.col("^p_.*$"))).to_series()
+    assert np.allclose(sums, 1)
+    assert {"group", "true", "predicted", "age", "region"} <= set(frame.columns)
+    text = "\n".join(json.dumps(record) for record in history(run))
+    assert "test/cases" in text
+    assert "test/balanced_accuracy/all_cases/low" in text
+    (table,) = run.parents[1].glob("wandb/offline-run-*/files/media/table/test/*.json")
+    content = json.loads(table.read_text())
+    assert content["columns"][-1] == "tmme"
+    assert len(content["data"]) == frame.height
+    # The table names its pictures; they lie in the artifact that W&B makes of it.
+    assert all(row[-1] == "Image" for row in content["data"])
+    assert len(set(re.findall(r"media/images/[0-9a-f]+\.png", everything(run)))) >= frame.height
+
+
+def test_validate_draws_maps_too(trained, options):
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    size = "--explanations.size=3"
+    assert main(["validate", *options, size, f"--ckpt_path={checkpoint}"]) == 0
+    (step,) = (only_run() / "maps").iterdir()
+    assert len(list((step / "tmme").iterdir())) == 3
+
+
+def test_predict_writes_one_row_a_case(trained, options, tmp_path, demo_root):
+    output = tmp_path / "out" / "predictions.csv"
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    # Neither the labelled data nor the model's settings are needed.
+    words = [o for o in options if not o.startswith(("--data.root", "--model"))]
+    words += [f"--data.predict_root={demo_root}", f"--output={output}"]
+    assert main(["predict", *words, f"--ckpt_path={checkpoint}"]) == 0
+    frame = pl.read_csv(output)
+    assert frame.columns == ["img_id", "ACK", "BCC", "MEL", "NEV", "SCC", "SEK"]
+    published = pl.read_csv(demo_root / "metadata.csv")["img_id"]
+    assert frame["img_id"].to_list() == published.to_list()
+    assert np.allclose(frame.drop("img_id").to_numpy().sum(1), 1)
+    assert [p.name for p in output.parent.iterdir()] == ["predictions.csv"]
+
+
+def test_isic_predictions_satisfy_the_official_scorer(options, tmp_path):
+    scorer = pytest.importorskip("isic_challenge_scoring")
+    root = tmp_path / "isic"
+    write_demo(root, dataset="isic_2019", num_cases=80, image_size=32)
+    words = [o for o in options if not o.startswith(("--data.root", "--data.dataset"))]
+    words += ["--data.dataset=isic_2019", f"--data.root={root}"]
+    assert main(["fit", *words, "--trainer.max_epochs=1", "--explanations.size=0"]) == 0
+    checkpoint = only_run() / "checkpoints" / "best.ckpt"
+    output = tmp_path / "submission.csv"
+    words += [f"--data.predict_root={root}", f"--output={output}", f"--ckpt_path={checkpoint}"]
+    assert main(["predict", *words]) == 0
+    # The official test has a class UNK; the scorer needs each class to occur.
+    published = pl.read_csv(root / "ISIC_2019_Training_GroundTruth.csv")
+    classes = published.columns[1:]
+    last = pl.int_range(pl.len()) == published.height - 1
+    truth = tmp_path / "truth.csv"
+    published.with_columns(
+        pl.when(last).then(float(name == "UNK")).otherwise(pl.col(name)).alias(name)
+        for name in classes
+    ).write_csv(truth)
+    metric = scorer.ClassificationMetric.BALANCED_ACCURACY
+    score = scorer.ClassificationScore.from_file(truth, output, metric)
+    merged = pl.read_csv(output).join(pl.read_csv(truth), on="image", suffix="_true")
+    predicted = merged.select(classes).to_numpy().argmax(1)
+    true = merged.select([f"{c}_true" for c in classes]).to_numpy().argmax(1)
+    recalls = [np.mean(predicted[true == c] == c) for c in np.unique(true)]
+    assert score.overall == pytest.approx(np.mean(recalls))
+
+
+def test_checkpoint_loads_alone(trained, tmp_path):
+    path = trained / "checkpoints" / "best.ckpt"
+    plain = torch.load(path, weights_only=True)
+    assert plain["hyper_parameters"]["encoder_weights"] is None
+    model = LesionClassifier.load_from_checkpoint(path, map_location="cpu")
+    assert model.task.classes == ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
+    assert len(model.task.features) == 21
+    for name, value in plain["state_dict"].items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+def test_drawing_maps_may_fail_without_stopping_training(options, monkeypatch, caplog):
+    def broken(*args, **kwargs):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr("vitatt.callbacks.explanations.case_picture", broken)
+    assert main(["fit", *options, "--trainer.max_epochs=2", "--explanations.size=2"]) == 0
+    told = [r for r in caplog.records if "could not be drawn" in r.getMessage()]
+    assert len(told) == 1, "loudly, and once"
+    assert "no ink" in caplog.text
+
+
+def test_arms_without_attention_train(options):
+    for arm in ("metadata_only.MetadataOnly", "missing_pattern.MissingPattern"):
+        fusion = f"--model.fusion=vitatt.models.baselines.{arm}"
+        assert main(["fit", *options, fusion, "--trainer.max_epochs=1"]) == 0
+
+
+def test_cached_tokens_give_the_losses_of_pixels(options):
+    words = [*options, "--model.freeze_encoder=true", "--trainer.max_epochs=1"]
+    losses = []
+    for views in (0, 2):
+        assert main(["fit", *words, f"--token_cache.views={views}", "--explanations.size=2"]) == 0
+        wandb.finish()
+        run = max((Path("runs") / "vitatt").iterdir(), key=lambda p: p.stat().st_mtime)
+        summary = [r for r in history(run) if "val/loss" in json.dumps(r)]
+        losses.append(summary)
+    assert all(losses)

@@ -1,0 +1,379 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from vitatt.data import cases as cases_module
+from vitatt.data import datamodule as datamodule_module
+from vitatt.data import isic_2019, pad_ufes_20
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.images import read_image
+from vitatt.data.schema import DataError
+from vitatt.types import LesionBatch, LesionTask, Split
+
+Make = Callable[..., LesionDataModule]
+
+
+@pytest.fixture
+def own_pad(pad_demo: Path, tmp_path: Path) -> Path:
+    """A synthetic dataset that a test may change."""
+    return Path(shutil.copytree(pad_demo, tmp_path / "own"))
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was told to the user beside warnings."""
+    told: list[str] = []
+    for module in (cases_module, datamodule_module):
+        monkeypatch.setattr(module, "rank_zero_info", told.append)
+    return told
+
+
+def all_images(root: Path) -> list[Path]:
+    return sorted((root / "images").iterdir())
+
+
+def same(one: LesionBatch, other: LesionBatch) -> bool:
+    tensors = zip(one[:4], other[:4], strict=True)
+    return one.case_id == other.case_id and all(torch.equal(a, b) for a, b in tensors)
+
+
+class TestTask:
+    def test_fields(self, make_module: Make) -> None:
+        module = make_module(fold=2, num_folds=4, seed=3, smoothing=0.2, num_bins=5)
+        task = module.task
+        training = module.part("train")
+        assert task.dataset == "pad_ufes_20"
+        assert task.classes == pad_ufes_20.SPEC.classes
+        counts = [int((training["diagnosis"] == name).sum()) for name in task.classes]
+        assert list(task.class_counts) == counts
+        assert sum(counts) == training.height
+        assert [f.name for f in task.features] == [f.name for f in pad_ufes_20.SPEC.features]
+        assert (task.smoothing, task.image_size, task.split) == (0.2, 32, Split(2, 4, 3))
+        assert max(f.cardinality for f in task.features if f.kind == "numeric") == 5
+
+    def test_fitted_on_training_rows_only(self, make_module: Make) -> None:
+        module = make_module()
+        training = module.part("train")
+        for feature in module.task.features:
+            observed = training[feature.name].drop_nulls()
+            if feature.kind == "categorical":
+                assert set(feature.categories) == set(observed)
+            else:
+                assert (feature.centres[0], feature.centres[-1]) == (observed.min(), observed.max())
+
+    def test_a_category_elsewhere_is_not_learned(self, own_pad: Path, make_module: Make) -> None:
+        tested = make_module(root=str(own_pad)).part("test")["case_id"].to_list()[0]
+        path = own_pad / "metadata.csv"
+        frame = pl.read_csv(path, infer_schema=False)
+        strange = pl.when(pl.col("img_id") == tested).then(pl.lit("MOON"))
+        frame.with_columns(strange.otherwise("region").alias("region")).write_csv(path)
+        module = make_module(root=str(own_pad))
+        region = [f.name for f in module.task.features].index("region")
+        assert "MOON" not in module.task.features[region].categories
+        with pytest.warns(UserWarning, match=r"'region' .* did not see: MOON \(1 cases\)"):
+            dataset = module.dataset_of("test")
+        row = module.part("test")["case_id"].to_list().index(tested)
+        assert dataset[row].missing[0, region]
+
+    def test_chosen_features_in_the_datasets_order(self, make_module: Make) -> None:
+        module = make_module(features=["itch", "age"])
+        assert [f.name for f in module.task.features] == ["age", "itch"]
+        batch = next(iter(module.val_dataloader()))
+        assert batch.metadata.shape[1] == sum(module.task.cardinalities)
+        assert batch.missing.shape[1] == 2
+
+    def test_no_features(self, make_module: Make) -> None:
+        module = make_module(features=[])
+        assert module.task.features == ()
+        batch = next(iter(module.train_dataloader()))
+        assert batch.metadata.shape == batch.missing.shape == (16, 0)
+
+    def test_isic(self, make_module: Make, isic_demo: Path) -> None:
+        module = make_module(dataset="isic_2019", root=str(isic_demo))
+        assert module.task.classes == isic_2019.SPEC.classes
+        assert min(module.task.class_counts) > 0
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"features": ["biopsed"]}, "gives the label away"),
+            ({"features": ["hair"]}, r"\['hair'\]"),
+            ({"features": ["age", "age"]}, "each of"),
+            ({"smoothing": 1.5}, r"`data\.smoothing`"),
+            ({"num_bins": 1}, r"`data\.num_bins`"),
+            ({"fold": 5}, r"`data\.fold`"),
+            ({"num_folds": 1}, r"`data\.num_folds`"),
+            ({"root": None}, r"`data\.root` is not set.*mendeley"),
+            ({"root": "/nowhere"}, "/nowhere does not exist"),
+        ],
+    )
+    def test_settings_that_cannot_be(
+        self, changes: dict[str, object], message: str, make_module: Make
+    ) -> None:
+        with pytest.raises(DataError, match=message):
+            make_module(**changes).setup("fit")
+
+
+class TestParts:
+    @pytest.mark.parametrize("fold", [0, 4])
+    def test_sizes_and_groups(self, fold: int, make_module: Make) -> None:
+        module = make_module(fold=fold)
+        parts = {name: module.part(name) for name in ("train", "val", "test")}
+        assert sum(part.height for part in parts.values()) == module.labelled.frame.height == 240
+        assert 38 <= parts["test"].height <= 58
+        assert 28 <= parts["val"].height <= 50
+        for one, other in itertools.combinations(parts.values(), 2):
+            assert not set(one["group"]) & set(other["group"])
+            assert not set(one["case_id"]) & set(other["case_id"])
+        for name, part in parts.items():
+            assert len(module.dataset_of(name)) == part.height
+
+    @pytest.mark.parametrize("name", ["val", "test"])
+    def test_evaluation_batches_hold_the_rows_of_their_part(
+        self, name: str, make_module: Make
+    ) -> None:
+        module = make_module()
+        part = module.part(name)
+        batches = list(getattr(module, f"{name}_dataloader")())
+        assert [b for batch in batches for b in batch.case_id] == part["case_id"].to_list()
+        classes = list(module.task.classes)
+        targets = torch.cat([batch.target for batch in batches]).tolist()
+        assert [classes[target] for target in targets] == part["diagnosis"].to_list()
+        expected = np.stack([read_image(path, 32) for path in part["image"]])
+        pixels = torch.cat([batch.image for batch in batches])
+        np.testing.assert_array_equal(pixels.permute(0, 2, 3, 1).numpy(), expected)
+
+    def test_training_is_augmented_and_complete(self, make_module: Make) -> None:
+        module = make_module(batch_size=15)
+        part = module.part("train")
+        batches = list(module.train_dataloader())
+        found = [name for batch in batches for name in batch.case_id]
+        assert len(set(found)) == len(found) >= part.height - 1
+        image = {name: path for name, path in part.select("case_id", "image").iter_rows()}
+        plain = read_image(image[batches[0].case_id[0]], 32)
+        assert not np.array_equal(batches[0].image[0].permute(1, 2, 0).numpy(), plain)
+
+    def test_two_modules_of_one_seed_agree(self, make_module: Make) -> None:
+        one, other = (next(iter(make_module().train_dataloader())) for _ in range(2))
+        assert same(one, other)
+        assert not same(one, next(iter(make_module(seed=1).train_dataloader())))
+
+    def test_the_image_sources_turn(self, make_module: Make) -> None:
+        class Tokens:
+            def fetch(self, rows, seeds):
+                return torch.zeros(len(rows), 5, 3)
+
+        module = make_module()
+        module.use_source("val", Tokens())
+        assert next(iter(module.val_dataloader())).image.shape == (16, 5, 3)
+        assert next(iter(module.test_dataloader())).image.shape == (16, 3, 32, 32)
+        assert module.panel("val", 4)[0].image.shape == (4, 3, 32, 32)
+
+    def test_values_in_words(self, make_module: Make) -> None:
+        module = make_module(features=["age", "itch"])
+        assert module.describe({"age": 55.0, "itch": None}) == ["55 years", None]
+
+
+class TestGivenTask:
+    def test_is_used_as_it_is(self, make_module: Make, pad_demo: Path) -> None:
+        first = make_module(features=["age", "region"], smoothing=0.3, seed=1, fold=1)
+        plain = json.loads(json.dumps(first.task.to_plain()))
+        second = make_module(task=plain, image_size=99, smoothing=0.0, seed=1, fold=1)
+        assert second.task == first.task
+        assert second.image_size == 32
+        for name in ("val", "test"):
+            one, other = (getattr(m, f"{name}_dataloader")() for m in (first, second))
+            assert all(same(*pair) for pair in zip(one, other, strict=True))
+
+    def test_predicting_needs_no_labelled_data(self, make_module: Make, own_pad: Path) -> None:
+        task = make_module().task
+        frame = pl.read_csv(own_pad / "metadata.csv", infer_schema=False)
+        frame.drop("diagnostic", "biopsed").write_csv(own_pad / "metadata.csv")
+        module = make_module(
+            root=None, predict_root=str(own_pad), task=task.to_plain(), image_size=64, fold=3
+        )
+        module.setup("predict")
+        batches = list(module.predict_dataloader())
+        found = [name for batch in batches for name in batch.case_id]
+        assert found == frame["img_id"].to_list()
+        assert {t for batch in batches for t in batch.target.tolist()} == {-1}
+        assert {batch.image.shape[1:] for batch in batches} == {(3, 32, 32)}
+
+    def test_labels_of_the_data_to_predict_are_kept(
+        self, make_module: Make, pad_demo: Path
+    ) -> None:
+        task = make_module().task.to_plain()
+        module = make_module(root=None, predict_root=str(pad_demo), task=task)
+        targets = torch.cat([batch.target for batch in module.predict_dataloader()])
+        assert targets.min() >= 0
+
+    def test_predicting_needs_its_folder(self, make_module: Make) -> None:
+        module = make_module(root=None, task=make_module().task.to_plain())
+        with pytest.raises(DataError, match=r"`data\.predict_root` is not set.*mendeley"):
+            module.setup("predict")
+
+    @pytest.mark.parametrize("split", [{"fold": 1}, {"seed": 7}, {"num_folds": 4}])
+    def test_of_another_split(self, split: dict[str, int], make_module: Make) -> None:
+        module = make_module(task=make_module().task.to_plain(), **split)
+        with pytest.raises(DataError, match=r"fold 0 of 5 \(seed 0\).*Set `data\.fold`"):
+            _ = module.rows
+        with pytest.raises(DataError, match="scored as unseen"):
+            module.setup("test")
+
+    def test_of_another_dataset(self, make_module: Make, isic_demo: Path) -> None:
+        task = make_module().task.to_plain()
+        module = make_module(dataset="isic_2019", root=str(isic_demo), task=task)
+        with pytest.raises(DataError, match=r"trained on pad_ufes_20 .*ACK.* are isic_2019 .*MEL"):
+            _ = module.task
+
+    def test_of_other_classes(self, make_module: Make) -> None:
+        task = dataclasses.replace(make_module().task, classes=("ACK", "BCC"))
+        with pytest.raises(DataError, match="classes ACK, BCC, but"):
+            _ = make_module(task=task.to_plain()).task
+
+    def test_of_another_version(self, make_module: Make) -> None:
+        with pytest.raises(ValueError, match="another version"):
+            make_module(task={"dataset": "pad_ufes_20"})
+
+
+class TestPanel:
+    def test_is_fixed_and_spread_over_the_classes(self, make_module: Make) -> None:
+        for size, each in ((6, 1), (12, 2)):
+            batch, rows = make_module().panel("val", size)
+            again, _ = make_module().panel("val", size)
+            assert same(batch, again)
+            assert batch.case_id == rows["case_id"].to_list()
+            assert rows["diagnosis"].value_counts()["count"].to_list() == [each] * 6
+
+    def test_is_not_augmented_even_in_training(self, make_module: Make) -> None:
+        batch, rows = make_module().panel("train", 5)
+        expected = np.stack([read_image(path, 32) for path in rows["image"]])
+        np.testing.assert_array_equal(batch.image.permute(0, 2, 3, 1).numpy(), expected)
+        classes = pad_ufes_20.SPEC.classes
+        assert [classes[t] for t in batch.target.tolist()] == rows["diagnosis"].to_list()
+
+    def test_of_more_cases_than_there_are(self, make_module: Make) -> None:
+        module = make_module()
+        batch, rows = module.panel("val", 10_000)
+        assert sorted(batch.case_id) == sorted(module.part("val")["case_id"])
+        assert len(batch.case_id) == rows.height
+
+    def test_of_cases_without_diagnosis(self, make_module: Make, own_pad: Path) -> None:
+        task = make_module().task.to_plain()
+        frame = pl.read_csv(own_pad / "metadata.csv", infer_schema=False)
+        frame.drop("diagnostic").write_csv(own_pad / "metadata.csv")
+        module = make_module(root=None, predict_root=str(own_pad), task=task)
+        batch, rows = module.panel("predict", 4)
+        assert batch.case_id == rows["case_id"].to_list() == frame["img_id"].to_list()[:4]
+
+
+class TestImagesThatCannotBeUsed:
+    def test_unreadable_ones_are_counted_and_left_out(
+        self, own_pad: Path, make_module: Make, said: list[str]
+    ) -> None:
+        spoilt = all_images(own_pad)[10:13]
+        for number, path in enumerate(spoilt):
+            path.write_text(f"no image {number}")
+        module = make_module(root=str(own_pad))
+        with pytest.warns(UserWarning, match="3 image files cannot be read") as caught:
+            found = set(module.labelled.frame["case_id"])
+        message = str(caught[0].message)
+        assert all(f"{path} is no image" in message for path in spoilt)
+        assert found == {p.name for p in all_images(own_pad)} - {p.name for p in spoilt}
+        assert "240 rows, 0 without an image file, 3 with an unreadable one; 237 cases" in said[0]
+        assert sum(len(part) for part in module.rows) == 237
+
+    def test_absent_ones_are_counted_and_left_out(
+        self, own_pad: Path, make_module: Make, said: list[str]
+    ) -> None:
+        for path in all_images(own_pad)[::60]:
+            path.unlink()
+        module = make_module(root=str(own_pad))
+        assert module.labelled.frame.height == 236
+        assert "240 rows, 4 without an image file, 0 with an unreadable one; 236 cases" in said[0]
+
+    def test_links_to_nowhere_are_left_out(
+        self, own_pad: Path, make_module: Make, said: list[str]
+    ) -> None:
+        path = all_images(own_pad)[0]
+        path.unlink()
+        path.symlink_to("nowhere")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert make_module(root=str(own_pad)).labelled.frame.height == 239
+        assert "240 rows" in said[0]
+
+    def test_none_is_readable(self, own_pad: Path, make_module: Make) -> None:
+        for number, path in enumerate(all_images(own_pad)):
+            path.write_text(f"no image {number}")
+        with pytest.raises(DataError, match=r"None of the 240 image files can be read"):
+            make_module(root=str(own_pad)).setup("fit")
+
+    def test_none_is_there(self, own_pad: Path, make_module: Make) -> None:
+        shutil.rmtree(own_pad / "images")
+        with pytest.raises(DataError, match=r"None of the 240 cases .* has an image file under"):
+            make_module(root=str(own_pad)).setup("fit")
+
+    def test_notes_of_the_tables_are_warnings(self, own_pad: Path, make_module: Make) -> None:
+        path = own_pad / "metadata.csv"
+        frame = pl.read_csv(path, infer_schema=False).with_row_index()
+        blank = pl.when(pl.col("index") < 2).then(None).otherwise("diagnostic")
+        frame.with_columns(blank.alias("diagnostic")).drop("index").write_csv(path)
+        with pytest.warns(UserWarning, match=r"2 rows of metadata\.csv have no diagnosis"):
+            assert make_module(root=str(own_pad)).labelled.frame.height == 238
+
+
+class TestTwins:
+    def test_are_never_in_two_parts(self, own_pad: Path, make_module: Make) -> None:
+        table = pad_ufes_20.read(own_pad, labelled=True).cases
+        path = dict(table.select("case_id", "image").iter_rows())
+        patients = table.group_by("group", maintain_order=True).agg(pl.col("case_id").first())
+        chain = patients["case_id"].to_list()[:12]
+        for one, other in itertools.pairwise(chain[:4]):  # two names of one image each
+            second = table.filter(pl.col("case_id") == other).row(0, named=True)
+            shutil.copy(path[one], second["image"])
+        for one, other in zip(chain[4::2], chain[5::2], strict=True):
+            shutil.copy(path[one], path[other])
+        warned = r"12 cases share an image with another case .*patients are kept together"
+        for fold in range(5):
+            module = make_module(root=str(own_pad), fold=fold)
+            with pytest.warns(UserWarning, match=warned):
+                frame = module.labelled.frame
+            group = dict(frame.select("case_id", "group").iter_rows())
+            assert len({group[name] for name in chain[:4]}) == 1
+            assert len({group[name] for name in chain}) == 5
+            content = frame["image"].replace_strict(module.labelled.cache.digests)
+            parts = [set(content.gather(part)) for part in module.rows]
+            assert all(a.isdisjoint(b) for a, b in itertools.combinations(parts, 2))
+
+    def test_groups_keep_their_names_otherwise(self, make_module: Make, pad_demo: Path) -> None:
+        table = pad_ufes_20.read(pad_demo, labelled=True).cases
+        assert make_module().labelled.frame["group"].to_list() == table["group"].to_list()
+
+
+def test_a_task_is_the_models_whole_knowledge(make_module: Make) -> None:
+    task = make_module().task
+    assert LesionTask.from_plain(task.to_plain()) == task
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate", "test"])
+def test_setup_finds_errors_before_the_work(stage: str, make_module: Make) -> None:
+    with pytest.raises(DataError, match=r"`data\.root` is not set"):
+        make_module(root=None).setup(stage)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_batch_size_out_of_range(batch_size: int, make_module: Make) -> None:
+    with pytest.raises(DataError, match=r"`data\.batch_size`"):
+        make_module(batch_size=batch_size).train_dataloader()

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+
+from vitatt.models.metrics import LesionMetrics
+
+CLASSES = ("A", "B", "C", "D", "E")
+
+
+def random_predictions(absent: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    present = [c for c in range(len(CLASSES)) if c not in absent]
+    target = rng.choice(present, 200, p=rng.dirichlet([2] * len(present)))
+    target[: len(present)] = present
+    logits = rng.normal(size=(200, len(CLASSES))) + 1.2 * np.eye(len(CLASSES))[target]
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return probabilities.astype(np.float32), target
+
+
+def expected_figures(probabilities: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    predicted = probabilities.argmax(1)
+    present = sorted(set(target.tolist()))
+    figures: dict[str, float] = {}
+    aurocs = []
+    for c, name in enumerate(CLASSES):
+        is_class, called = target == c, predicted == c
+        defined = is_class.any() and not is_class.all()
+        auroc = sk.roc_auc_score(is_class, probabilities[:, c]) if defined else math.nan
+        aurocs.append(auroc)
+        figures[f"auroc/{name}"] = auroc
+        figures[f"sensitivity/{name}"] = called[is_class].mean() if is_class.any() else math.nan
+        rest = ~is_class
+        figures[f"specificity/{name}"] = (~called[rest]).mean() if rest.any() else math.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes predicted that do not occur
+        figures["balanced_accuracy"] = sk.balanced_accuracy_score(target, predicted)
+        figures["f1"] = sk.f1_score(target, predicted, average="macro")
+    figures["auroc"] = (
+        float(np.mean([aurocs[c] for c in present])) if len(present) > 1 else math.nan
+    )
+    figures["selection"] = (figures["balanced_accuracy"] + figures["auroc"]) / 2
+    error, confidence = 0.0, probabilities.max(1)
+    for b in range(15):
+        inside = (confidence > b / 15) & (confidence <= (b + 1) / 15)
+        if inside.any():
+            right = (predicted == target)[inside].mean()
+            error += inside.mean() * abs(right - confidence[inside].mean())
+    figures["calibration_error"] = error
+    return figures
+
+
+@pytest.mark.parametrize("absent", [(), (1,), (0, 4), (0, 1, 2, 4)])
+def test_figures_are_those_of_scikit_learn(absent: tuple[int, ...]) -> None:
+    probabilities, target = random_predictions(absent)
+    metrics = LesionMetrics(CLASSES)
+    for part in np.split(np.arange(200), [50, 51, 120]):
+        metrics.update(torch.tensor(probabilities[part]), torch.tensor(target[part]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        actual = {name: value.item() for name, value in metrics.compute().items()}
+    assert actual == pytest.approx(expected_figures(probabilities, target), rel=1e-5, nan_ok=True)
+    confusion = sk.confusion_matrix(target, probabilities.argmax(1), labels=range(len(CLASSES)))
+    assert metrics.confusion().tolist() == confusion.tolist()
+    for c in absent:
+        assert math.isnan(actual[f"sensitivity/{CLASSES[c]}"])
+
+
+def test_macro_auroc_is_the_one_against_rest_mean_of_scikit_learn() -> None:
+    probabilities, target = random_predictions(())
+    metrics = LesionMetrics(CLASSES)
+    metrics.update(torch.tensor(probabilities), torch.tensor(target))
+    probabilities = probabilities.astype(np.float64)
+    probabilities /= probabilities.sum(1, keepdims=True)
+    expected = sk.roc_auc_score(target, probabilities, multi_class="ovr", average="macro")
+    assert metrics.compute()["auroc"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_unknown_targets_are_left_out() -> None:
+    probabilities, target = random_predictions((2,))
+    unknown = np.arange(200) % 3 == 0
+    metrics = LesionMetrics(CLASSES)
+    metrics.update(torch.tensor(probabilities), torch.tensor(np.where(unknown, -1, target)))
+    actual = {name: value.item() for name, value in metrics.compute().items()}
+    expected = expected_figures(probabilities[~unknown], target[~unknown])
+    assert actual == pytest.approx(expected, rel=1e-5, nan_ok=True)
+    assert metrics.confusion().sum() == (~unknown).sum()
+
+
+def test_nothing_but_unknown_targets_is_undefined() -> None:
+    probabilities, _ = random_predictions(())
+    metrics = LesionMetrics(CLASSES)
+    metrics.update(torch.tensor(probabilities), torch.full((200,), -1))
+    figures = metrics.compute()
+    assert set(figures) == set(expected_figures(*random_predictions(())))
+    assert all(math.isnan(value) for value in figures.values())
+
+
+def test_reset_forgets() -> None:
+    metrics = LesionMetrics(CLASSES)
+    for absent in ((), (1,)):
+        probabilities, target = random_predictions(absent, seed=len(absent))
+        metrics.reset()
+        metrics.update(torch.tensor(probabilities), torch.tensor(target))
+    expected = expected_figures(probabilities, target)
+    actual = {name: value.item() for name, value in metrics.compute().items()}
+    assert actual == pytest.approx(expected, rel=1e-5, nan_ok=True)
