@@ -81,6 +81,8 @@ class LesionDataModule(lightning.LightningDataModule):
         self.smoothing = smoothing
         self.num_bins = num_bins
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_folder()
+        self._loader: TrainingLoader | None = None
+        self._position: dict[str, int] | None = None
         self._parts: dict[Part, LesionDataset] = {}
 
     @cached_property
@@ -192,7 +194,7 @@ class LesionDataModule(lightning.LightningDataModule):
         rank, world_size = self._place()
         if len(dataset) < 2:
             raise DataError(f"Expected at least 2 training cases, but got {len(dataset)}.")
-        return TrainingLoader(
+        self._loader = TrainingLoader(
             dataset,
             batch_size=self.batch_size,
             seed=self.split.seed,
@@ -200,6 +202,22 @@ class LesionDataModule(lightning.LightningDataModule):
             world_size=world_size,
             num_workers=self._workers(dataset),
         )
+        if self._position is not None:
+            self._loader.load_state_dict(self._position)
+            self._position = None
+        return self._loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in the epoch, for checkpoints."""
+        return {} if self._loader is None else self._loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next training loader go on from this position.
+
+        Lightning would restore the loader by itself, but not if the number of steps was asked for
+        before (as a learning rate schedule does), because the loader exists by then.
+        """
+        self._position = state_dict or None
 
     def val_dataloader(self) -> DataLoader[LesionBatch]:
         """Validation cases in row order."""
