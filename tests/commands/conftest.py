@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import lightning.pytorch  # noqa: F401  its log handler must not be bound to one test's stream
 import pytest
 
 from vitatt.cli import main

@@ -54,7 +54,8 @@ def attention_probabilities(call: AttentionCall) -> Tensor:
     """Softmax probabilities (B, heads, Q, N), in float32 at least."""
     query, key = _at_least_float32(call.query), _at_least_float32(call.key)
     scale = call.scale if call.scale is not None else query.shape[-1] ** -0.5
-    scores = (query * scale) @ key.transpose(-2, -1)
+    with full_precision(query):
+        scores = (query * scale) @ key.transpose(-2, -1)
     if call.mask is not None:
         scores = scores.masked_fill(~call.mask, -torch.inf)
     return scores.softmax(-1)
@@ -65,7 +66,14 @@ def attention_gradient(call: AttentionCall, output_gradient: Tensor) -> Tensor:
 
     The output is A v, so that dy/dA = (dy/do) v^T.
     """
-    return _at_least_float32(output_gradient) @ _at_least_float32(call.value).transpose(-2, -1)
+    gradient, value = _at_least_float32(output_gradient), _at_least_float32(call.value)
+    with full_precision(gradient):
+        return gradient @ value.transpose(-2, -1)
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """No autocast on a tensor's device: relevance is a sum of many small products."""
+    return torch.autocast(like.device.type, enabled=False)
 
 
 @contextmanager
@@ -76,9 +84,14 @@ def recorded_forward(network: LesionNetwork, batch: LesionBatch) -> Iterator[Rec
     network's weights take part as constants and keep their `.grad`. Compiled networks run eagerly.
 
     Raises:
-        ValueError: If the network has no attention.
+        ValueError: If the network has no attention, or the batch holds tokens instead of pixels.
     """
     layouts = network.layouts
+    if batch.image.ndim != 4:
+        raise ValueError(
+            "Expected pixels (B, 3, H, W) to explain, but got tokens of shape "
+            f"{tuple(batch.image.shape)}: the encoder's layers would not run."
+        )
     if not layouts:
         raise ValueError(
             f"Expected a network with attention, but {type(network).__name__} has none: there are "
@@ -108,6 +121,9 @@ def recorded_forward(network: LesionNetwork, batch: LesionBatch) -> Iterator[Rec
             module.training = training
 
 
+_HINT = "Is fused attention switched off (TIMM_FUSED_ATTN=0)?"
+
+
 class _AttentionRecorder(TorchFunctionMode):
     def __init__(self, layouts: list[TokenLayout]) -> None:
         super().__init__()
@@ -135,7 +151,7 @@ class _AttentionRecorder(TorchFunctionMode):
         if len(self.calls) != len(self._layouts):
             raise RuntimeError(
                 f"Expected {len(self._layouts)} calls of the fused attention kernel, but recorded "
-                f"{len(self.calls)}. Is fused attention switched off (TIMM_FUSED_ATTN=0)?"
+                f"{len(self.calls)}. {_HINT}"
             )
 
     def _note(
@@ -151,8 +167,8 @@ class _AttentionRecorder(TorchFunctionMode):
         number = len(self.calls)
         if number < len(self._layouts) and key.shape[-2] != self._layouts[number].length:
             raise RuntimeError(
-                f"Expected attention layer {number} over {self._layouts[number]}, but it has "
-                f"{key.shape[-2]} tokens."
+                f"Expected attention layer {number} over {self._layouts[number]}, but recorded one "
+                f"over {key.shape[-2]} tokens. {_HINT}"
             )
         layout = self._layouts[min(number, len(self._layouts) - 1)]
         call = AttentionCall(

@@ -56,7 +56,7 @@ def explain(
     Raises:
         ValueError: If the network has no attention, or `target` is no (B, K) matrix of classes.
     """
-    if target.ndim != 2 or len(target) != len(batch.target):
+    if target.ndim != 2 or len(target) != len(batch.target) or not target.numel():
         raise ValueError(
             f"Expected argument `target` to have shape ({len(batch.target)}, K), but got "
             f"{tuple(target.shape)}."

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vitatt.explain.attention import full_precision
 from vitatt.models.network import TokenLayout
 
 
@@ -79,7 +80,8 @@ def carry(row: ClassRow, relevance: Tensor, layout: TokenLayout) -> ClassRow:
         dim=1,
     )
     asking = above[:, : relevance.shape[1]]
-    below = above + (asking.unsqueeze(1) @ relevance).squeeze(1)
+    with full_precision(above):
+        below = above + (asking.unsqueeze(1) @ relevance).squeeze(1)
     parts = below.split(list(layout), dim=1)
     return ClassRow(
         *(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any, TypedDict
@@ -18,7 +19,7 @@ from vitatt.models.losses import ClassWeights, WeightedLoss
 from vitatt.models.metrics import LesionMetrics
 from vitatt.models.network import LesionNetwork
 from vitatt.models.optimizer import make_optimizer, warmup_cosine
-from vitatt.types import LesionBatch, LesionOutput, LesionTask
+from vitatt.types import LesionBatch, LesionOutput, LesionTask, UsageError
 
 
 class StepOutput(TypedDict):
@@ -77,6 +78,7 @@ class LesionClassifier(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.hparams["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
         self.task = LesionTask.from_plain(task)
         image_encoder = ImageEncoder(
             encoder,
@@ -157,10 +159,22 @@ class LesionClassifier(lightning.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Forget where the encoder's first weights were: the checkpoint has the weights."""
-        hyper_parameters = dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY])
-        hyper_parameters["encoder_weights"] = None
-        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = hyper_parameters
+        """Make the settings plain, and forget where the encoder's first weights were.
+
+        Raises:
+            UsageError: If the network was made by a function that a checkpoint cannot name.
+        """
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {
+            **checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY],
+            "encoder_weights": None,  # the checkpoint has the weights
+            "fusion": _plain_recipe(self.hparams["fusion"]),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the settings in the plain form they were saved in, to be saved again."""
+        saved = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
+        if "fusion" in saved:
+            self.hparams["fusion"] = saved["fusion"]
 
     def _step(self, batch: LesionBatch, stage: str) -> StepOutput:
         logits = self(batch).logits.float()
@@ -191,3 +205,24 @@ class LesionClassifier(lightning.LightningModule):
 
 
 _STAGES = ("train", "val", "test")
+
+
+def _plain_recipe(fusion: Any) -> Any:
+    """A network class, alone or in a `functools.partial`, as a safe checkpoint can hold it.
+
+    The command line hands over such a recipe already.
+
+    Raises:
+        UsageError: If it is another kind of function, which no checkpoint could name.
+    """
+    if not callable(fusion):
+        return fusion
+    settings: dict[str, Any] = {}
+    if isinstance(fusion, functools.partial) and not fusion.args:
+        fusion, settings = fusion.func, dict(fusion.keywords)
+    if not isinstance(fusion, type):
+        raise UsageError(
+            "Expected argument `fusion` to be a network class or a functools.partial of one with "
+            f"keywords, so that checkpoints can name it, but got {fusion!r}."
+        )
+    return {"class_path": f"{fusion.__module__}.{fusion.__qualname__}", "init_args": settings}

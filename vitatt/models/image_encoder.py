@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,7 +109,8 @@ class ImageEncoder(nn.Module):
 
 def _create(name: str, weights: str | None) -> VisionTransformer:
     if not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('.')[0]}*")[:5] or timm.list_models("vit_*")[:5]
+        close = difflib.get_close_matches(name, timm.list_models())
+        close = close or difflib.get_close_matches(name, timm.list_models("vit_*"), cutoff=0)
         raise EncoderError(
             f"timm has no model named '{name}'. Did you mean one of {', '.join(close)}?"
         )
@@ -152,6 +154,8 @@ def _load_weights(vit: VisionTransformer, name: str, path: Path) -> None:
     state = {
         key: value for key, value in state.items() if not key.startswith(("head.", "head_dist."))
     }
+    if strangers := [key for key, value in state.items() if not isinstance(value, Tensor)]:
+        raise EncoderError(f"{path} is no weights file: {strangers[0]} is no tensor.")
     own = vit.state_dict()
     lacking = [key for key in own if key not in state]
     strange = [key for key in state if key not in own]

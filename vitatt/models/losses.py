@@ -83,5 +83,6 @@ class WeightedLoss(nn.Module):
             )
         log_p = F.log_softmax(logits, dim=-1).gather(1, target.unsqueeze(1)).squeeze(1)
         weight = self.weight[target]
-        focus = (1 - log_p.exp()) ** self.gamma
+        # 1 - p without cancellation, and above 0, where a power below 1 has no slope.
+        focus = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).eps) ** self.gamma
         return -(weight * focus * log_p).sum() / weight.sum()

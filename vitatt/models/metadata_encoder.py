@@ -109,7 +109,7 @@ class MetadataEncoder(nn.Module):
         num_features, width = len(task.features), int(cardinalities.sum())
         feature_of = torch.repeat_interleave(torch.arange(num_features), cardinalities)
         # Which column belongs to which feature, (F, sum of K_f): one product then serves them all.
-        owner = torch.nn.functional.one_hot(feature_of, num_features).T.float()
+        owner = (torch.arange(num_features).unsqueeze(1) == feature_of).float()
         self.register_buffer("owner", owner, persistent=False)
         self.joint = granularity == "joint" and num_features > 0
         self.num_tokens = 1 if self.joint else num_features

@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 CALIBRATION_BINS = 15
+_BY_CLASS = ("auroc", "sensitivity", "specificity")
 
 
 class LesionMetrics(Metric):
@@ -63,6 +64,8 @@ class LesionMetrics(Metric):
         """All figures, each a scalar."""
         probabilities, targets = self._labelled()
         count = len(self.classes)
+        if len(targets) == 0:
+            return {name: probabilities.new_tensor(torch.nan) for name in self._names()}
         confusion = self.confusion().double()
         positive = confusion.sum(1)
         total = confusion.sum()
@@ -86,15 +89,14 @@ class LesionMetrics(Metric):
                 probabilities, targets, count, n_bins=CALIBRATION_BINS
             ),
         }
-        for name, values in (
-            ("auroc", auroc),
-            ("sensitivity", sensitivity),
-            ("specificity", specificity),
-        ):
-            figures |= {
-                f"{name}/{label}": value for label, value in zip(self.classes, values, strict=True)
-            }
+        for name, values in zip(_BY_CLASS, (auroc, sensitivity, specificity), strict=True):
+            labels = [f"{name}/{label}" for label in self.classes]
+            figures |= dict(zip(labels, values, strict=True))
         return {name: value.float() for name, value in figures.items()}
+
+    def _names(self) -> list[str]:
+        by_class = [f"{name}/{label}" for name in _BY_CLASS for label in self.classes]
+        return ["balanced_accuracy", "auroc", "selection", "f1", "calibration_error", *by_class]
 
     def _labelled(self) -> tuple[Tensor, Tensor]:
         probabilities, targets = dim_zero_cat(self.probabilities), dim_zero_cat(self.targets)

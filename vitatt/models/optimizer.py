@@ -36,14 +36,21 @@ def make_optimizer(
     groups: list[dict[str, Any]] = []
     encoder = network.encoder
     if encoder is not None and not encoder.frozen:
-        for group in param_groups_layer_decay(encoder.vit, weight_decay, layer_decay=layer_decay):
+        for group in param_groups_layer_decay(
+            encoder.vit,
+            weight_decay,
+            no_weight_decay_list=encoder.vit.no_weight_decay(),
+            layer_decay=layer_decay,
+        ):
             scale = group.pop("lr_scale")
             group.pop("param_names", None)
             groups.append({**group, "lr": encoder_learning_rate * scale})
     own = nn.ModuleDict({n: m for n, m in network.named_children() if n != "encoder"})
     own_parameters = nn.ParameterDict(dict(network.named_parameters(recurse=False)))
     for part in (own, own_parameters):
-        for group in param_groups_weight_decay(part, weight_decay):
+        for group in param_groups_weight_decay(
+            part, weight_decay, no_weight_decay_list=("*embedding", "*missing_token")
+        ):
             groups.append({**group, "lr": learning_rate})
     return Adam([group for group in groups if group["params"]], decoupled_weight_decay=True)
 
