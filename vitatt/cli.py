@@ -15,6 +15,7 @@ commands:
   test        metrics, intervals and predictions on the outer fold
   predict     probabilities of new cases, into a CSV file
   check-data  what is in a dataset, and what would spoil a training
+  summarise   figures of several test runs pooled: all folds together
   demo-data   write a small synthetic dataset with planted evidence
 
 `vitatt COMMAND --help` lists the options of a command.
@@ -56,6 +57,10 @@ def _run(words: list[str], *, from_shell: bool) -> int:
         from vitatt.commands.check_data import check_data
 
         return check_data(options)
+    if command == "summarise":
+        from vitatt.commands.summarise import summarise
+
+        return summarise(options)
     if command == "demo-data":
         from vitatt.commands.demo_data import demo_data
 

@@ -1,0 +1,51 @@
+"""Every shipped configuration is one that the commands accept."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+CONF = Path(__file__).parents[1] / "conf"
+RECIPES = sorted(CONF.glob("*.yaml"))
+OVERLAYS = sorted(CONF.glob("*/*.yaml"))
+
+
+def printed(words: list[str], capsys, monkeypatch) -> dict:
+    from vitatt.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["vitatt"])
+    with pytest.raises(SystemExit) as leaving:
+        main(["fit", *words, "--print_config"])
+    out = capsys.readouterr().out
+    assert leaving.value.code == 0, out
+    return yaml.safe_load(out)
+
+
+def test_there_are_recipes_and_overlays():
+    assert {path.stem for path in RECIPES} == {"demo", "pad", "isic2019"}
+    assert len(OVERLAYS) >= 5
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipe(recipe, capsys, monkeypatch):
+    config = printed(["--config", str(recipe)], capsys, monkeypatch)
+    shipped = yaml.safe_load(recipe.read_text())
+    assert config["data"]["dataset"] == shipped["data"]["dataset"]
+    assert config["trainer"]["max_epochs"] == shipped["trainer"]["max_epochs"]
+    assert config["trainer"]["logger"]["class_path"] == "vitatt.callbacks.tracking.RunLogger"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_overlay(overlay, capsys, monkeypatch):
+    words = ["--config", str(CONF / "pad.yaml"), "--config", str(overlay)]
+    config = printed(words, capsys, monkeypatch)
+    shipped = yaml.safe_load(overlay.read_text())
+    for section, settings in shipped.items():
+        for key, value in settings.items():
+            if key == "fusion":
+                assert config[section][key]["class_path"] == value["class_path"]
+            else:
+                assert config[section][key] == value

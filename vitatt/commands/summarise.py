@@ -1,0 +1,56 @@
+"""summarise: the figures of several test runs pooled, each with its interval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+from jsonargparse import ArgumentParser
+
+from vitatt.evaluation.summary import summarise as summary_of
+from vitatt.types import UsageError
+
+_FIXED = ("case_id", "group", "true", "predicted")
+
+
+def summarise(options: list[str]) -> int:
+    """Print the figures of all predictions together."""
+    parser = ArgumentParser(prog="vitatt summarise", description=(__doc__ or "").split(": ")[1])
+    parser.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        help="folders of test runs (or their predictions.parquet), of different folds",
+    )
+    frame = _pool(parser.parse_args(options).runs)
+    scores = [name for name in frame.columns if name.startswith("p_")]
+    classes = [name.removeprefix("p_") for name in scores]
+    features = [name for name in frame.columns if name not in (*_FIXED, *scores)]
+    print(f"{frame.height} cases of {frame['group'].n_unique()} groups")
+    print("\n".join(summary_of(frame, classes, features).lines()))
+    return 0
+
+
+def _pool(runs: list[Path]) -> pl.DataFrame:
+    """Predictions of all runs in one table.
+
+    Raises:
+        UsageError: If a file is absent, columns differ, or a case was predicted twice: pooling such
+            predictions would count it twice.
+    """
+    frames: list[pl.DataFrame] = []
+    for run in runs:
+        path = run / "predictions.parquet" if run.is_dir() else run
+        if not path.is_file():
+            raise UsageError(f"Expected the predictions of `vitatt test` in {path}: no such file.")
+        frame = pl.read_parquet(path)
+        if frames and frame.columns != frames[0].columns:
+            raise UsageError(f"{path} has other columns than {runs[0]}: other classes or features.")
+        frames.append(frame)
+    pooled = pl.concat(frames)
+    if twice := pooled.filter(pl.col("case_id").is_duplicated())["case_id"].unique().to_list():
+        raise UsageError(
+            f"{len(twice)} cases, {sorted(twice)[0]} among them, were predicted in more than one "
+            "of these runs. Pool runs of different folds."
+        )
+    return pooled
