@@ -69,6 +69,8 @@ class LesionDataModule(lightning.LightningDataModule):
         task: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if batch_size < 1:
+            raise DataError(f"Expected `data.batch_size` to be at least 1, but got {batch_size}.")
         self.spec: DatasetSpec = READERS[dataset].SPEC
         self.root = root
         self.predict_root = predict_root

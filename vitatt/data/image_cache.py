@@ -7,11 +7,9 @@ part that the next one continues, and two processes that want the same cache tak
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,10 +20,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vitatt.data.images import read_image
+from vitatt.data.partial_array import PartialArray
 from vitatt.data.schema import DataError
 
 _FORMAT = 1
 _CHUNK = 256
+_UNREADABLE = 2
 
 
 def default_folder() -> Path:
@@ -61,7 +61,9 @@ class ImageCache:
         reasons = _build(self._file, [(digest, sources[digest]) for digest in distinct], size)
         row_of = {digest: row for row, digest in enumerate(distinct)}
         self.unreadable = {
-            path: reasons[digest] for path, digest in self.digests.items() if digest in reasons
+            path: path + reasons[digest]
+            for path, digest in self.digests.items()
+            if digest in reasons
         }
         self._row = {
             path: row_of[digest] for path, digest in self.digests.items() if digest not in reasons
@@ -69,10 +71,9 @@ class ImageCache:
         self._shape = (len(distinct), size, size, 3)
         self._pixels: NDArray[np.uint8] | None = None
         if not self._row:
-            first, reason = next(iter(self.unreadable.items()))
+            reason = next(iter(self.unreadable.values()))
             raise DataError(
-                f"None of the {len(self.unreadable)} image files can be read; the first, "
-                f"{first}: {reason}"
+                f"None of the {len(self.unreadable)} image files can be read; the first: {reason}"
             )
 
     def rows(self, paths: Sequence[str]) -> NDArray[np.int64]:
@@ -98,55 +99,44 @@ def _build(file: Path, entries: list[tuple[str, str]], size: int) -> dict[str, s
     with FileLock(file.with_suffix(".lock")):
         if file.is_file() and summary.is_file():  # another process finished it meanwhile
             return _read_reasons(summary)
-        partial, journal = file.with_suffix(".partial"), file.with_suffix(".journal")
-        row_bytes = size * size * 3
-        allocate(partial, len(entries) * row_bytes)
-        reasons: dict[str, str] = {}
-        finished = 0
-        if journal.is_file():
-            # A line is written after its chunk is on disk; a torn last line is not counted.
-            for line in journal.read_text().split("\n")[:-1]:
-                finished, found = json.loads(line)
-                reasons.update(found)
-        pixels = np.memmap(partial, np.uint8, "r+", shape=(len(entries), size, size, 3))
-        workers = os.cpu_count() or 1
+        partial = file.with_suffix(".partial")
+        array = PartialArray(partial, (len(entries), size, size, 3), np.uint8)
+        todo = np.flatnonzero(array.marks == 0)
         with (
-            ThreadPoolExecutor(workers) as pool,
-            journal.open("a") as log,
+            ThreadPoolExecutor(os.cpu_count() or 1) as pool,
             tqdm(
                 total=len(entries),
-                initial=finished,
+                initial=len(entries) - len(todo),
                 desc=f"Decoding images to {size} px (once)",
                 unit="image",
-                disable=len(entries) - finished < _CHUNK,
+                disable=len(todo) < _CHUNK,
             ) as progress,
         ):
-            for start in range(finished, len(entries), _CHUNK):
-                chunk = entries[start : start + _CHUNK]
-                found = {}
-                decoded = pool.map(lambda entry: _try_read(entry[1], size), chunk)
-                for row, ((digest, _), image) in enumerate(zip(chunk, decoded, strict=True)):
-                    if isinstance(image, str):
-                        found[digest] = image
-                    else:
-                        pixels[start + row] = image
-                pixels.flush()
-                reasons.update(found)
-                log.write(json.dumps([start + len(chunk), found]) + "\n")
-                log.flush()
-                progress.update(len(chunk))
-        del pixels
+            for start in range(0, len(todo), _CHUNK):
+                rows = todo[start : start + _CHUNK]
+                decoded = list(pool.map(lambda row: _try_read(entries[row][1], size), rows))
+                readable = np.array([not isinstance(image, str) for image in decoded])
+                pixels = [image for image in decoded if not isinstance(image, str)]
+                array.mark(rows[~readable], _UNREADABLE)
+                if pixels:
+                    array.put(rows[readable], np.stack(pixels))
+                progress.update(len(rows))
+        reasons = {}
+        for row in np.flatnonzero(array.marks == _UNREADABLE):
+            digest, path = entries[row]
+            reasons[digest] = str(_try_read(path, size))
+        array.forget_marks()
         _write_atomically(summary, json.dumps(reasons))
         partial.replace(file)
-        journal.unlink(missing_ok=True)
     return reasons
 
 
 def _try_read(path: str, size: int) -> NDArray[np.uint8] | str:
+    """The pixels, or why there are none: a message without the path it begins with."""
     try:
         return read_image(path, size)
     except DataError as error:
-        return str(error)
+        return str(error).removeprefix(path)
 
 
 def _read_reasons(summary: Path) -> dict[str, str]:
@@ -154,44 +144,16 @@ def _read_reasons(summary: Path) -> dict[str, str]:
     return reasons
 
 
-def allocate(file: Path, size: int) -> None:
-    """Reserve disk space at once, so that a full disk is found before the work is done.
-
-    Raises:
-        DataError: If there is no room.
-    """
-    try:
-        with file.open("ab") as handle:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(handle.fileno(), 0, size)
-            else:  # macOS and Windows
-                handle.truncate(size)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        free = shutil.disk_usage(file.parent).free
-        file.unlink(missing_ok=True)
-        raise DataError(
-            f"The cache needs {size / 1e6:.0f} MB in {file.parent}, but {free / 1e6:.0f} MB "
-            "are free. Make room, or name another folder as `data.cache_dir`."
-        ) from error
-
-
 def _digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
-    """Content digest of each file; files whose size and time are known are not read again."""
+    """Content digest of each file; files whose size and time are known are not read again.
+
+    A file that cannot be opened (a broken link, no permission) has its name as digest.
+    """
     ledger = folder / "digests.json"
-    known: dict[str, list[object]] = {}
-    if ledger.is_file():
-        try:
-            known = json.loads(ledger.read_text())
-        except json.JSONDecodeError:
-            known = {}  # the ledger only saves time: what it held is computed again
-    stamps: dict[str, list[object]] = {}
-    for path in dict.fromkeys(paths):
-        stat = os.stat(path)  # noqa: PTH116 (a Path per file is slow at 10^6 files)
-        stamps[path] = [stat.st_size, stat.st_mtime_ns]
+    known = _read_ledger(ledger)
+    stamps = {path: _stamp(path) for path in dict.fromkeys(paths)}
     digests = {
-        path: str(known[path][2])
+        path: known[path][2]
         for path, stamp in stamps.items()
         if path in known and known[path][:2] == stamp
     }
@@ -199,13 +161,36 @@ def _digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             digests.update(zip(unread, pool.map(_digest_file, unread), strict=True))
         with FileLock(folder / "digests.lock"):
-            known.update({path: [*stamps[path], digests[path]] for path in unread})
+            known.update({path: (*stamps[path], digests[path]) for path in unread})
             _write_atomically(ledger, json.dumps(known))
     return {path: digests[path] for path in stamps}
 
 
+def _read_ledger(ledger: Path) -> dict[str, tuple[int, int, str]]:
+    """What was written there; nothing if it is damaged, since it only saves time."""
+    try:
+        entries = json.loads(ledger.read_bytes())
+        return {
+            path: (int(size), int(time), str(dig)) for path, (size, time, dig) in entries.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """Size and time of last change; -1 for a file that cannot be opened."""
+    try:
+        stat = os.stat(path)  # noqa: PTH116 (a Path per file is slow at 10^6 files)
+    except OSError:
+        return (-1, -1)
+    return (stat.st_size, stat.st_mtime_ns)
+
+
 def _digest_file(path: str) -> str:
-    return _digest(Path(path).read_bytes())
+    try:
+        return _digest(Path(path).read_bytes())
+    except OSError:
+        return _digest(path.encode())
 
 
 def _digest(content: bytes) -> str:

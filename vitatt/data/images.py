@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitatt.data.schema import DataError
 
@@ -32,7 +32,7 @@ def read_image(path: Path | str, size: int) -> NDArray[np.uint8]:
             with Image.open(path) as image:
                 # JPEG can be decoded at 1/2, 1/4 or 1/8: never below twice the size we want.
                 image.draft("RGB", (2 * size, 2 * size))
-                rgb = _to_rgb(ImageOps.exif_transpose(image))
+                rgb = _to_rgb(_upright(image))
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is no image: its content has no known format.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -42,6 +42,26 @@ def read_image(path: Path | str, size: int) -> NDArray[np.uint8]:
     if rgb.size != (size, size):
         rgb = rgb.resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(rgb, dtype=np.uint8)
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its camera noted.
+
+    Pillow's own function also rewrites the other notes, and fails where one of them is damaged.
+    """
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -73,12 +73,17 @@ def read(root: Path, *, labelled: bool) -> LesionTable:
     path = training if labelled or not test.is_file() else test
     feature_names = [feature.name for feature in SPEC.features]
     metadata = read_strings(path, ["image", *feature_names], SPEC)
+    if metadata["image"].is_duplicated().any():
+        first = metadata.filter(pl.col("image").is_duplicated())["image"][0]
+        raise DataError(f"{path} has the image {first} more than once. Each row must be one image.")
     if "lesion_id" not in metadata.columns:
         metadata = metadata.with_columns(pl.lit(None, pl.String).alias("lesion_id"))
     truth = root / "ISIC_2019_Training_GroundTruth.csv"
     notes: tuple[str, ...] = ()
-    if labelled or (path == training and truth.is_file()):
+    if labelled:
         frame, notes = _join(_read_truth(truth), metadata, path)
+    elif path == training and truth.is_file():
+        frame = metadata.join(_read_truth(truth), on="image", how="left", maintain_order="left")
     else:
         frame = metadata.with_columns(pl.lit(None, pl.String).alias("diagnosis"))
     images = index_images(root, (".jpg", ".jpeg"))
@@ -114,20 +119,20 @@ def _read_truth(path: Path) -> pl.DataFrame:
             f"Expected exactly one class per row of {path}, but {wrong.height} rows differ, the "
             f"first being {wrong['image'][0]}. {layout_help(SPEC)}"
         )
-    return frame.select(
-        "image",
+    truth = frame.select(
+        pl.col("image").alias("case_id"),
+        pl.col("image").alias("group"),
         pl.coalesce(pl.when(pl.col(name) == 1.0).then(pl.lit(name)) for name in columns).alias(
             "diagnosis"
         ),
     )
+    check_cases(truth, SPEC, path)
+    return truth.select(pl.col("case_id").alias("image"), "diagnosis")
 
 
 def _join(
     truth: pl.DataFrame, metadata: pl.DataFrame, path: Path
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    if metadata["image"].is_duplicated().any():
-        first = metadata.filter(pl.col("image").is_duplicated())["image"][0]
-        raise DataError(f"{path} has the image {first} more than once. Each row must be one image.")
     notes = []
     if bare := truth.join(metadata, on="image", how="anti").height:
         notes.append(f"{bare} labelled images are not in {path.name}: their metadata is missing.")

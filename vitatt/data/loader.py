@@ -17,9 +17,11 @@ class EpochSampler(DistributedSampler[LesionBatch]):
 
     Attributes:
         start: Rows of this process to leave out at the beginning of the epoch; set on resuming.
+        given: Batches of the epoch that were handed out; counted by the loader.
     """
 
     start = 0
+    given = 0
 
     def __iter__(self) -> Iterator[Key]:  # type: ignore[override]
         rows: list[int] = list(super().__iter__())  # type: ignore[arg-type]
@@ -28,7 +30,7 @@ class EpochSampler(DistributedSampler[LesionBatch]):
     def set_epoch(self, epoch: int) -> None:
         """Shuffle for this epoch; a new one begins with its first row."""
         if epoch != self.epoch:
-            self.start = 0
+            self.start = self.given = 0
         super().set_epoch(epoch)
 
 
@@ -67,21 +69,21 @@ class TrainingLoader(DataLoader[LesionBatch]):
             drop_last=lonely,
             **_shared_settings(num_workers),
         )
-        self._batches = 0
 
     def __iter__(self) -> Iterator[LesionBatch]:  # type: ignore[override]
-        self._batches = self.epoch_sampler.start // (self.batch_size or 1)
+        self.epoch_sampler.given = self.epoch_sampler.start // (self.batch_size or 1)
         for batch in super().__iter__():
-            self._batches += 1
+            self.epoch_sampler.given += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
         """The epoch and the batches of it that were handed out."""
-        return {"epoch": self.epoch_sampler.epoch, "batches": self._batches}
+        return {"epoch": self.epoch_sampler.epoch, "batches": self.epoch_sampler.given}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on after the batches that were handed out."""
         self.epoch_sampler.set_epoch(state["epoch"])
+        self.epoch_sampler.given = state["batches"]
         self.epoch_sampler.start = state["batches"] * (self.batch_size or 1)
 
 

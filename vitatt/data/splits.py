@@ -89,6 +89,11 @@ def _fold(
     diagnosis: NDArray[np.object_], group: NDArray[np.object_], folds: int, seed: int, index: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    parts = list(splitter.split(diagnosis, diagnosis, group))
-    rest, held_out = parts[index]
+    try:
+        rest, held_out = list(splitter.split(diagnosis, diagnosis, group))[index]
+    except ValueError as error:
+        raise DataError(
+            f"The {len(diagnosis)} cases cannot be split into {folds} stratified folds: {error} "
+            "Add data, or change `data.num_folds`."
+        ) from error
     return rest, held_out

@@ -90,7 +90,10 @@ def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> pl.Da
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         first_line = str(error).splitlines()[0]
         raise DataError(f"{path} cannot be read as a CSV file: {first_line}") from error
-    frame = frame.rename({name: name.strip() for name in frame.columns})
+    names = [name.strip() for name in frame.columns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path} has the column {twice[0]} twice. Remove one of them.")
+    frame.columns = names
     if lacking := [name for name in columns if name not in frame.columns]:
         raise DataError(
             f"{path} lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; "
@@ -168,7 +171,7 @@ def index_images(root: Path, suffixes: Iterable[str]) -> dict[str, str]:
                 continue
             path = os.path.join(folder, name)  # noqa: PTH118 (a Path per file is slow at 10^6 files)
             other = found.setdefault(name, path)
-            if other != path and os.stat(other).st_size != os.stat(path).st_size:  # noqa: PTH116
+            if other != path and os.path.getsize(other) != os.path.getsize(path):  # noqa: PTH202
                 raise DataError(
                     f"Two different files are named {name}: {other} and {path}. Keep one of them."
                 )

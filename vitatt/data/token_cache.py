@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from vitatt.data.image_cache import allocate
+from vitatt.data.partial_array import PartialArray
 
 Encode = Callable[[Tensor], Tensor]
 """Pixels (B, 3, H, W) uint8 to tokens (B, N, D)."""
@@ -66,23 +66,17 @@ class TokenCache:
         """
         file = self._files[view]
         with FileLock(file.with_suffix(".lock")):
-            marks = file.with_suffix(".done")
-            allocate(marks, self._shape[0])
-            done = np.memmap(marks, np.uint8, "r+", shape=self._shape[:1])
-            todo = np.unique(slots[done[slots] == 0])
-            if not len(todo):
-                return
-            allocate(file, int(np.prod(self._shape)) * 2)
-            tokens = np.memmap(file, np.float16, "r+", shape=self._shape)
+            array = PartialArray(file, self._shape, np.float16)
+            todo = np.unique(slots[array.marks[slots] == 0])
             progress = tqdm(
-                total=len(todo), desc=f"Encoding images, view {view} (once)", unit="image"
+                total=len(todo),
+                desc=f"Encoding images, view {view} (once)",
+                unit="image",
+                disable=not len(todo),
             )
             for start in range(0, len(todo), _BATCH):
                 batch = todo[start : start + _BATCH]
-                tokens[batch] = encode(pixels(batch, view)).half().cpu().numpy()
-                tokens.flush()
-                done[batch] = 1  # after the tokens are on disk
-                done.flush()
+                array.put(batch, encode(pixels(batch, view)).half().cpu().numpy())
                 progress.update(len(batch))
             progress.close()
 
