@@ -261,15 +261,14 @@ class TestInterrupted:
         assert set(cache.unreadable) == {many[0], many[-1]}
         assert_right(cache, many[1:-1])
 
-    @pytest.mark.parametrize("torn", ["[51", "[512, {", "512", "\0\0\0"])
-    def test_with_a_torn_line_in_the_journal(
-        self, torn: str, many: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("kept", [0, 1, CHUNK // 2])
+    def test_with_torn_marks(
+        self, kept: int, many: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         interrupt(many, folder, monkeypatch, CHUNK + 3)
-        (journal,) = folder.glob("*.journal")
-        with journal.open("a") as file:
-            file.write(torn)
-        interrupt(many, folder, monkeypatch, CHUNK + 3)
+        (marks,) = folder.glob("*.marks")
+        marks.write_bytes(marks.read_bytes()[:kept])
+        interrupt(many, folder, monkeypatch, 3)
         count_reads(monkeypatch)
         assert_right(ImageCache(many, size=4, folder=folder), many)
 
