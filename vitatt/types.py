@@ -44,7 +44,7 @@ class FeatureEncoding:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Everything that decides the outer fold and the inner validation part."""
+    """Which outer fold, of how many, shuffled with which seed."""
 
     fold: int
     num_folds: int
@@ -63,6 +63,7 @@ class LesionTask:
         smoothing: Probability mass that a soft one-hot vector shares among the other categories.
         image_size: Side of the square input image, in pixels.
         split: The split that the training rows came from.
+        seen: Digest of the cases and groups that training and validation saw.
     """
 
     dataset: str
@@ -72,6 +73,7 @@ class LesionTask:
     smoothing: float
     image_size: int
     split: Split
+    seen: str = ""
 
     @property
     def cardinalities(self) -> tuple[int, ...]:

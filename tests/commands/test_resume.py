@@ -97,5 +97,5 @@ def test_kill_then_resume_from_the_last_epoch(options, uninterrupted, tmp_path):
 def test_resuming_says_whose_settings_count(options, trained):
     checkpoint = trained / "checkpoints" / "last.ckpt"
     words = ["fit", *options, "--model.weight_decay=0.3", f"--ckpt_path={checkpoint}"]
-    with pytest.warns(UserWarning, match=r"keeps the checkpoint's `model.weight_decay`: 0.01"):
+    with pytest.warns(UserWarning, match=r"checkpoint's `model.weight_decay` is kept: 0.01"):
         main([*words, "--trainer.max_epochs=2", "--explanations.size=0"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lightning
 from lightning.pytorch.callbacks import Callback
 
+from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_logger
 from vitatt.explain.render import confusion_picture
 from vitatt.models.classifier import LesionClassifier
@@ -37,6 +38,9 @@ def _log(trainer: lightning.Trainer, module: lightning.LightningModule, stage: s
     logger = run_logger(trainer)
     if trainer.sanity_checking or logger is None:
         return
-    matrix = module.metrics_of(stage).confusion().cpu().numpy()
+    metrics = module.metrics_of(stage)
+    with metrics.sync_context():  # the cases of all processes
+        matrix = metrics.confusion().cpu().numpy()
     if trainer.is_global_zero and matrix.sum() > 0:
-        logger.log_image(f"{stage}/confusion", [confusion_picture(matrix, module.task.classes)])
+        with drawing(f"the confusion matrix of {stage}"):
+            logger.log_image(f"{stage}/confusion", [confusion_picture(matrix, module.task.classes)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from pathlib import Path
 
 import lightning
@@ -14,15 +14,14 @@ from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_folder, run_logger
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.explain.case_picture import PanelCase, case_picture
 from vitatt.explain.methods import Relevance, explain
 from vitatt.explain.render import map_picture
 from vitatt.models.classifier import LesionClassifier
-from vitatt.types import LesionBatch
-
-log = logging.getLogger(__name__)
+from vitatt.types import LesionBatch, UsageError
 
 Pictures = dict[str, list[NDArray[np.uint8]]]
 
@@ -42,10 +41,9 @@ class ExplanationPanel(Callback):
 
     def __init__(self, size: int = 16) -> None:
         if size < 0:
-            raise ValueError(f"Expected `explanations.size` to be at least 0, but got {size}.")
+            raise UsageError(f"Expected `explanations.size` to be at least 0, but got {size}.")
         self.size = size
         self._panel: tuple[LesionBatch, pl.DataFrame] | None = None
-        self._failed = False
 
     def on_validation_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -53,14 +51,8 @@ class ExplanationPanel(Callback):
         """Explain and draw the panel, in the first process."""
         if self.size == 0 or trainer.sanity_checking or not trainer.is_global_zero:
             return
-        try:
+        with drawing("the maps of the validation panel"):
             self._draw(trainer, pl_module)
-        except Exception:
-            if not self._failed:
-                log.exception(
-                    "The maps of the validation panel could not be drawn; training goes on."
-                )
-            self._failed = True
 
     def _draw(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         assert isinstance(module, LesionClassifier)
@@ -73,11 +65,10 @@ class ExplanationPanel(Callback):
         batch, rows = self._panel
         on_device = move_data_to_device(batch, module.device)
         with trainer.precision_plugin.forward_context():
-            with torch.no_grad():
-                predicted = module(on_device).logits.argmax(1)
-            target = torch.stack([predicted, on_device.target], dim=1)
+            true = on_device.target
+            attention = explain(module.network, on_device, true[:, None], method="attention")
+            target = torch.stack([attention.logits.argmax(1), true], dim=1)
             tmme = explain(module.network, on_device, target)
-            attention = explain(module.network, on_device, target[:, :1], method="attention")
         cases = [
             _panel_case(datamodule, batch, number, row, tmme, attention)
             for number, row in enumerate(rows.iter_rows(named=True))
@@ -122,6 +113,7 @@ def _panel_case(
     if count != len(labels):  # all features share one token, or the network sees none
         together: str | None = f"{len(labels)} features in one token"
         labels, values = ["all metadata"] * count, [together] * count
+    share = float(tmme.image_share[number, 0])
     return PanelCase(
         case_id=batch.case_id[number],
         image=batch.image[number].permute(1, 2, 0).numpy(),
@@ -132,7 +124,7 @@ def _panel_case(
         feature_labels=labels,
         feature_values=values,
         feature_relevance=features if count else None,
-        image_share=float(tmme.image_share[number, 0]) if count else None,
+        image_share=share if count and not math.isnan(share) else None,
     )
 
 

@@ -58,7 +58,16 @@ class TokenCaching(Callback):
         shape = (encoder.num_prefix + encoder.num_patches, encoder.dim)
         tokens = TokenCache(
             datamodule.cache_dir,
-            key=f"{_digest(encoder)} {images.key} {datamodule.split.seed}",
+            key="\n".join(
+                [
+                    _digest(encoder),
+                    repr(encoder.vit),
+                    repr(augmentation),
+                    images.key,
+                    str(datamodule.split.seed),
+                    str(trainer.precision),
+                ]
+            ),
             num_slots=len(images.pixels),
             num_views=1 + self.views,
             token_shape=shape,

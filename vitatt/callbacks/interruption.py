@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 from typing import Any
@@ -19,19 +20,23 @@ class SaveOnInterrupt(Callback):
     """Finishes the step, saves ``checkpoints/interrupted.ckpt`` and exits with 128 + signal.
 
     A training that goes on from there ends with the same weights as one that was never
-    interrupted. A signal during validation waits for its end, because half a validation gives
-    wrong figures. A second signal ends the process at once.
+    interrupted. So the last step of an epoch is followed by its validation first, a step that only
+    accumulates gradients by the ones that complete it, and several processes leave together. A
+    second signal ends the process at once.
     """
 
     def __init__(self) -> None:
         self._received: signal.Signals | None = None
         self._previous: dict[signal.Signals, Any] = {}
+        self._process = os.getpid()
+        self._stepped = False
 
-    def on_train_start(
+    def on_fit_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Listen; after Lightning's own handlers are in place."""
         del trainer, pl_module
+        self._process = os.getpid()
         for number in SIGNALS:
             self._previous[number] = signal.signal(number, self._receive)
 
@@ -44,8 +49,13 @@ class SaveOnInterrupt(Callback):
         batch_idx: int,
     ) -> None:
         """Save and leave, if asked to."""
-        del pl_module, outputs, batch, batch_idx
-        if self._received is None:
+        del pl_module, outputs, batch
+        self._stepped = True
+        asked = self._received is not None
+        if trainer.world_size > 1:
+            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
+        accumulating = (batch_idx + 1) % trainer.accumulate_grad_batches != 0
+        if not asked or trainer.is_last_batch or accumulating:
             return
         path = run_folder(trainer) / "checkpoints" / "interrupted.ckpt"
         trainer.save_checkpoint(path)
@@ -53,7 +63,7 @@ class SaveOnInterrupt(Callback):
             f"Interrupted after step {trainer.global_step}. To go on: the same command with "
             f"--ckpt_path {path}"
         )
-        raise SystemExit(128 + self._received)
+        raise SystemExit(128 + (self._received or signal.SIGTERM))
 
     def teardown(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
@@ -66,11 +76,9 @@ class SaveOnInterrupt(Callback):
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self._received is not None:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+        if os.getpid() != self._process:
+            return  # a loading process: its parent ends it
+        if self._received is not None or not self._stepped:
+            # Asked twice, or there is nothing to save yet.
+            raise SystemExit(128 + number)
         self._received = signal.Signals(number)
-        rank_zero_info(
-            f"\nReceived {self._received.name}: saving a checkpoint after this step (a second one "
-            "ends at once)."
-        )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning
+import numpy as np
 import polars as pl
 import torch
 import torch.distributed
 import wandb
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from numpy.typing import NDArray
 from torch import Tensor
 
+from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_folder, run_logger
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.evaluation.summary import summarise
@@ -21,6 +24,8 @@ from vitatt.explain.methods import explain
 from vitatt.explain.render import heatmap
 from vitatt.models.classifier import LesionClassifier, StepOutput
 from vitatt.types import LesionBatch
+
+_Batch = TypeVar("_Batch")
 
 
 class PredictionWriter(Callback):
@@ -84,7 +89,7 @@ class TestReport(Callback):
 
     def __init__(self) -> None:
         self._batches: list[tuple[list[str], Tensor]] = []
-        self._maps: dict[str, Any] = {}
+        self._maps: list[tuple[list[str], list[NDArray[np.uint8]]]] = []
 
     def on_test_batch_end(
         self,
@@ -102,17 +107,17 @@ class TestReport(Callback):
         self._batches.append((outputs["case_id"], probabilities.cpu()))
         if run_logger(trainer) is None or not pl_module.network.layouts:
             return
-        with trainer.precision_plugin.forward_context():
+        with drawing("the maps of the test cases"), trainer.precision_plugin.forward_context():
             relevance = explain(pl_module.network, batch, probabilities.argmax(1, keepdim=True))
-        for number, case_id in enumerate(outputs["case_id"]):
-            pixels = batch.image[number].permute(1, 2, 0).cpu().numpy()
-            picture = heatmap(pixels, relevance.patches[number, 0].cpu().numpy())
-            self._maps[case_id] = wandb.Image(picture)
+            maps = relevance.patches[:, 0].cpu().numpy()
+            pixels = batch.image.permute(0, 2, 3, 1).cpu().numpy()
+            pictures = [heatmap(*pair) for pair in zip(pixels, maps, strict=True)]
+            self._maps.append((outputs["case_id"], pictures))
 
     def on_test_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write ``predictions.parquet`` and the table, and print the figures."""
         assert isinstance(pl_module, LesionClassifier)
-        predictions = _gather(self._batches)
+        predictions, maps = _gather(self._batches), _gather(self._maps)
         if not trainer.is_global_zero:
             return
         datamodule = _datamodule(trainer)
@@ -132,9 +137,14 @@ class TestReport(Callback):
         if (logger := run_logger(trainer)) is None:
             return
         logger.log_metrics(summary.figures())
+        pictures = {
+            case_id: wandb.Image(picture)
+            for case_ids, batch in maps
+            for case_id, picture in zip(case_ids, batch, strict=True)
+        }
         table = wandb.Table(columns=[*frame.columns, "tmme"])
         for row in frame.iter_rows(named=True):
-            table.add_data(*row.values(), self._maps.get(row["case_id"]))
+            table.add_data(*row.values(), pictures.get(row["case_id"]))
         logger.log_metrics({"test/cases": table})
 
 
@@ -144,7 +154,7 @@ def _datamodule(trainer: lightning.Trainer) -> LesionDataModule:
     return datamodule
 
 
-def _gather(batches: list[tuple[list[str], Tensor]]) -> list[tuple[list[str], Tensor]]:
+def _gather(batches: list[_Batch]) -> list[_Batch]:
     """The batches of all processes."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return batches

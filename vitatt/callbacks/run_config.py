@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lightning
 import wandb
+import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
@@ -32,10 +33,12 @@ class RunConfig(SaveConfigCallback):
             return
         folder = run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "config.yaml"
+        # A training that goes on in its folder keeps the record of how it began.
+        path = folder / ("config-resumed.yaml" if trainer.ckpt_path else "config.yaml")
         self.parser.save(self.config, path, skip_none=False, overwrite=True)
         if (logger := run_logger(trainer)) is not None:
-            logger.log_hyperparams({"command": trainer.state.fn, "folder": str(folder)})
+            plain = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+            logger.log_hyperparams({"command": trainer.state.fn, "folder": str(folder), **plain})
             logger.experiment.save(
                 str(path.resolve()), base_path=str(folder.resolve()), policy="now"
             )
@@ -60,8 +63,7 @@ class RunRecord(Callback):
         logger = run_logger(trainer)
         if best and logger is not None:
             artifact = wandb.Artifact(f"model-{logger.version}", type="model")
-            # The file does not change any more, so W&B need not copy it first.
-            artifact.add_file(best, name="best.ckpt", policy="immutable")
+            artifact.add_file(best, name="best.ckpt")
             logger.experiment.log_artifact(artifact, aliases=["best"])
         lines = [f"Run folder: {run_folder(trainer)}"]
         if best:

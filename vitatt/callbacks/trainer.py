@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import lightning
 
 from vitatt.callbacks.predictions import PredictionWriter
+from vitatt.types import UsageError
 
 
 class LesionTrainer(lightning.Trainer):
@@ -31,7 +33,15 @@ class LesionTrainer(lightning.Trainer):
             ckpt_path: Checkpoint with the weights.
             output: CSV file to write: the id of each case and a probability for each class.
         """
-        writer = PredictionWriter(Path(output))
+        path = Path(output)
+        try:  # before the work, not after it
+            path.parent.mkdir(parents=True, exist_ok=True)
+            writable = os.access(path.parent, os.W_OK) and not path.is_dir()
+        except OSError:
+            writable = False
+        if not writable:
+            raise UsageError(f"Expected --output to be a file that can be written, but got {path}.")
+        writer = PredictionWriter(path)
         self.callbacks.append(writer)
         try:
             super().predict(model, dataloaders, datamodule, False, ckpt_path)

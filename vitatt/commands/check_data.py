@@ -19,6 +19,7 @@ _OTHER_SECTIONS = (
     "checkpoint",
     "early_stopping",
     "ckpt_path",
+    "weights_only",
 )
 
 
@@ -27,6 +28,7 @@ def check_data(options: list[str]) -> int:
     parser = ArgumentParser(prog="vitatt check-data", description=(__doc__ or "").split(": ")[1])
     parser.add_argument("--config", action=ActionConfigFile, help="as for `vitatt fit`")
     parser.add_class_arguments(LesionDataModule, "data", skip={"task"})
+    parser.add_argument("--data.task", type=Any, help=argparse.SUPPRESS)
     for section in _OTHER_SECTIONS:  # so that the configuration of a training can be read
         parser.add_argument(f"--{section}", type=Any, help=argparse.SUPPRESS)
     datamodule: LesionDataModule = parser.instantiate_classes(parser.parse_args(options)).data

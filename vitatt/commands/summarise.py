@@ -43,7 +43,12 @@ def _pool(runs: list[Path]) -> pl.DataFrame:
         path = run / "predictions.parquet" if run.is_dir() else run
         if not path.is_file():
             raise UsageError(f"Expected the predictions of `vitatt test` in {path}: no such file.")
-        frame = pl.read_parquet(path)
+        try:
+            frame = pl.read_parquet(path)
+        except pl.exceptions.PolarsError as error:
+            raise UsageError(f"{path} is no parquet file of predictions: {error}") from error
+        if lacking := [name for name in _FIXED if name not in frame.columns]:
+            raise UsageError(f"{path} lacks the column {lacking[0]}: it has other contents.")
         if frames and frame.columns != frames[0].columns:
             raise UsageError(f"{path} has other columns than {runs[0]}: other classes or features.")
         frames.append(frame)

@@ -108,14 +108,21 @@ class TrainingCLI(LightningCLI):
             return
         saved = read_hyper_parameters(path)
         config.data.task = saved["task"]
+        task = LesionTask.from_plain(saved["task"])
+        fitted = {
+            "features": [feature.name for feature in task.features],
+            "smoothing": task.smoothing,
+            "image_size": task.image_size,
+        }
+        _warn_of_ignored("data", config.data, fitted)
         if command == "fit":
-            _warn_of_ignored(config.model, saved)
+            _warn_of_ignored("model", config.model, saved)
             _continue_run(config.trainer.logger, Path(path))
 
 
 def _continue_run(logger: Any, checkpoint: Path) -> None:
     """Let a resumed training go on in its own run, if the checkpoint lies in a run's folder."""
-    run = checkpoint.resolve().parents[1]
+    run = checkpoint.resolve().parent.parent
     if not isinstance(logger, Namespace) or not logger.class_path.endswith("RunLogger"):
         return
     runs = Path(logger.init_args.save_dir) / logger.init_args.project
@@ -123,11 +130,11 @@ def _continue_run(logger: Any, checkpoint: Path) -> None:
         logger.init_args.version = run.name
 
 
-def _warn_of_ignored(model: Namespace, saved: dict[str, Any]) -> None:
-    """Lightning takes a resumed model's settings from the checkpoint, without a word."""
-    asked = model.as_dict()
+def _warn_of_ignored(section: str, settings: Namespace, saved: dict[str, Any]) -> None:
+    """What a checkpoint was made with counts; say so where something else is asked for."""
+    asked = settings.as_dict()
     for name in sorted(asked.keys() & saved.keys() - {"task", "encoder_weights"}):
-        if asked[name] != saved[name]:
+        if asked[name] not in (saved[name], "all"):
             rank_zero_warn(
-                f"Resuming keeps the checkpoint's `model.{name}`: {saved[name]}, not {asked[name]}."
+                f"The checkpoint's `{section}.{name}` is kept: {saved[name]}, not {asked[name]}."
             )

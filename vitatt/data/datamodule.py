@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning
+import numpy as np
 import polars as pl
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
@@ -107,6 +109,7 @@ class LesionDataModule(lightning.LightningDataModule):
             smoothing=self.smoothing,
             image_size=self.image_size,
             split=self.split,
+            seen=self._seen(self.rows),
         )
 
     @cached_property
@@ -129,6 +132,12 @@ class LesionDataModule(lightning.LightningDataModule):
                 "as unseen. Set `data.fold`, `data.num_folds` and `data.seed` to the checkpoint's."
             )
         rows = split_rows(self.labelled.frame, self.spec, self.split)
+        if self._fitted is not None and self._fitted.seen not in ("", self._seen(rows)):
+            raise DataError(
+                "The checkpoint was trained on other cases than these data give its fold: images "
+                "or rows were added, removed or became unreadable, so that some test cases may "
+                "have been trained on. Use the data it was trained on."
+            )
         rank_zero_info(
             f"Fold {self.split.fold} of {self.split.num_folds}: {len(rows.train)} cases to train, "
             f"{len(rows.val)} to validate, {len(rows.test)} to test; no {self.spec.group} in two."
@@ -211,14 +220,24 @@ class LesionDataModule(lightning.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the epoch, for checkpoints."""
-        return {} if self._loader is None else self._loader.state_dict()
+        if self._loader is None:
+            return {}
+        return {**self._loader.state_dict(), "batch_size": self.batch_size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next training loader go on from this position.
 
         Lightning would restore the loader by itself, but not if the number of steps was asked for
         before (as a learning rate schedule does), because the loader exists by then.
+
+        Raises:
+            DataError: If batches had another size: which cases come next would be unclear.
         """
+        if state_dict and state_dict["batch_size"] != self.batch_size:
+            raise DataError(
+                f"Expected `data.batch_size` to be {state_dict['batch_size']}, as in the training "
+                f"that is to go on, but got {self.batch_size}."
+            )
         self._position = state_dict or None
 
     def val_dataloader(self) -> DataLoader[LesionBatch]:
@@ -232,6 +251,12 @@ class LesionDataModule(lightning.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[LesionBatch]:
         """Cases of `predict_root` in row order."""
         return self._evaluation("predict")
+
+    def _seen(self, rows: SplitRows) -> str:
+        """Digest of the cases and groups of the training and validation part."""
+        frame = self.labelled.frame[np.sort(np.concatenate([rows.train, rows.val]))]
+        text = "\n".join(sorted(frame["case_id"] + " " + frame["group"]))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def _evaluation(self, name: Part) -> DataLoader[LesionBatch]:
         rank, world_size = self._place()

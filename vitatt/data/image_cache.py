@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,12 +21,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vitatt.data.images import read_image
-from vitatt.data.partial_array import PartialArray
+from vitatt.data.partial_array import PartialArray, make_folder
 from vitatt.data.schema import DataError
 
 _FORMAT = 1
 _CHUNK = 256
 _UNREADABLE = 2
+_UNOPENED = "unopened-"
 
 
 def default_folder() -> Path:
@@ -52,7 +54,7 @@ class ImageCache:
 
     def __init__(self, paths: Sequence[str], *, size: int, folder: Path) -> None:
         self.size = size
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.digests = _digest_files(paths, folder)
         distinct = sorted(set(self.digests.values()))
         self.key = _digest(json.dumps([_FORMAT, size, distinct]).encode())
@@ -147,7 +149,8 @@ def _read_reasons(summary: Path) -> dict[str, str]:
 def _digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
     """Content digest of each file; files whose size and time are known are not read again.
 
-    A file that cannot be opened (a broken link, no permission) has its name as digest.
+    A file that cannot be opened (a broken link, no permission) has a digest of the moment, so that
+    it is tried again the next time.
     """
     ledger = folder / "digests.json"
     known = _read_ledger(ledger)
@@ -161,7 +164,13 @@ def _digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             digests.update(zip(unread, pool.map(_digest_file, unread), strict=True))
         with FileLock(folder / "digests.lock"):
-            known.update({path: (*stamps[path], digests[path]) for path in unread})
+            known.update(
+                {
+                    path: (*stamps[path], digests[path])
+                    for path in unread
+                    if not digests[path].startswith(_UNOPENED)
+                }
+            )
             _write_atomically(ledger, json.dumps(known))
     return {path: digests[path] for path in stamps}
 
@@ -190,7 +199,7 @@ def _digest_file(path: str) -> str:
     try:
         return _digest(Path(path).read_bytes())
     except OSError:
-        return _digest(path.encode())
+        return f"{_UNOPENED}{time.time_ns()}"
 
 
 def _digest(content: bytes) -> str:

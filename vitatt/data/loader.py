@@ -1,4 +1,4 @@
-"""Loaders that resume in the middle of an epoch and share cases between processes exactly."""
+"""Loaders that resume in the middle of an epoch, and that evaluate each case once."""
 
 from __future__ import annotations
 

@@ -57,6 +57,21 @@ class PartialArray:
         self._marks_file.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of a cache.
+
+    Raises:
+        DataError: If that is not allowed.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"The cache folder {folder} cannot be made ({error.strerror}). Name one that can as "
+            "`data.cache_dir`."
+        ) from error
+
+
 def _allocate(file: Path, size: int) -> None:
     """Reserve disk space at once, so that a full disk is found before the work is done."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,8 @@ def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> pl.Da
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         first_line = str(error).splitlines()[0]
         raise DataError(f"{path} cannot be read as a CSV file: {first_line}") from error
-    names = [name.strip() for name in frame.columns]
+    # polars renames the second of two equal columns
+    names = [re.sub(r"_duplicated_\d+$", "", name).strip() for name in frame.columns]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"{path} has the column {twice[0]} twice. Remove one of them.")
     frame.columns = names

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from vitatt.data.partial_array import PartialArray
+from vitatt.data.partial_array import PartialArray, make_folder
 
 Encode = Callable[[Tensor], Tensor]
 """Pixels (B, 3, H, W) uint8 to tokens (B, N, D)."""
@@ -51,7 +51,7 @@ class TokenCache:
         num_views: int,
         token_shape: tuple[int, int],
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         digest = hashlib.blake2b(repr((key, token_shape)).encode(), digest_size=16).hexdigest()
         # The number of views is no part of the key: more views continue the same files.
         self._files = [folder / f"tokens-{digest}-view{view}.f16" for view in range(num_views)]

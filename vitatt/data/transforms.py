@@ -44,6 +44,9 @@ class TrainingAugmentation:
             seed=0,
         )
 
+    def __repr__(self) -> str:
+        return repr(self._pipeline)
+
     def __call__(self, image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
         """The image (H, W, 3), changed as the seed says: the same seed gives the same change."""
         self._pipeline.set_random_seed(seed)

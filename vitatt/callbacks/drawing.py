@@ -1,0 +1,25 @@
+"""Pictures must never cost a training."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger(__name__)
+_reported: set[str] = set()
+
+
+@contextmanager
+def drawing(what: str) -> Iterator[None]:
+    """Reports a failure to draw, loudly and once for each kind of picture, and goes on.
+
+    Args:
+        what: The pictures, as the report names them.
+    """
+    try:
+        yield
+    except Exception:
+        if what not in _reported:
+            log.exception("Could not draw %s; the work goes on without.", what)
+        _reported.add(what)
