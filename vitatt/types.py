@@ -44,11 +44,15 @@ class FeatureEncoding:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Which outer fold, of how many, shuffled with which seed."""
+    """Which outer fold, of how many, shuffled with which seed; how small the inner part is.
+
+    The inner validation part is one of `inner_folds` parts of the training groups.
+    """
 
     fold: int
     num_folds: int
     seed: int
+    inner_folds: int = 5
 
 
 @dataclasses.dataclass(frozen=True)

@@ -190,7 +190,9 @@ def test_checkpoint_of_other_classes(options, trained, capsys):
 def test_testing_what_was_trained_on(options, trained, capsys):
     checkpoint = trained / "checkpoints" / "best.ckpt"
     said = fails(["test", *options, "--data.fold=1", f"--ckpt_path={checkpoint}"], capsys)
-    assert_matches(r"trained with fold 0 of 5 \(seed 0\).*split with fold 1 of 5", said)
+    assert_matches(
+        r"trained with fold 0 of 5 \(5 inner folds, seed 0\).*split with fold 1 of 5", said
+    )
 
 
 def test_unseen_category_at_prediction_is_missing(options, trained, demo_copy, tmp_path):

@@ -160,7 +160,7 @@ class TestParts:
         batches = list(module.train_dataloader())
         found = [name for batch in batches for name in batch.case_id]
         assert len(set(found)) == len(found) >= part.height - 1
-        image = {name: path for name, path in part.select("case_id", "image").iter_rows()}
+        image = dict(part.select("case_id", "image").iter_rows())
         plain = read_image(image[batches[0].case_id[0]], 32)
         assert not np.array_equal(batches[0].image[0].permute(1, 2, 0).numpy(), plain)
 

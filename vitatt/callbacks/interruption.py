@@ -34,11 +34,16 @@ class SaveOnInterrupt(Callback):
     def on_fit_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Listen; after Lightning's own handlers are in place."""
+        """Listen while tokens are computed."""
         del trainer, pl_module
-        self._process = os.getpid()
-        for number in SIGNALS:
-            self._previous[number] = signal.signal(number, self._receive)
+        self._listen()
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Listen again, now that Lightning has put its own handlers in place."""
+        del trainer, pl_module
+        self._listen()
 
     def on_train_batch_end(
         self,
@@ -73,6 +78,12 @@ class SaveOnInterrupt(Callback):
         while self._previous:
             number, handler = self._previous.popitem()
             signal.signal(number, handler)
+
+    def _listen(self) -> None:
+        self._process = os.getpid()
+        for number in SIGNALS:
+            previous = signal.signal(number, self._receive)
+            self._previous.setdefault(number, previous)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -38,6 +38,7 @@ class LesionDataModule(lightning.LightningDataModule):
         features: Metadata columns to use, or ``all``.
         fold: Outer test fold, 0 to ``num_folds - 1``.
         num_folds: Number of outer folds.
+        inner_folds: The validation part is one of this many parts of the training groups.
         seed: Decides folds, order and augmentation.
         image_size: Side of the square input image, in pixels.
         batch_size: Cases per step and device.
@@ -61,6 +62,7 @@ class LesionDataModule(lightning.LightningDataModule):
         features: Literal["all"] | list[str] = "all",
         fold: int = 0,
         num_folds: int = 5,
+        inner_folds: int = 5,
         seed: int = 0,
         image_size: int = 224,
         batch_size: int = 32,
@@ -77,7 +79,7 @@ class LesionDataModule(lightning.LightningDataModule):
         self.root = root
         self.predict_root = predict_root
         self.selected = self.spec.select(None if features == "all" else features)
-        self.split = Split(fold, num_folds, seed)
+        self.split = Split(fold, num_folds, seed, inner_folds)
         self._fitted = LesionTask.from_plain(task) if task else None
         self.image_size = self._fitted.image_size if self._fitted else image_size
         self.batch_size = batch_size
@@ -129,7 +131,8 @@ class LesionDataModule(lightning.LightningDataModule):
             raise DataError(
                 f"The checkpoint was trained with {_words(self._fitted.split)}, but the data are "
                 f"to be split with {_words(self.split)}: cases it was trained on would be scored "
-                "as unseen. Set `data.fold`, `data.num_folds` and `data.seed` to the checkpoint's."
+                "as unseen. Set `data.fold`, `data.num_folds`, `data.inner_folds` and `data.seed` "
+                "to the checkpoint's."
             )
         rows = split_rows(self.labelled.frame, self.spec, self.split)
         if self._fitted is not None and self._fitted.seen not in ("", self._seen(rows)):
@@ -301,4 +304,5 @@ class LesionDataModule(lightning.LightningDataModule):
 
 
 def _words(split: Split) -> str:
-    return f"fold {split.fold} of {split.num_folds} (seed {split.seed})"
+    inner = f"{split.inner_folds} inner folds, seed {split.seed}"
+    return f"fold {split.fold} of {split.num_folds} ({inner})"

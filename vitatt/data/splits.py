@@ -14,9 +14,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 from vitatt.data.schema import DataError, DatasetSpec
 from vitatt.types import Split
 
-INNER_FOLDS = 5
-"""The inner validation part is one of this many stratified parts of the training groups."""
-
 
 class SplitRows(NamedTuple):
     """Row numbers of the three parts: all rows are in one, and no group is in two."""
@@ -47,14 +44,19 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
             f"Expected `data.fold` to be one of 0 to {split.num_folds - 1} "
             f"(`data.num_folds` is {split.num_folds}), but got {split.fold}."
         )
-    diagnosis, group = cases["diagnosis"].to_numpy(), cases["group"].to_numpy()
-    if (found := len(np.unique(group))) < max(split.num_folds, INNER_FOLDS):
+    if split.inner_folds < 2:
         raise DataError(
-            f"Expected at least {max(split.num_folds, INNER_FOLDS)} {spec.group}s for "
-            f"{split.num_folds} folds, but found {found}."
+            f"Expected `data.inner_folds` to be at least 2, but got {split.inner_folds}."
+        )
+    diagnosis, group = cases["diagnosis"].to_numpy(), cases["group"].to_numpy()
+    needed = max(split.num_folds, split.inner_folds)
+    if (found := len(np.unique(group))) < needed:
+        raise DataError(
+            f"Expected at least {needed} {spec.group}s for {split.num_folds} folds, but found "
+            f"{found}."
         )
     rest, test = _fold(diagnosis, group, split.num_folds, split.seed, split.fold)
-    inner = _fold(diagnosis[rest], group[rest], INNER_FOLDS, split.seed, 0)
+    inner = _fold(diagnosis[rest], group[rest], split.inner_folds, split.seed, 0)
     rows = SplitRows(train=rest[inner[0]], val=rest[inner[1]], test=test)
     trained = set(diagnosis[rows.train])
     if absent := [name for name in spec.classes if name not in trained]:
