@@ -45,7 +45,9 @@ def test_overlay(overlay, capsys, monkeypatch):
     shipped = yaml.safe_load(overlay.read_text())
     for section, settings in shipped.items():
         for key, value in settings.items():
-            if key == "fusion":
-                assert config[section][key]["class_path"] == value["class_path"]
+            found = config[section][key]
+            if isinstance(value, dict):  # a class, whose other arguments have their defaults
+                assert found["class_path"] == value["class_path"]
+                assert value.get("init_args", {}).items() <= found.get("init_args", {}).items()
             else:
-                assert config[section][key] == value
+                assert found == value

@@ -67,7 +67,7 @@ def change(root: Path, column: str, value: str | None) -> None:
         ),
         ("--ckpt_path=gone.ckpt", "checkpoint gone.ckpt does not exist"),
         ("--token_cache.views=2", "frozen encoder.*`model.freeze_encoder`"),
-        ("--trainer.accelerator=tpu", "(?i)tpu"),
+        ("--trainer.precision=12", "trainer.precision"),
     ],
 )
 def test_wrong_option(options, capsys, option, message):

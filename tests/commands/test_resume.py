@@ -83,7 +83,8 @@ def test_signal_then_resume(
         assert torch.equal(value, uninterrupted[name]), name
 
 
-def test_kill_then_resume_from_the_last_epoch(options, uninterrupted, tmp_path):
+def test_kill_then_resume_from_the_last_epoch(options, uninterrupted, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as here: sums in another order round otherwise
     words = ["fit", *options, *EPOCHS, "--explanations.size=0"]
     process = subprocess.Popen(vitatt(*words), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
@@ -93,13 +94,9 @@ def test_kill_then_resume_from_the_last_epoch(options, uninterrupted, tmp_path):
         time.sleep(0.02)
     process.kill()
     process.wait()
-    while True:
-        resumed = subprocess.run(
-            vitatt(*words, f"--ckpt_path={found[0]}"), check=False, capture_output=True, text=True
-        )
-        # W&B's own process outlives a killed training for a moment, and holds its run.
-        if "is in use" not in resumed.stderr or time.monotonic() > deadline:
-            break
+    resumed = subprocess.run(
+        vitatt(*words, f"--ckpt_path={found[0]}"), check=False, capture_output=True, text=True
+    )
     assert resumed.returncode == 0, resumed.stderr
     for name, value in weights(tmp_path).items():
         assert torch.equal(value, uninterrupted[name]), name

@@ -161,8 +161,9 @@ def test_drawing_maps_may_fail_without_stopping_training(options, monkeypatch, c
         raise RuntimeError("no ink")
 
     monkeypatch.setattr("vitatt.callbacks.explanations.case_picture", broken)
+    monkeypatch.setattr("vitatt.callbacks.drawing._reported", set())
     assert main(["fit", *options, "--trainer.max_epochs=2", "--explanations.size=2"]) == 0
-    told = [r for r in caplog.records if "could not be drawn" in r.getMessage()]
+    told = [r for r in caplog.records if "Could not draw the maps" in r.getMessage()]
     assert len(told) == 1, "loudly, and once"
     assert "no ink" in caplog.text
 

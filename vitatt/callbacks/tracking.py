@@ -26,7 +26,8 @@ class RunLogger(WandbLogger):
         tags: Tags in W&B.
         offline: Keep the run on this machine; by default so if W&B has no login (and
             ``WANDB_MODE`` is not set), so that it never asks for one.
-        version: Id of a run to go on with; by default a new one.
+        version: Folder of a run to go on with, below the project's; by default a new one. W&B gets
+            a run of its own for each part, in one group: it locks a run for long after a crash.
     """
 
     def __init__(
@@ -47,7 +48,8 @@ class RunLogger(WandbLogger):
                 "comes at the end)."
             )
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        identity = version or f"{stamp}-{secrets.token_hex(2)}"
+        identity = f"{stamp}-{secrets.token_hex(2)}"
+        self._folder_name = version or identity
         # Absolute, because W&B writes from a process of its own, wherever that was started.
         folder = Path(save_dir).expanduser().resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,13 +59,17 @@ class RunLogger(WandbLogger):
             project=project,
             save_dir=folder,
             mode=mode,
-            resume="allow",
-            group=group,
+            group=group or version,
             tags=tags,
         )
         # Lightning passes on a setting that W&B has given up, and that warns at every start.
         self._wandb_init.pop("anonymous", None)
         self._is_offline = mode == "offline"
+
+    @property
+    def version(self) -> str:
+        """Name of the run's folder."""
+        return self._folder_name
 
     @property
     def sync_command(self) -> str | None:
