@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import lightning
 import numpy as np
 import polars as pl
 import pytest
@@ -59,7 +60,7 @@ class TestTask:
         assert list(task.class_counts) == counts
         assert sum(counts) == training.height
         assert [f.name for f in task.features] == [f.name for f in pad_ufes_20.SPEC.features]
-        assert (task.smoothing, task.image_size, task.split) == (0.2, 32, Split(2, 4, 3))
+        assert (task.smoothing, task.image_size, task.split) == (0.2, 32, Split(2, 4, 3, 5))
         assert max(f.cardinality for f in task.features if f.kind == "numeric") == 5
 
     def test_fitted_on_training_rows_only(self, make_module: Make) -> None:
@@ -114,6 +115,7 @@ class TestTask:
             ({"num_bins": 1}, r"`data\.num_bins`"),
             ({"fold": 5}, r"`data\.fold`"),
             ({"num_folds": 1}, r"`data\.num_folds`"),
+            ({"inner_folds": 1}, r"`data\.inner_folds`"),
             ({"root": None}, r"`data\.root` is not set.*mendeley"),
             ({"root": "/nowhere"}, "/nowhere does not exist"),
         ],
@@ -223,13 +225,35 @@ class TestGivenTask:
         with pytest.raises(DataError, match=r"`data\.predict_root` is not set.*mendeley"):
             module.setup("predict")
 
-    @pytest.mark.parametrize("split", [{"fold": 1}, {"seed": 7}, {"num_folds": 4}])
+    @pytest.mark.parametrize(
+        "split", [{"fold": 1}, {"seed": 7}, {"num_folds": 4}, {"inner_folds": 3}]
+    )
     def test_of_another_split(self, split: dict[str, int], make_module: Make) -> None:
         module = make_module(task=make_module().task.to_plain(), **split)
-        with pytest.raises(DataError, match=r"fold 0 of 5 \(seed 0\).*Set `data\.fold`"):
+        with pytest.raises(DataError, match=r"fold 0 of 5 \(5 inner folds, seed 0\).*Set"):
             _ = module.rows
         with pytest.raises(DataError, match="scored as unseen"):
             module.setup("test")
+
+    @pytest.mark.parametrize("name", ["train", "val", "test"])
+    def test_of_other_cases(self, name: str, own_pad: Path, make_module: Make) -> None:
+        first = make_module(root=str(own_pad))
+        Path(first.part(name)["image"][0]).unlink()
+        module = make_module(root=str(own_pad), task=first.task.to_plain())
+        if name == "test" and make_module(root=str(own_pad)).task.seen == first.task.seen:
+            assert len(module.rows.test) == len(first.rows.test) - 1
+            return
+        with pytest.raises(DataError, match=r"trained on other cases .*Use the data it was"):
+            _ = module.rows
+
+    def test_of_a_moved_dataset_is_welcome(
+        self, own_pad: Path, tmp_path: Path, make_module: Make
+    ) -> None:
+        first = make_module(root=str(own_pad))
+        task = first.task.to_plain()
+        own_pad.rename(tmp_path / "elsewhere")
+        second = make_module(root=str(tmp_path / "elsewhere"), task=task)
+        assert all(np.array_equal(*pair) for pair in zip(first.rows, second.rows, strict=True))
 
     def test_of_another_dataset(self, make_module: Make, isic_demo: Path) -> None:
         task = make_module().task.to_plain()
@@ -367,6 +391,76 @@ def test_a_task_is_the_models_whole_knowledge(make_module: Make) -> None:
     assert LesionTask.from_plain(task.to_plain()) == task
 
 
+class TestPosition:
+    """Where in an epoch a training is, which checkpoints hold."""
+
+    def test_goes_on_after_it(self, make_module: Make) -> None:
+        before = make_module()
+        whole = list(before.train_dataloader())
+        loader = before.train_dataloader()
+        handed_out = iter(loader)
+        for _ in range(3):
+            next(handed_out)
+        after = make_module()
+        after.load_state_dict(json.loads(json.dumps(before.state_dict())))
+        rest = list(after.train_dataloader())
+        assert all(same(*pair) for pair in zip(rest, whole[3:], strict=True))
+        again = list(after.train_dataloader())
+        assert all(same(*pair) for pair in zip(again, whole, strict=True))
+
+    def test_is_nothing_before_training(self, make_module: Make) -> None:
+        module = make_module()
+        assert module.state_dict() == {}
+        module.load_state_dict({})
+        assert len(list(module.train_dataloader())) == len(module.train_dataloader())
+
+    def test_of_another_batch_size(self, make_module: Make) -> None:
+        before = make_module()
+        before.train_dataloader()
+        with pytest.raises(DataError, match=r"`data\.batch_size` to be 16, .* but got 8"):
+            after = make_module(batch_size=8)
+            after.load_state_dict(before.state_dict())
+            after.train_dataloader()
+
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize("stage", ["validate", "test"])
+    def test_evaluation_may_have_another_batch_size(
+        self, stage: str, make_module: Make, tmp_path: Path
+    ) -> None:
+        model = Counter()
+        settings = {"accelerator": "cpu", "devices": 1, "logger": False, "max_steps": 2}
+        settings |= {"enable_progress_bar": False, "enable_model_summary": False}
+        trainer = lightning.Trainer(**settings, enable_checkpointing=False)
+        trainer.fit(model, datamodule=make_module())
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+        model.seen = []
+        module = make_module(batch_size=7)
+        getattr(trainer, stage)(model, datamodule=module, ckpt_path=tmp_path / "last.ckpt")
+        part = module.part("val" if stage == "validate" else "test")
+        assert model.seen == part["case_id"].to_list()
+
+
+class Counter(lightning.LightningModule):
+    """Notes the cases that it evaluates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[str] = []
+
+    def training_step(self, batch: LesionBatch) -> torch.Tensor:
+        return self.weight * 1
+
+    def validation_step(self, batch: LesionBatch) -> None:
+        self.seen += batch.case_id
+
+    def test_step(self, batch: LesionBatch) -> None:
+        self.seen += batch.case_id
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])
 def test_setup_finds_errors_before_the_work(stage: str, make_module: Make) -> None:
     with pytest.raises(DataError, match=r"`data\.root` is not set"):
@@ -376,4 +470,4 @@ def test_setup_finds_errors_before_the_work(stage: str, make_module: Make) -> No
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_batch_size_out_of_range(batch_size: int, make_module: Make) -> None:
     with pytest.raises(DataError, match=r"`data\.batch_size`"):
-        make_module(batch_size=batch_size).train_dataloader()
+        make_module(batch_size=batch_size)

@@ -214,6 +214,29 @@ class TestUnreadable:
         assert paths[6] in cache.unreadable[paths[6]]
         assert_right(cache, paths[:6])
 
+    def test_a_link_to_nowhere_does_not_cost_the_cache(
+        self, paths: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Path(paths[6]).unlink()
+        Path(paths[6]).symlink_to("nowhere")
+        good = [path for path in paths if path != paths[6]]
+        ImageCache(paths, size=4, folder=folder)
+        counted = count_reads(monkeypatch)
+        assert_right(ImageCache(paths, size=4, folder=folder), good)
+        assert next(counted) - 1 <= 1  # the link itself may be tried again
+        assert len(list(folder.glob("*.u8"))) == 1
+
+    def test_a_link_that_leads_somewhere_again(
+        self, paths: list[str], folder: Path, save_image: Save
+    ) -> None:
+        Path(paths[6]).unlink()
+        Path(paths[6]).symlink_to("fetched.png")
+        ImageCache(paths, size=4, folder=folder)
+        save_image(Path(paths[6]).with_name("fetched.png"), seed=5, size=4)
+        cache = ImageCache(paths, size=4, folder=folder)
+        assert cache.unreadable == {}
+        assert_right(cache, paths)
+
     @pytest.mark.parametrize("times", [1, 2])
     def test_all_of_them_is_an_error(self, times: int, paths: list[str], folder: Path) -> None:
         for number, path in enumerate(paths):
@@ -275,7 +298,7 @@ class TestInterrupted:
     def test_and_then_the_part_was_deleted(
         self, many: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # By someone who looks for large files; the small journal stays.
+        # By someone who looks for large files; the small file of marks stays.
         interrupt(many, folder, monkeypatch, CHUNK + 3)
         (partial,) = folder.glob("*.partial")
         partial.unlink()

@@ -131,6 +131,17 @@ def test_one_file_unpacked_twice_counts_once(write_pad: Write, save_image: Write
     assert table.absent == []
 
 
+@pytest.mark.parametrize(("broken", "good"), [("images", "part"), ("part", "images")])
+def test_a_link_to_nowhere_beside_the_file(
+    broken: str, good: str, write_pad: Write, save_image: Write
+) -> None:
+    root = write_pad({"img_id": "a.png"})
+    path = save_image(root / good / "a.png")
+    (root / broken).mkdir()
+    (root / broken / "a.png").symlink_to("nowhere")
+    assert read_one(root, "image") == str(path)
+
+
 def test_two_files_of_one_name(write_pad: Write, save_image: Write) -> None:
     root = write_pad({"img_id": "a.png"})
     save_image(root / "imgs_part_1" / "a.png", size=8)

@@ -28,8 +28,10 @@ def make_cases(seed: int, *, sizes: str = "mixed", total: int = 300) -> pl.DataF
     return pl.DataFrame({"group": [f"PAT_{g}" for g in groups], "diagnosis": diagnosis})
 
 
-def split(cases: pl.DataFrame, fold: int = 0, num_folds: int = 5, seed: int = 0) -> SplitRows:
-    return split_rows(cases, SPEC, Split(fold, num_folds, seed))
+def split(
+    cases: pl.DataFrame, fold: int = 0, num_folds: int = 5, seed: int = 0, inner_folds: int = 5
+) -> SplitRows:
+    return split_rows(cases, SPEC, Split(fold, num_folds, seed, inner_folds))
 
 
 @pytest.mark.parametrize("sizes", ["single", "mixed", "heavy"])
@@ -67,6 +69,21 @@ def test_the_seed_decides() -> None:
     for part in SplitRows._fields:
         assert np.array_equal(getattr(once, part), getattr(again, part))
         assert not np.array_equal(getattr(once, part), getattr(other, part))
+
+
+@pytest.mark.parametrize("inner_folds", [2, 4, 10])
+def test_the_inner_part_is_one_of_so_many(inner_folds: int) -> None:
+    cases = make_cases(0, sizes="single")
+    rows = split(cases, inner_folds=inner_folds)
+    rest = len(rows.train) + len(rows.val)
+    assert abs(len(rows.val) - rest / inner_folds) <= len(SPEC.classes)
+    assert np.array_equal(rows.test, split(cases).test)
+
+
+@pytest.mark.parametrize("inner_folds", [1, 0, -2])
+def test_inner_folds_out_of_range(inner_folds: int) -> None:
+    with pytest.raises(DataError, match=rf"`data\.inner_folds` .* least 2, but got {inner_folds}"):
+        split(make_cases(0), inner_folds=inner_folds)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ TASK = LesionTask(
     ),
     smoothing=0.1,
     image_size=224,
-    split=Split(1, 5, 42),
+    split=Split(1, 5, 42, 3),
+    seen="1f",
 )
 
 

@@ -1,0 +1,142 @@
+"""What the published data are known to hold; skipped where they are not (see `VITATT_DATA`)."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from vitatt.data import isic_2019, pad_ufes_20
+from vitatt.data.cases import READERS, load_cases
+from vitatt.data.check import check
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.splits import split_rows
+from vitatt.data.table import LesionTable
+from vitatt.types import Split
+
+REPOSITORY = Path(__file__).parents[2]
+FOLDER = REPOSITORY / os.environ.get("VITATT_DATA", "../shared/data")
+
+
+def real(name: str) -> Path:
+    if not (FOLDER / name).is_dir():
+        pytest.skip(f"{FOLDER / name} is not there: set VITATT_DATA to a folder that holds {name}")
+    return FOLDER / name
+
+
+def read(name: str, *, labelled: bool) -> LesionTable:
+    dataset = name.removesuffix("_test")
+    return READERS[dataset].read(real(name), labelled=labelled)
+
+
+@pytest.mark.parametrize(
+    ("name", "labelled", "rows", "images", "groups"),
+    [
+        ("pad_ufes_20", True, 1822, 825, 1096),
+        ("pad_ufes_20_test", False, 201, 201, 150),
+        ("isic_2019", True, 22_900, 6_785, 12_571),
+        ("isic_2019_test", False, 1000, 1000, 1000),
+    ],
+)
+def test_everything_is_found_in_seconds(
+    name: str, labelled: bool, rows: int, images: int, groups: int
+) -> None:
+    real(name)
+    start = time.process_time()
+    table = read(name, labelled=labelled)
+    assert time.process_time() - start < 5
+    assert table.cases.height == rows
+    assert rows - len(table.absent) == table.with_images().height == images
+    assert table.cases["group"].n_unique() == groups
+    assert table.cases["diagnosis"].null_count() == (0 if labelled else rows)
+    assert table.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "labelled", "known"),
+    [
+        (
+            "pad_ufes_20",
+            True,
+            {"BCC": 271, "ACK": 185, "NEV": 167, "SEK": 126, "SCC": 42, "MEL": 34},
+        ),
+        ("isic_2019", True, None),
+    ],
+)
+def test_classes_of_the_images(name: str, labelled: bool, known: dict[str, int] | None) -> None:
+    table = read(name, labelled=labelled)
+    found = dict(table.with_images()["diagnosis"].value_counts().iter_rows())
+    assert set(found) <= set(table.spec.classes)
+    assert known is None or found == known
+
+
+@pytest.mark.parametrize("name", ["pad_ufes_20", "pad_ufes_20_test", "isic_2019", "isic_2019_test"])
+def test_values_have_one_spelling_and_make_sense(name: str) -> None:
+    table = read(name, labelled=not name.endswith("_test"))
+    for feature in table.spec.features:
+        column = table.cases[feature.name].drop_nulls()
+        assert not column.is_empty()
+        if feature.kind == "numeric":
+            assert column.min() >= 0
+            assert column.max() <= (120 if feature.unit == "years" else 300)
+        else:
+            assert column.n_unique() <= 20
+            folded = column.str.to_lowercase().str.strip_chars().n_unique()
+            assert folded == column.n_unique()
+            assert not {"brasil", "unk", "nan", "2.0"} & set(column.str.to_lowercase())
+
+
+def test_msk_images_are_their_own_group() -> None:
+    cases = read("isic_2019", labelled=True).cases
+    assert (cases["group"] == cases["case_id"]).sum() >= 270
+
+
+def groups_straddle(cases: pl.DataFrame, spec: object, fold: int) -> bool:
+    rows = split_rows(cases, spec, Split(fold, 5, 0))  # type: ignore[arg-type]
+    parts = [set(cases["group"].gather(part)) for part in rows]
+    assert sum(map(len, rows)) == cases.height
+    return any(one & other for one, other in itertools.combinations(parts, 2))
+
+
+@pytest.mark.parametrize("fold", range(5))
+def test_no_patient_straddles(fold: int) -> None:
+    cases = read("pad_ufes_20", labelled=True).with_images()
+    assert not groups_straddle(cases, pad_ufes_20.SPEC, fold)
+
+
+@pytest.mark.slow  # the stratified split of 5,000 lesions takes seconds
+@pytest.mark.parametrize("fold", range(5))
+def test_no_lesion_straddles(fold: int) -> None:
+    cases = read("isic_2019", labelled=True).with_images()
+    assert not groups_straddle(cases, isic_2019.SPEC, fold)
+
+
+def test_the_known_twins_of_pad_are_found(tmp_path: Path) -> None:
+    module = LesionDataModule(
+        "pad_ufes_20", root=str(real("pad_ufes_20")), image_size=16, cache_dir=str(tmp_path)
+    )
+    with pytest.warns(UserWarning, match=r"2 cases share an image with another case \(PAT_759_"):
+        text, problems = check(module)
+    assert problems == [
+        "1 images stand under two names with different diagnoses: one of each is wrong."
+    ]
+    lines = [line.strip() for line in text.splitlines() if "labels disagree" in line]
+    (line,) = lines
+    assert "PAT_759_1433_914.png (NEV)" in line
+    assert "PAT_759_1538_566.png (BCC)" in line
+    assert "Images unreadable: 0" in text
+
+
+@pytest.mark.slow  # decodes 6,785 images
+def test_the_known_twins_of_isic_are_in_one_group(tmp_path: Path) -> None:
+    usable = load_cases(
+        "isic_2019", real("isic_2019"), labelled=True, image_size=16, cache_dir=tmp_path
+    )
+    group = dict(usable.frame.select("case_id", "group").iter_rows())
+    for one, other in (("ISIC_0024366", "ISIC_0029861"), ("ISIC_0024777", "ISIC_0029938")):
+        assert group[one] == group[other]
+    assert usable.frame.height == 6_785
