@@ -235,14 +235,11 @@ class TestGivenTask:
         with pytest.raises(DataError, match="scored as unseen"):
             module.setup("test")
 
-    @pytest.mark.parametrize("name", ["train", "val", "test"])
+    @pytest.mark.parametrize("name", ["train", "val"])
     def test_of_other_cases(self, name: str, own_pad: Path, make_module: Make) -> None:
         first = make_module(root=str(own_pad))
         Path(first.part(name)["image"][0]).unlink()
         module = make_module(root=str(own_pad), task=first.task.to_plain())
-        if name == "test" and make_module(root=str(own_pad)).task.seen == first.task.seen:
-            assert len(module.rows.test) == len(first.rows.test) - 1
-            return
         with pytest.raises(DataError, match=r"trained on other cases .*Use the data it was"):
             _ = module.rows
 
@@ -417,10 +414,9 @@ class TestPosition:
     def test_of_another_batch_size(self, make_module: Make) -> None:
         before = make_module()
         before.train_dataloader()
+        after = make_module(batch_size=8)
         with pytest.raises(DataError, match=r"`data\.batch_size` to be 16, .* but got 8"):
-            after = make_module(batch_size=8)
-            after.load_state_dict(before.state_dict())
-            after.train_dataloader()
+            _resume(after, before.state_dict())
 
     @pytest.mark.filterwarnings("ignore")
     @pytest.mark.parametrize("stage", ["validate", "test"])
@@ -438,6 +434,11 @@ class TestPosition:
         getattr(trainer, stage)(model, datamodule=module, ckpt_path=tmp_path / "last.ckpt")
         part = module.part("val" if stage == "validate" else "test")
         assert model.seen == part["case_id"].to_list()
+
+
+def _resume(module: LesionDataModule, state: dict[str, object]) -> None:
+    module.load_state_dict(state)
+    module.train_dataloader()
 
 
 class Counter(lightning.LightningModule):
