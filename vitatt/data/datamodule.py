@@ -217,6 +217,11 @@ class LesionDataModule(lightning.LightningDataModule):
             num_workers=self._workers(dataset),
         )
         if self._position is not None:
+            if (size := self._position["batch_size"]) != self.batch_size:
+                raise DataError(
+                    f"Expected `data.batch_size` to be {size}, as in the training that is to go "
+                    f"on, but got {self.batch_size}."
+                )
             self._loader.load_state_dict(self._position)
             self._position = None
         return self._loader
@@ -232,15 +237,7 @@ class LesionDataModule(lightning.LightningDataModule):
 
         Lightning would restore the loader by itself, but not if the number of steps was asked for
         before (as a learning rate schedule does), because the loader exists by then.
-
-        Raises:
-            DataError: If batches had another size: which cases come next would be unclear.
         """
-        if state_dict and state_dict["batch_size"] != self.batch_size:
-            raise DataError(
-                f"Expected `data.batch_size` to be {state_dict['batch_size']}, as in the training "
-                f"that is to go on, but got {self.batch_size}."
-            )
         self._position = state_dict or None
 
     def val_dataloader(self) -> DataLoader[LesionBatch]:

@@ -56,19 +56,24 @@ class ImageCache:
         self.size = size
         make_folder(folder)
         self.digests = _digest_files(paths, folder)
-        distinct = sorted(set(self.digests.values()))
+        unopened = [path for path, digest in self.digests.items() if digest.startswith(_UNOPENED)]
+        opened = {
+            path: digest
+            for path, digest in self.digests.items()
+            if not digest.startswith(_UNOPENED)
+        }
+        distinct = sorted(set(opened.values()))
         self.key = _digest(json.dumps([_FORMAT, size, distinct]).encode())
         self._file = folder / f"images-{size}px-{self.key}.u8"
-        sources = {digest: path for path, digest in self.digests.items()}
+        sources = {digest: path for path, digest in opened.items()}
         reasons = _build(self._file, [(digest, sources[digest]) for digest in distinct], size)
         row_of = {digest: row for row, digest in enumerate(distinct)}
-        self.unreadable = {
-            path: path + reasons[digest]
-            for path, digest in self.digests.items()
-            if digest in reasons
+        self.unreadable = {path: f"{path} cannot be opened." for path in unopened}
+        self.unreadable |= {
+            path: path + reasons[digest] for path, digest in opened.items() if digest in reasons
         }
         self._row = {
-            path: row_of[digest] for path, digest in self.digests.items() if digest not in reasons
+            path: row_of[digest] for path, digest in opened.items() if digest not in reasons
         }
         self._shape = (len(distinct), size, size, 3)
         self._pixels: NDArray[np.uint8] | None = None

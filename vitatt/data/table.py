@@ -173,6 +173,9 @@ def index_images(root: Path, suffixes: Iterable[str]) -> dict[str, str]:
                 continue
             path = os.path.join(folder, name)  # noqa: PTH118 (a Path per file is slow at 10^6 files)
             other = found.setdefault(name, path)
+            if other != path and not (os.path.exists(other) and os.path.exists(path)):  # noqa: PTH110
+                found[name] = path if os.path.exists(path) else other  # noqa: PTH110
+                continue  # one is a link to nowhere
             if other != path and os.path.getsize(other) != os.path.getsize(path):  # noqa: PTH202
                 raise DataError(
                     f"Two different files are named {name}: {other} and {path}. Keep one of them."
