@@ -66,7 +66,8 @@ class ImageCache:
         self.key = _digest(json.dumps([_FORMAT, size, distinct]).encode())
         self._file = folder / f"images-{size}px-{self.key}.u8"
         sources = {digest: path for path, digest in opened.items()}
-        reasons = _build(self._file, [(digest, sources[digest]) for digest in distinct], size)
+        entries = [(digest, sources[digest]) for digest in distinct]
+        reasons = _build(self._file, entries, size) if entries else {}
         row_of = {digest: row for row, digest in enumerate(distinct)}
         self.unreadable = {path: f"{path} cannot be opened." for path in unopened}
         self.unreadable |= {
