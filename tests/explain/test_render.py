@@ -10,7 +10,8 @@ import scipy.ndimage
 import torch
 from numpy.typing import NDArray
 
-from vitatt.explain.case_picture import PanelCase, case_picture
+from vitatt.explain.case_picture import case_picture
+from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.feature_bars import feature_bars, format_percent
 from vitatt.explain.render import (
     clip_text,
@@ -32,14 +33,13 @@ def skin(height: int = 96, width: int = 96) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(90, 200, (height, width, 3), dtype=np.uint8)
 
 
-def panel_case(features: int = 21, **changes: object) -> PanelCase:
+def panel_case(features: int = 21, **changes: object) -> ExplainedCase:
     rng = np.random.default_rng(1)
-    case = PanelCase(
+    case = ExplainedCase(
         case_id="PAT_1_2_3",
         image=skin(),
         maps={"attention": rng.random((14, 14)), "TMME: predicted BCC": rng.random((14, 14))},
-        predicted_class="BCC",
-        probability=0.83,
+        probabilities={"ACK": 0.1, "BCC": 0.83, "NEV": 0.07},
         true_class="NEV",
         feature_labels=LABELS[:features],
         feature_values=["yes"] * features,
@@ -182,7 +182,7 @@ class TestCasePicture:
             feature_values=[long] * 21,
             feature_labels=[long] * 21,
             maps={f"{index} {long}": np.eye(3) for index in range(5)},
-            predicted_class=long,
+            probabilities={long: 1.0},
         )
         picture = case_picture(case)
         assert (picture[:, :20] == WHITE).all()
@@ -228,7 +228,7 @@ class TestCasePicture:
         [
             ({"maps": {"attention": np.ones(3)}}, r"`maps\['attention'\]` to have two dimensions"),
             ({"maps": {"a": np.array([[np.nan]])}}, r"`maps\['a'\]` to be finite"),
-            ({"probability": 83.0}, "`probability` to be in"),
+            ({"probabilities": {"BCC": 83.0}}, "`probability` to be in"),
             ({"image_share": float("nan")}, "`image_share` to be in"),
             ({"feature_values": ["yes"]}, "one value for each of 21 feature labels, but got 1"),
             ({"feature_relevance": {}}, "one or two titles"),

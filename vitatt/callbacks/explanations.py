@@ -17,7 +17,8 @@ from PIL import Image
 from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_folder, run_logger
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.explain.case_picture import PanelCase, case_picture
+from vitatt.explain.case_picture import case_picture
+from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.methods import Relevance, explain
 from vitatt.explain.render import map_picture
 from vitatt.models.classifier import LesionClassifier
@@ -94,7 +95,7 @@ def _panel_case(
     row: dict[str, object],
     tmme: Relevance,
     attention: Relevance,
-) -> PanelCase:
+) -> ExplainedCase:
     classes = datamodule.task.classes
     probabilities = tmme.logits[number].float().softmax(-1)
     predicted, true = int(probabilities.argmax()), int(batch.target[number])
@@ -114,12 +115,11 @@ def _panel_case(
         together: str | None = f"{len(labels)} features in one token"
         labels, values = ["all metadata"] * count, [together] * count
     share = float(tmme.image_share[number, 0])
-    return PanelCase(
+    return ExplainedCase(
         case_id=batch.case_id[number],
         image=batch.image[number].permute(1, 2, 0).numpy(),
         maps=maps,
-        predicted_class=classes[predicted],
-        probability=float(probabilities[predicted]),
+        probabilities=dict(zip(classes, probabilities.tolist(), strict=True)),
         true_class=classes[true],
         feature_labels=labels,
         feature_values=values,
@@ -128,7 +128,7 @@ def _panel_case(
     )
 
 
-def _same_height(cases: list[PanelCase]) -> list[NDArray[np.uint8]]:
+def _same_height(cases: list[ExplainedCase]) -> list[NDArray[np.uint8]]:
     """Pictures of the cases, white below the shorter ones: W&B shows a list at one size."""
     pictures = [case_picture(case) for case in cases]
     height = max(len(picture) for picture in pictures)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.feature_bars import LABEL_SHARE, feature_bars, format_percent
 from vitatt.explain.render import (
     BLUE,
@@ -39,39 +36,8 @@ _TILES_A_ROW = 4
 _VERMILION = "#C24A00"
 
 
-@dataclass(frozen=True, eq=False)
-class PanelCase:
-    """Everything to draw for one case.
-
-    Attributes:
-        case_id: Published name.
-        image: Pixels (H, W, 3) uint8, RGB.
-        maps: Relevance (h, w) of the image by title, such as ``TMME: predicted BCC``.
-        predicted_class: Name of the class with the highest probability.
-        probability: Of the predicted class, in [0, 1].
-        true_class: Name of the diagnosis; None where it is unknown.
-        feature_labels: Names of the F metadata features; empty for a model without metadata.
-        feature_values: The patient's own values with their units; None where not recorded.
-        feature_relevance: Relevance (F,) by title, such as ``predicted BCC``; at most two, the
-            first of which orders the features.
-        image_share: Image part of all relevance, in [0, 1], for the first title; the metadata has
-            the rest. None where it is not defined.
-    """
-
-    case_id: str
-    image: NDArray[np.uint8]
-    maps: Mapping[str, NDArray[np.floating[Any]]]
-    predicted_class: str
-    probability: float
-    true_class: str | None = None
-    feature_labels: Sequence[str] = ()
-    feature_values: Sequence[str | None] = ()
-    feature_relevance: Mapping[str, NDArray[np.floating[Any]]] | None = None
-    image_share: float | None = None
-
-
 def case_picture(
-    case: PanelCase, *, max_features: int = 12, opacity: float = 0.6
+    case: ExplainedCase, *, max_features: int = 12, opacity: float = 0.6
 ) -> NDArray[np.uint8]:
     """Draw a case: verdict, image and overlays, image and metadata shares, a bar a feature.
 
@@ -102,7 +68,7 @@ def case_picture(
     return np.array(picture)
 
 
-def _check(case: PanelCase) -> None:
+def _check(case: ExplainedCase) -> None:
     check_image(case.image, "image")
     for name in ("probability", "image_share"):
         share = getattr(case, name)
@@ -117,7 +83,7 @@ def _strip(height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     return strip, ImageDraw.Draw(strip)
 
 
-def _title_strip(case: PanelCase) -> Image.Image:
+def _title_strip(case: ExplainedCase) -> Image.Image:
     strip, draw = _strip(70)
     font = load_font(_TITLE, bold=True)
     middle = 36
@@ -142,7 +108,7 @@ def _title_strip(case: PanelCase) -> Image.Image:
     return strip
 
 
-def _tile_strips(case: PanelCase, opacity: float) -> list[Image.Image]:
+def _tile_strips(case: ExplainedCase, opacity: float) -> list[Image.Image]:
     tiles = len(case.maps) + 1
     columns = min(tiles, _TILES_A_ROW)
     side = min(_MAX_TILE, (_INNER - (columns - 1) * _GAP) // columns)
@@ -181,7 +147,7 @@ def _scale_strip(opacity: float) -> Image.Image:
     return strip
 
 
-def _share_strip(case: PanelCase) -> Image.Image:
+def _share_strip(case: ExplainedCase) -> Image.Image:
     strip, draw = _strip(54)
     middle = 30
     font = load_font(_TEXT, bold=True)
@@ -203,7 +169,7 @@ def _share_strip(case: PanelCase) -> Image.Image:
     return strip
 
 
-def _bars_strip(case: PanelCase, max_features: int) -> Image.Image:
+def _bars_strip(case: ExplainedCase, max_features: int) -> Image.Image:
     bars = feature_bars(
         case.feature_labels,
         case.feature_values,
