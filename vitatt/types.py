@@ -44,7 +44,7 @@ class FeatureEncoding:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Which outer fold, of how many, shuffled with which seed; how small the inner part is.
+    """Which outer fold, of how many, shuffled with which seed; and which inner fold of it.
 
     The inner validation part is one of `inner_folds` parts of the training groups.
     """
@@ -53,6 +53,7 @@ class Split:
     num_folds: int
     seed: int
     inner_folds: int = 5
+    inner_fold: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +142,11 @@ class LesionBatch(NamedTuple):
     missing: Tensor
     target: Tensor
     case_id: Sequence[str]
+
+    def cases(self, rows: slice) -> LesionBatch:
+        """Some of the cases."""
+        image, metadata, missing, target, case_id = self
+        return LesionBatch(image[rows], metadata[rows], missing[rows], target[rows], case_id[rows])
 
 
 class LesionOutput(NamedTuple):

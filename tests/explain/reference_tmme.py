@@ -143,6 +143,7 @@ def _forward(
         tokens = _block(state, f"blocks.{number}.", tokens, allowed, where, own_heads, 1e-5, layers)
     class_token = _norm(state, "norm", tokens[0], 1e-5)
     logits = state["head.weight"] @ class_token + state["head.bias"]
+    logits = logits - logits.sum() / len(logits)
     return logits, layers, num_patches, num_metadata
 
 

@@ -19,7 +19,8 @@ from vitatt.callbacks.tracking import run_folder, run_logger
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.explain.case_picture import case_picture
 from vitatt.explain.explained_case import ExplainedCase
-from vitatt.explain.methods import Relevance, explain
+from vitatt.explain.methods import explain
+from vitatt.explain.relevance import Relevance
 from vitatt.explain.render import map_picture
 from vitatt.models.classifier import LesionClassifier
 from vitatt.types import LesionBatch, UsageError

@@ -22,7 +22,14 @@ def summarise(options: list[str]) -> int:
         nargs="+",
         help="folders of test runs (or their predictions.parquet), of different folds",
     )
-    frame = _pool(parser.parse_args(options).runs)
+    parser.add_argument(
+        "--average",
+        action="store_true",
+        help="average the probabilities of cases that several runs predicted (other inner folds "
+        "or seeds of the same outer fold)",
+    )
+    settings = parser.parse_args(options)
+    frame = _pool(settings.runs, average=settings.average)
     scores = [name for name in frame.columns if name.startswith("p_")]
     classes = [name.removeprefix("p_") for name in scores]
     features = [name for name in frame.columns if name not in (*_FIXED, *scores)]
@@ -31,7 +38,7 @@ def summarise(options: list[str]) -> int:
     return 0
 
 
-def _pool(runs: list[Path]) -> pl.DataFrame:
+def _pool(runs: list[Path], *, average: bool) -> pl.DataFrame:
     """Predictions of all runs in one table.
 
     Raises:
@@ -53,9 +60,44 @@ def _pool(runs: list[Path]) -> pl.DataFrame:
             raise UsageError(f"{path} has other columns than {runs[0]}: other classes or features.")
         frames.append(frame)
     pooled = pl.concat(frames)
+    if average:
+        return _averaged(pooled)
     if twice := pooled.filter(pl.col("case_id").is_duplicated())["case_id"].unique().to_list():
         raise UsageError(
             f"{len(twice)} cases, {sorted(twice)[0]} among them, were predicted in more than one "
-            "of these runs. Pool runs of different folds."
+            "of these runs. Pool runs of different folds, or average their predictions by "
+            "--average."
         )
     return pooled
+
+
+def _averaged(predictions: pl.DataFrame) -> pl.DataFrame:
+    """A row a case: the mean of its probabilities, and the class they favour.
+
+    Raises:
+        UsageError: If runs disagree on a case's group or diagnosis, or predicted it unequally
+            often, so that some figures would rest on more models than others.
+    """
+    scores = [name for name in predictions.columns if name.startswith("p_")]
+    others = [name for name in predictions.columns if name not in ("case_id", "predicted", *scores)]
+    cases = predictions.group_by("case_id", maintain_order=True)
+    facts = cases.agg(pl.col("group", "true").n_unique()).filter(
+        (pl.col("group") > 1) | (pl.col("true") > 1)
+    )
+    if not facts.is_empty():
+        raise UsageError(
+            f"The runs disagree on the group or diagnosis of {facts.height} cases, "
+            f"{facts['case_id'][0]} among them: they are of different data."
+        )
+    counts = sorted(set(cases.len()["len"]))
+    if len(counts) > 1:
+        raise UsageError(
+            f"Some cases were predicted in {counts[0]} of these runs and some in {counts[-1]}. "
+            "Give equally many runs of each fold."
+        )
+    print(f"Averaging {counts[0]} predictions of each case.")
+    frame = cases.agg(pl.col(*scores).mean(), pl.col(*others).first())
+    best = pl.concat_list(scores).list.arg_max()
+    names = [name.removeprefix("p_") for name in scores]
+    predicted = best.replace_strict(dict(enumerate(names)), return_dtype=pl.String)
+    return frame.with_columns(predicted.alias("predicted")).select(predictions.columns)

@@ -39,6 +39,7 @@ class LesionDataModule(lightning.LightningDataModule):
         fold: Outer test fold, 0 to ``num_folds - 1``.
         num_folds: Number of outer folds.
         inner_folds: The validation part is one of this many parts of the training groups.
+        inner_fold: Which of them, 0 to ``inner_folds - 1``.
         seed: Decides folds, order and augmentation.
         image_size: Side of the square input image, in pixels.
         batch_size: Cases per step and device.
@@ -63,6 +64,7 @@ class LesionDataModule(lightning.LightningDataModule):
         fold: int = 0,
         num_folds: int = 5,
         inner_folds: int = 5,
+        inner_fold: int = 0,
         seed: int = 0,
         image_size: int = 224,
         batch_size: int = 32,
@@ -79,7 +81,7 @@ class LesionDataModule(lightning.LightningDataModule):
         self.root = root
         self.predict_root = predict_root
         self.selected = self.spec.select(None if features == "all" else features)
-        self.split = Split(fold, num_folds, seed, inner_folds)
+        self.split = Split(fold, num_folds, seed, inner_folds, inner_fold)
         self._fitted = LesionTask.from_plain(task) if task else None
         self.image_size = self._fitted.image_size if self._fitted else image_size
         self.batch_size = batch_size
@@ -131,8 +133,8 @@ class LesionDataModule(lightning.LightningDataModule):
             raise DataError(
                 f"The checkpoint was trained with {_words(self._fitted.split)}, but the data are "
                 f"to be split with {_words(self.split)}: cases it was trained on would be scored "
-                "as unseen. Set `data.fold`, `data.num_folds`, `data.inner_folds` and `data.seed` "
-                "to the checkpoint's."
+                "as unseen. Set `data.fold`, `data.num_folds`, `data.inner_fold`, "
+                "`data.inner_folds` and `data.seed` to the checkpoint's."
             )
         rows = split_rows(self.labelled.frame, self.spec, self.split)
         if self._fitted is not None and self._fitted.seen not in ("", self._seen(rows)):
@@ -301,5 +303,5 @@ class LesionDataModule(lightning.LightningDataModule):
 
 
 def _words(split: Split) -> str:
-    inner = f"{split.inner_folds} inner folds, seed {split.seed}"
+    inner = f"inner fold {split.inner_fold} of {split.inner_folds}, seed {split.seed}"
     return f"fold {split.fold} of {split.num_folds} ({inner})"

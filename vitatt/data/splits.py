@@ -48,6 +48,11 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
         raise DataError(
             f"Expected `data.inner_folds` to be at least 2, but got {split.inner_folds}."
         )
+    if not 0 <= split.inner_fold < split.inner_folds:
+        raise DataError(
+            f"Expected `data.inner_fold` to be one of 0 to {split.inner_folds - 1} "
+            f"(`data.inner_folds` is {split.inner_folds}), but got {split.inner_fold}."
+        )
     diagnosis, group = cases["diagnosis"].to_numpy(), cases["group"].to_numpy()
     needed = max(split.num_folds, split.inner_folds)
     if (found := len(np.unique(group))) < needed:
@@ -56,7 +61,7 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
             f"{found}."
         )
     rest, test = _fold(diagnosis, group, split.num_folds, split.seed, split.fold)
-    inner = _fold(diagnosis[rest], group[rest], split.inner_folds, split.seed, 0)
+    inner = _fold(diagnosis[rest], group[rest], split.inner_folds, split.seed, split.inner_fold)
     rows = SplitRows(train=rest[inner[0]], val=rest[inner[1]], test=test)
     trained = set(diagnosis[rows.train])
     if absent := [name for name in spec.classes if name not in trained]:

@@ -1,10 +1,14 @@
 """A small synthetic dataset in a published layout, with evidence planted at known places.
 
 One visible sign in the image tells which pair of classes a case belongs to, and two metadata
-features tell the first class of a pair from the second, so a model needs both. Nothing else
+features tell the first class of a pair from the second (one of them recorded in most cases, never
+both), so a model needs image and metadata. Nothing else
 carries the class: neither skin, lesion, any other feature, nor which values are missing (only PAD's
 barred ``biopsed`` does, as in the real data). What was planted is known, hence explanations can be
 tested for pointing at it.
+
+Some lesions show no sign. Without those, a model would need to look for two of three signs only: the
+third would be what is left, and a map that points nowhere would be right.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from vitatt.data import synthetic_images
 from vitatt.data.schema import DataError
 from vitatt.data.synthetic_tables import (
     NOISE,
+    UNSEEN,
     Lesions,
     chosen,
     group_sizes,
@@ -32,7 +37,7 @@ from vitatt.data.synthetic_tables import (
 
 DemoDataset = Literal["pad_ufes_20", "isic_2019"]
 
-_VERSION = 1
+_VERSION = 2
 _CASES_PER_CLASS = 8
 
 
@@ -47,7 +52,8 @@ class DemoTruth:
         seed: What all else follows from.
         planted: Metadata features that tell the first class of a pair from the second.
         signs: The visible sign of each class; a sign is shared by the two classes of a pair.
-        masks: Folder of ``<image name without suffix>_segmentation.png``, 255 where the sign is.
+        masks: Folder of ``<image name without suffix>_segmentation.png``, 255 where the sign is;
+            empty for a lesion that shows none.
     """
 
     dataset: str
@@ -148,7 +154,7 @@ class _Plan:
 _PLANS = {
     "pad_ufes_20": _Plan(
         {"ACK": 0.22, "BCC": 0.26, "MEL": 0.09, "NEV": 0.16, "SCC": 0.11, "SEK": 0.16},
-        {"yellow_scale": ("SCC", "ACK"), "blue_ring": ("BCC", "SEK"), "dark_dots": ("MEL", "NEV")},
+        {"green_crust": ("SCC", "ACK"), "blue_ring": ("BCC", "SEK"), "dark_dots": ("MEL", "NEV")},
         ("grew", "bleed"),
     ),
     "isic_2019": _Plan(
@@ -157,7 +163,7 @@ _PLANS = {
         {
             "dark_dots": ("MEL", "NV"),
             "blue_ring": ("BCC", "BKL"),
-            "yellow_scale": ("SCC", "AK"),
+            "green_crust": ("SCC", "AK"),
             "red_streaks": ("VASC", "DF"),
         },
         ("age_approx", "anatom_site_general"),
@@ -220,9 +226,9 @@ def _draw_lesions(rng: np.random.Generator, truth: DemoTruth) -> Lesions:
     sign = np.array([kinds.index(truth.signs[name]) for name in names])
     wrong = chosen(rng, len(sign), NOISE)
     sign[wrong] += rng.integers(1, len(kinds), wrong.sum())
-    return Lesions(
-        names, np.array(images)[order], np.isin(names, firsts), np.array(kinds)[sign % len(kinds)]
-    )
+    shown = np.array(kinds, dtype=object)[sign % len(kinds)]
+    shown[chosen(rng, len(sign), UNSEEN)] = None
+    return Lesions(names, np.array(images)[order], np.isin(names, firsts), shown)
 
 
 def _counts(shares: Mapping[str, float], total: int) -> dict[str, int]:

@@ -21,14 +21,14 @@ _LESION_RADIUS = (0.24, 0.36)
 
 
 def draw(
-    rng: np.random.Generator, size: int, sign: str, tone: float
+    rng: np.random.Generator, size: int, sign: str | None, tone: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw one case.
 
     Args:
         rng: Source of everything random.
         size: Side of the square image, in pixels.
-        sign: One of `SIGNS`.
+        sign: One of `SIGNS`; None for a lesion that shows none.
         tone: Skin from light (0) to dark (1).
 
     Returns:
@@ -49,12 +49,14 @@ def draw(
     image = _hairs(rng, image, x, y)
     u, v = (x - place[0]) / radius, (y - place[1]) / radius
     depth = 1 - np.hypot(u, v) / _outline(rng, u, v, roughness=0.08)
-    opacity, colour = SIGNS[sign](rng, u, v)
-    # Twelve per cent of the radius to fade in, none of it outside the mask.
-    opacity = (opacity * np.clip(depth / 0.12, 0, 1))[..., None]
-    image = image * (1 - opacity) + colour * opacity
+    mask = np.zeros((size, size), np.uint8)
+    if sign is not None:
+        opacity, colour = SIGNS[sign](rng, u, v)
+        # Twelve per cent of the radius to fade in, none of it outside the mask.
+        opacity = (opacity * np.clip(depth / 0.12, 0, 1))[..., None]
+        image = image * (1 - opacity) + colour * opacity
+        mask[depth > 0] = 255
     image += rng.normal(0, 2.5, image.shape)
-    mask = np.where(depth > 0, np.uint8(255), np.uint8(0))
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), mask
 
 
@@ -91,11 +93,11 @@ def _hairs(rng: np.random.Generator, image: Array, x: Array, y: Array) -> Array:
     return image
 
 
-def _yellow_scale(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
+def _green_crust(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
     turn = rng.uniform(0, 2 * np.pi)
     layers = np.sin(9 * (u * np.cos(turn) + v * np.sin(turn)) + _noise(rng, len(u), 12))
     bright = 1 + 0.05 * layers + 0.05 * _noise(rng, len(u), 30)
-    return np.full_like(u, 0.92), np.array([248.0, 224.0, 112.0]) * bright[..., None]
+    return np.full_like(u, 0.92), np.array([64.0, 150.0, 86.0]) * bright[..., None]
 
 
 def _blue_ring(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
@@ -123,7 +125,7 @@ def _red_streaks(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, A
 
 
 SIGNS: dict[str, Callable[[np.random.Generator, Array, Array], tuple[Array, Array]]] = {
-    "yellow_scale": _yellow_scale,
+    "green_crust": _green_crust,
     "blue_ring": _blue_ring,
     "dark_dots": _dark_dots,
     "red_streaks": _red_streaks,

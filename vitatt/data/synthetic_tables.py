@@ -16,6 +16,9 @@ from vitatt.data import isic_2019, pad_ufes_20
 NOISE = 0.04
 """Share of lesions whose sign, or either planted feature, belongs to another class."""
 
+UNSEEN = 0.3
+"""Share of lesions that show no sign."""
+
 _PAD_FEATURES = [feature.name for feature in pad_ufes_20.SPEC.features]
 _PAD_COLUMNS = ["patient_id", "lesion_id", *_PAD_FEATURES[:15], "diagnostic", *_PAD_FEATURES[15:]]
 _PAD_COLUMNS += ["img_id", "biopsed"]
@@ -29,13 +32,13 @@ _SITES = (  # of the first class of a pair, and of the second
     {"anterior torso": 0.5, "posterior torso": 0.35, "lateral torso": 0.1, "oral/genital": 0.05},
 )
 
-Picture = tuple[str, str, float]
-"""Path below the folder, sign, and skin tone."""
+Picture = tuple[str, str | None, float]
+"""Path below the folder, sign if any, and skin tone."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Lesions:
-    """Lesions in random order: class, number of images, whether first of its pair, and sign."""
+    """Lesions in random order: class, images, whether first of its pair, and sign or None."""
 
     diagnosis: NDArray[Any]
     images: NDArray[np.int64]
@@ -73,8 +76,10 @@ def write_pad(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[
     columns |= {name: _pick(rng, _yes(share), total) for name, share in symptoms.items()}
     for name in ("grew", "bleed"):
         columns[name] = (lesions.first ^ chosen(rng, total, NOISE)).astype(str)
-    for name in ("itch", "grew", "hurt", "changed", "bleed"):
-        columns[name] = np.where(chosen(rng, total, 0.03), "UNK", columns[name])
+    for name in ("itch", "hurt", "changed"):
+        columns[name] = np.where(chosen(rng, total, 0.3), "UNK", columns[name])
+    for name, unasked in zip(("grew", "bleed"), _unasked(rng, total), strict=True):
+        columns[name] = np.where(unasked, "UNK", columns[name])
     cancer = np.isin(lesions.diagnosis, ("BCC", "MEL", "SCC"))
     columns["biopsed"] = (cancer | chosen(rng, total, 0.15)).astype(str)
     # Counted from a random number per patient: as published, not unique across patients.
@@ -110,9 +115,10 @@ def write_isic(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list
     source = _pick(rng, {"BCN_": 0.5, "HAM_": 0.4, "MSK4_": 0.1}, total)
     number = np.char.zfill(rng.permutation(total).astype(str), 7)
     unnamed = (lesions.images == 1) & chosen(rng, total, 0.1)
+    no_age, no_site = _unasked(rng, total)
     columns = {
-        "age_approx": np.where(chosen(rng, total, 0.02), "", (5 * np.rint(age / 5)).astype(str)),
-        "anatom_site_general": np.where(chosen(rng, total, 0.05), "", site),
+        "age_approx": np.where(no_age, "", (5 * np.rint(age / 5)).astype(str)),
+        "anatom_site_general": np.where(no_site, "", site),
         "lesion_id": np.where(unnamed, "", np.char.add(source, number)),
         "sex": np.where(chosen(rng, total, 0.02), "", sex),
     }
@@ -141,6 +147,17 @@ def _write_csv(frame: pl.DataFrame, path: Path) -> None:
 def chosen(rng: np.random.Generator, count: int, share: float) -> NDArray[np.bool_]:
     """True for exactly a share of the places, so that small datasets keep to it as well."""
     return np.asarray(rng.permutation(count) < round(share * count))
+
+
+def _unasked(rng: np.random.Generator, count: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where the two planted features are not recorded: never both recorded, seldom neither.
+
+    Two recorded ones would say the same, and what is said twice need not be listened to: the
+    derivative by either is then near zero, and a method that reads it would rightly rank others
+    above them.
+    """
+    asked = rng.permutation(count) / count
+    return asked >= 0.45, (asked < 0.45) | (asked >= 0.9)
 
 
 def _pick(rng: np.random.Generator, shares: Mapping[str, float], count: int) -> NDArray[Any]:

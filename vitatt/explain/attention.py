@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
+from vitatt.explain.differentiation import differentiable, full_precision, own_inputs
 from vitatt.models.network import LesionNetwork, TokenLayout
 from vitatt.types import LesionBatch
 
@@ -71,54 +71,25 @@ def attention_gradient(call: AttentionCall, output_gradient: Tensor) -> Tensor:
         return gradient @ value.transpose(-2, -1)
 
 
-def full_precision(like: Tensor) -> torch.autocast:
-    """No autocast on a tensor's device: relevance is a sum of many small products."""
-    return torch.autocast(like.device.type, enabled=False)
-
-
 @contextmanager
-def recorded_forward(network: LesionNetwork, batch: LesionBatch) -> Iterator[RecordedForward]:
-    """A forward pass in evaluation mode whose attention outputs can be differentiated by.
+def recorded_forward(
+    network: LesionNetwork, batch: LesionBatch, *, gradients: bool = True
+) -> Iterator[RecordedForward]:
+    """A forward pass whose attention outputs can be differentiated by, see `differentiable`.
 
-    Inside, gradients are enabled, also within `torch.no_grad` and `torch.inference_mode`; the
-    network's weights take part as constants and keep their `.grad`. Compiled networks run eagerly.
+    Args:
+        network: Any network with attention.
+        batch: Cases, as pixels.
+        gradients: Keep the graph; without it a pass takes less memory.
 
     Raises:
-        ValueError: If the network has no attention, or the batch holds tokens instead of pixels.
+        RuntimeError: If other attention ran than the network says it has.
     """
-    layouts = network.layouts
-    if batch.image.ndim != 4:
-        raise ValueError(
-            "Expected pixels (B, 3, H, W) to explain, but got tokens of shape "
-            f"{tuple(batch.image.shape)}: the encoder's layers would not run."
-        )
-    if not layouts:
-        raise ValueError(
-            f"Expected a network with attention, but {type(network).__name__} has none: there are "
-            "no tokens whose relevance could be read."
-        )
-    modes = {module: module.training for module in network.modules()}
-    constants = {name: value.detach() for name, value in network.named_parameters()}
-    network.eval()
-    try:
-        with (
-            torch.inference_mode(False),
-            torch.enable_grad(),
-            torch.compiler.set_stance("force_eager"),
-        ):
-            # A tensor made in inference mode cannot take part in a graph.
-            own = batch._replace(
-                image=batch.image.clone(),
-                metadata=batch.metadata.clone(),
-                missing=batch.missing.clone(),
-            )
-            with _AttentionRecorder(layouts) as recorder:
-                logits = functional_call(network, constants, (own,)).logits
-            recorder.check()
-            yield RecordedForward(logits, recorder.calls)
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with differentiable(network) as function:
+        with torch.set_grad_enabled(gradients), _AttentionRecorder(network.layouts) as recorder:
+            logits = function(own_inputs(batch)).logits
+        recorder.check()
+        yield RecordedForward(logits, recorder.calls)
 
 
 _HINT = "Is fused attention switched off (TIMM_FUSED_ATTN=0)?"
@@ -140,7 +111,7 @@ class _AttentionRecorder(TorchFunctionMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if func is F.scaled_dot_product_attention:
-            if not result.requires_grad:
+            if torch.is_grad_enabled() and not result.requires_grad:
                 # The first layers of a network of constants: the graph begins here.
                 result.requires_grad_()
             self._note(result, *args, **kwargs)

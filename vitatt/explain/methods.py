@@ -2,106 +2,165 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from vitatt.explain.attention import (
-    AttentionCall,
-    attention_gradient,
-    attention_probabilities,
-    recorded_forward,
-)
-from vitatt.explain.tmme import ClassRow, carry, head_relevance
+from vitatt.explain.attention import recorded_forward
+from vitatt.explain.attention_maps import last_attention, rollout
+from vitatt.explain.chunks import chunk_size, chunks
+from vitatt.explain.differentiation import differentiable
+from vitatt.explain.grad_cam import grad_cam
+from vitatt.explain.integrated_gradients import integrated_gradients
+from vitatt.explain.occlusion import occlusion
+from vitatt.explain.random_relevance import random_relevance
+from vitatt.explain.relevance import Cost, Relevance
+from vitatt.explain.tmme import tmme
 from vitatt.models.network import LesionNetwork
 from vitatt.types import LesionBatch
 
-Method = Literal["tmme", "attention"]
+Method = Literal[
+    "tmme", "attention", "rollout", "grad_cam", "integrated_gradients", "occlusion", "random"
+]
+METHODS: tuple[Method, ...] = get_args(Method)
 
+TITLES: dict[Method, str] = {
+    "tmme": "TMME",
+    "attention": "attention",
+    "rollout": "rollout",
+    "grad_cam": "Grad-CAM",
+    "integrated_gradients": "integrated gradients",
+    "occlusion": "occlusion",
+    "random": "random",
+}
+"""Names for people."""
 
-class Relevance(NamedTuple):
-    """Relevance of a batch, for K classes a case.
-
-    Attributes:
-        patches: (B, K, h, w), not negative.
-        features: (B, K, F), not negative; one column if all features share a token, none if the
-            network sees no metadata.
-        logits: (B, C) of the forward pass.
-    """
-
-    patches: Tensor
-    features: Tensor
-    logits: Tensor
-
-    @property
-    def image_share(self) -> Tensor:
-        """Share of the image in all relevance, (B, K), between 0 and 1; NaN where all is 0."""
-        image = self.patches.sum((-2, -1))
-        return image / (image + self.features.sum(-1))
+CLASSLESS: frozenset[Method] = frozenset({"attention", "rollout", "random"})
+"""Methods into which no class enters."""
 
 
 def explain(
-    network: LesionNetwork, batch: LesionBatch, target: Tensor, *, method: Method = "tmme"
+    network: LesionNetwork,
+    batch: LesionBatch,
+    target: Tensor | None = None,
+    *,
+    method: Method = "tmme",
 ) -> Relevance:
-    """Relevance of each patch and metadata feature for chosen classes.
+    """Relevance of each patch and metadata feature for chosen classes, see `explain_by`."""
+    return explain_by(network, batch, target, methods=[method])[method]
+
+
+def explain_by(
+    network: LesionNetwork,
+    batch: LesionBatch,
+    target: Tensor | None = None,
+    *,
+    methods: Sequence[Method],
+) -> dict[Method, Relevance]:
+    """Relevance of each patch and metadata feature by several methods.
+
+    Those that read attention (TMME, attention, rollout) share one pass. A batch is explained in
+    parts where all layers' activations at once would take more than half a gigabyte (on a GPU, a
+    quarter of the free memory).
 
     Args:
-        network: Any network with attention over patches; left as it was.
+        network: Any network with an image encoder; left as it was.
         batch: Cases, as pixels.
-        target: Classes to explain, (B, K) int64.
-        method: ``tmme`` (see `vitatt.explain.tmme`), or ``attention``: the class token's
-            probabilities in the last layer, mean over heads, which no class enters.
+        target: Classes to explain, (B, K) int64; by default the predicted one, K = 1.
+        methods: Any of `METHODS`; ``attention`` (last layer), ``rollout`` and ``random`` give every
+            class the same.
 
     Raises:
-        ValueError: If the network has no attention, or `target` is no (B, K) matrix of classes.
+        ValueError: If a method does not apply to the network (the message names those that do), the
+            batch holds tokens instead of pixels, or `target` is no (B, K) matrix of classes.
     """
-    if target.ndim != 2 or len(target) != len(batch.target) or not target.numel():
+    _check(network, batch, methods)
+    if target is None:
+        with differentiable(network) as function, torch.no_grad():
+            target = function(batch).logits.argmax(1, keepdim=True)
+    _check_target(target, len(batch.target), network.head.out_features)
+    with torch.inference_mode(False):
+        target = target.clone()  # a tensor made in inference mode cannot take part in a graph
+    found: dict[Method, Relevance] = {}
+    if reading := [method for method in methods if method in _READ_ATTENTION]:
+        size = chunk_size(network, batch) if "tmme" in reading else len(target)
+        parts = [
+            _read_attention(network, part, classes, reading)
+            for part, classes in chunks(batch, target, size)
+        ]
+        found = {name: Relevance.concatenate([part[name] for part in parts]) for name in reading}
+    for method in methods:
+        if method not in found:
+            start = time.perf_counter()
+            relevance = _OTHERS[method](network, batch, target)
+            seconds = time.perf_counter() - start
+            found[method] = relevance._replace(cost=relevance.cost._replace(seconds=seconds))
+    return found
+
+
+_READ_ATTENTION: frozenset[Method] = frozenset({"tmme", "attention", "rollout"})
+_NEED_ATTENTION = _READ_ATTENTION | {"grad_cam"}
+
+_OTHERS: dict[Method, Callable[[LesionNetwork, LesionBatch, Tensor], Relevance]] = {
+    "grad_cam": grad_cam,
+    "integrated_gradients": integrated_gradients,
+    "occlusion": occlusion,
+    "random": random_relevance,
+}
+
+
+def _read_attention(
+    network: LesionNetwork, batch: LesionBatch, target: Tensor, methods: Sequence[Method]
+) -> dict[Method, Relevance]:
+    found = {}
+    start = time.perf_counter()
+    with recorded_forward(network, batch, gradients="tmme" in methods) as recorded:
+        forward = time.perf_counter() - start
+        # TMME last: it uses the graph up.
+        for method in sorted(methods, key=lambda name: name == "tmme"):
+            start, times = time.perf_counter(), target.shape[1]
+            if method == "tmme":
+                rows, backwards = tmme(recorded, target), times
+            else:
+                read = last_attention if method == "attention" else rollout
+                rows, backwards = [read(recorded.calls)] * times, 0
+            cost = Cost(1, backwards, forward + time.perf_counter() - start)
+            found[method] = Relevance.of_rows(rows, network, recorded.logits, cost)
+    return found
+
+
+def _check(network: LesionNetwork, batch: LesionBatch, methods: Sequence[Method]) -> None:
+    if unknown := [method for method in methods if method not in METHODS]:
+        raise ValueError(f"Expected methods among {', '.join(METHODS)}, but got {unknown}.")
+    name = type(network).__name__
+    if network.encoder is None:
         raise ValueError(
-            f"Expected argument `target` to have shape ({len(batch.target)}, K), but got "
-            f"{tuple(target.shape)}."
+            f"Expected a network with an image encoder, but {name} has none: no method applies."
         )
-    encoder = network.encoder
-    with recorded_forward(network, batch) as (logits, calls):
-        if not 0 <= int(target.min()) <= int(target.max()) < logits.shape[1]:
-            raise ValueError(
-                f"Expected argument `target` to hold classes 0 to {logits.shape[1] - 1}, but got "
-                f"values from {int(target.min())} to {int(target.max())}."
-            )
-        if method == "tmme":
-            target = target.clone()  # an inference tensor cannot take part in a graph
-            rows = [
-                _tmme(logits, calls, classes, last=number == target.shape[1] - 1)
-                for number, classes in enumerate(target.unbind(1))
-            ]
-        else:
-            rows = [_last_attention(calls[-1])] * target.shape[1]
-    assert encoder is not None
-    return Relevance(
-        patches=torch.stack([row.patches.unflatten(1, encoder.grid_size) for row in rows], dim=1),
-        features=torch.stack([row.metadata for row in rows], dim=1),
-        logits=logits.detach(),
-    )
+    if batch.image.ndim != 4:
+        raise ValueError(
+            "Expected pixels (B, 3, H, W) to explain, but got tokens of shape "
+            f"{tuple(batch.image.shape)}: the encoder's layers would not run."
+        )
+    refused = [method for method in methods if method in _NEED_ATTENTION]
+    if refused and not network.layouts:
+        others = [method for method in METHODS if method not in _NEED_ATTENTION]
+        raise ValueError(
+            f"{', '.join(refused)} read attention, and {name} has none. Methods that apply to it: "
+            f"{', '.join(others)}."
+        )
 
 
-def _tmme(logits: Tensor, calls: list[AttentionCall], classes: Tensor, *, last: bool) -> ClassRow:
-    """Carry the class row down while the gradients arrive, last layer first."""
-    # Cases do not mix in evaluation mode, so the gradient of the sum is each case's own.
-    chosen = logits.gather(1, classes.unsqueeze(1)).sum()
-    outputs = [call.output for call in calls]
-    gradients = torch.autograd.grad(chosen, outputs, retain_graph=not last)
-    with torch.no_grad():
-        first = attention_gradient(calls[-1], gradients[-1])
-        row = ClassRow.start(first, [call.layout for call in calls])
-        for call, gradient in zip(reversed(calls), reversed(gradients), strict=True):
-            relevance = head_relevance(
-                attention_probabilities(call), attention_gradient(call, gradient)
-            )
-            row = carry(row, relevance, call.layout)
-    return row
-
-
-def _last_attention(call: AttentionCall) -> ClassRow:
-    with torch.no_grad():
-        attention = attention_probabilities(call)[:, :, 0].mean(dim=1)
-    return ClassRow(*attention.split(list(call.layout), dim=1))
+def _check_target(target: Tensor, size: int, count: int) -> None:
+    if target.ndim != 2 or len(target) != size or not target.numel():
+        raise ValueError(
+            f"Expected argument `target` to have shape ({size}, K), but got {tuple(target.shape)}."
+        )
+    if not 0 <= int(target.min()) <= int(target.max()) < count:
+        raise ValueError(
+            f"Expected argument `target` to hold classes 0 to {count - 1}, but got values from "
+            f"{int(target.min())} to {int(target.max())}."
+        )

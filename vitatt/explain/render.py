@@ -55,16 +55,30 @@ def heatmap(
     relevance = check_relevance(relevance, "relevance", ndim=2)
     if not 0 <= opacity <= 1:
         raise ValueError(f"Expected argument `opacity` to be in [0, 1], but got {opacity}")
-    maximum = relevance.max()
-    if maximum - relevance.min() <= _TOLERANCE * maximum:
-        return image.copy()
-    height, width = image.shape[:2]
-    grid = Image.fromarray((relevance / maximum).astype(np.float32))
-    scaled = np.asarray(grid.resize((width, height), Image.Resampling.BILINEAR)).clip(0, 1)
+    scaled = _scaled(relevance, image.shape[:2])
     alpha = (opacity * scaled)[..., None]
     colour = _colours()[np.rint(scaled * 255).astype(np.intp)]
-    overlay: NDArray[np.uint8] = np.rint(image + alpha * (colour - image)).astype(np.uint8)
-    return overlay
+    blended: NDArray[np.uint8] = np.rint(image + alpha * (colour - image)).astype(np.uint8)
+    return blended
+
+
+def overlay(relevance: NDArray[np.floating[Any]], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Draw what `heatmap` lays over an image, alone: transparent where relevance is low.
+
+    Args:
+        relevance: (h, w), not negative, on a grid that covers the whole image.
+        size: Height and width of the picture, in pixels.
+
+    Returns:
+        RGBA (H, W, 4). The alpha is relevance as a share of its own maximum, and each alpha has
+        one colour; a constant map is transparent throughout.
+
+    Raises:
+        ValueError: If relevance has another shape, is negative or not finite.
+    """
+    levels = np.rint(_scaled(check_relevance(relevance, "relevance", ndim=2), size) * 255)
+    colours = np.rint(_colours()[levels.astype(np.intp)])
+    return np.dstack([colours, levels]).astype(np.uint8)
 
 
 def map_picture(
@@ -226,6 +240,15 @@ def clip_text(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
         range(len(text)), width, key=lambda count: font.getlength(text[:count] + "…")
     )
     return text[: max(kept - 1, 0)].rstrip() + "…"
+
+
+def _scaled(relevance: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Relevance (H, W) as a share of its maximum, in [0, 1]; all 0 where the map is constant."""
+    maximum = relevance.max()
+    if maximum - relevance.min() <= _TOLERANCE * maximum:
+        return np.zeros(size, dtype=np.float32)
+    grid = Image.fromarray((relevance / maximum).astype(np.float32))
+    return np.asarray(grid.resize(size[::-1], Image.Resampling.BILINEAR)).clip(0, 1)
 
 
 @functools.cache

@@ -11,40 +11,42 @@ r = e_class, then r <- r + r Abar_l. The same number, without any N x N matrix o
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from vitatt.explain.attention import full_precision
-from vitatt.models.network import TokenLayout
+from vitatt.explain.attention import (
+    RecordedForward,
+    attention_gradient,
+    attention_probabilities,
+)
+from vitatt.explain.class_row import ClassRow
 
 
-class ClassRow(NamedTuple):
-    """Relevance of each token to the class token.
+def tmme(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
+    """Relevance of each token for K classes, a row of each.
 
-    Attributes:
-        prefix: Of the class token, then other prefix tokens, (B, prefix).
-        patches: (B, P).
-        metadata: (B, M).
+    The classes share the forward pass and each layer's attention; memory is that of one layer.
+
+    Args:
+        recorded: A forward pass; its graph is used up.
+        target: Classes to explain, (B, K).
     """
-
-    prefix: Tensor
-    patches: Tensor
-    metadata: Tensor
-
-    @classmethod
-    def start(cls, like: Tensor, layouts: list[TokenLayout]) -> ClassRow:
-        """The class token's own row of the identity.
-
-        Args:
-            like: Gives batch size, type and device, (B, ...).
-            layouts: The sequences of all layers.
-        """
-        sizes = (max(column) for column in zip(*layouts, strict=True))
-        prefix, patches, metadata = (like.new_zeros(len(like), size) for size in sizes)
-        prefix[:, 0] = 1
-        return cls(prefix, patches, metadata)
+    logits, calls = recorded
+    outputs = [call.output for call in calls]
+    # Cases do not mix in evaluation mode, so the gradient of the sum is each case's own.
+    sums = [logits.gather(1, classes.unsqueeze(1)).sum() for classes in target.unbind(1)]
+    gradients = [
+        torch.autograd.grad(value, outputs, retain_graph=number < len(sums))
+        for number, value in enumerate(sums, start=1)
+    ]
+    with torch.no_grad():
+        rows = [ClassRow.start(logits, [call.layout for call in calls]) for _ in sums]
+        for layer, call in reversed(list(enumerate(calls))):
+            attention = attention_probabilities(call)
+            for number, of_class in enumerate(gradients):
+                relevance = head_relevance(attention, attention_gradient(call, of_class[layer]))
+                rows[number] = rows[number].below(relevance, call.layout)
+    return rows
 
 
 def head_relevance(attention: Tensor, gradient: Tensor) -> Tensor:
@@ -52,40 +54,9 @@ def head_relevance(attention: Tensor, gradient: Tensor) -> Tensor:
 
     Args:
         attention: Probabilities, (B, heads, Q, N).
-        gradient: Derivative of the explained logit by them, same shape.
+        gradient: Derivative of the explained logit by them, same shape; overwritten.
 
     Returns:
         (B, Q, N), not negative.
     """
-    return (attention * gradient).clamp(min=0).mean(dim=1)
-
-
-def carry(row: ClassRow, relevance: Tensor, layout: TokenLayout) -> ClassRow:
-    """The class row one layer further down: r + r Abar (eq. 6).
-
-    A layer that has not seen some tokens (metadata below the fusion) leaves their relevance as it
-    is.
-
-    Args:
-        row: Relevance above the layer.
-        relevance: Abar of the layer, (B, N, N), or (B, 1, N) if only the class token asked.
-        layout: What the layer's N tokens are.
-    """
-    above = torch.cat(
-        [
-            row.prefix[:, : layout.prefix],
-            row.patches[:, : layout.patches],
-            row.metadata[:, : layout.metadata],
-        ],
-        dim=1,
-    )
-    asking = above[:, : relevance.shape[1]]
-    with full_precision(above):
-        below = above + (asking.unsqueeze(1) @ relevance).squeeze(1)
-    parts = below.split(list(layout), dim=1)
-    return ClassRow(
-        *(
-            torch.cat([new, old[:, new.shape[1] :]], dim=1)
-            for new, old in zip(parts, row, strict=True)
-        )
-    )
+    return gradient.mul_(attention).clamp_(min=0).mean(dim=1)

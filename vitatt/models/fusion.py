@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from timm.layers import Mlp
 from torch import Tensor, nn
 
+from vitatt.models.class_head import ClassHead
 from vitatt.models.image_encoder import ImageEncoder
 from vitatt.models.metadata_encoder import Granularity, MetadataEncoder, MetadataTokens, Missing
 from vitatt.models.network import LesionNetwork, TokenLayout
@@ -135,6 +136,7 @@ class AttentionFusion(LesionNetwork):
                 f"{encoder.num_blocks - 1}, but got {join_at}."
             )
         self.encoder = encoder
+        self.cardinalities = task.cardinalities
         self.join_at = join_at
         self.metadata_encoder = MetadataEncoder(
             task,
@@ -150,7 +152,7 @@ class AttentionFusion(LesionNetwork):
             FusionBlock(encoder.dim, num_heads or encoder.num_heads, dropout) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(encoder.dim)
-        self.head = nn.Linear(encoder.dim, len(task.classes))
+        self.head = ClassHead(encoder.dim, len(task.classes))
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and the fused class token of a batch."""
@@ -183,9 +185,14 @@ class AttentionFusion(LesionNetwork):
         return layouts + [fused] * len(self.blocks)
 
     @property
-    def takes_tokens(self) -> bool:
-        """Whether the encoder is frozen and no metadata passes through it."""
-        return super().takes_tokens and self.join_at is None
+    def last_layer(self) -> nn.Module:
+        """The last fusion layer, or the encoder's last block if there is none."""
+        return self.blocks[-1] if len(self.blocks) else self.encoder.last_block
+
+    @property
+    def encodes_alone(self) -> bool:
+        """Whether no metadata passes through the encoder."""
+        return self.join_at is None
 
     def _encode_jointly(self, image: Tensor, metadata: MetadataTokens) -> Tensor:
         if image.ndim == 3:

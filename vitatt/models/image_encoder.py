@@ -74,6 +74,11 @@ class ImageEncoder(nn.Module):
         """Number of patch tokens P."""
         return self.grid_size[0] * self.grid_size[1]
 
+    @property
+    def last_block(self) -> nn.Module:
+        """The last transformer block."""
+        return self.vit.blocks[-1]
+
     def train(self, mode: bool = True) -> ImageEncoder:
         """Training mode, which a frozen encoder ignores."""
         return super().train(mode and not self.frozen)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from vitatt.models.class_head import ClassHead
 from vitatt.models.image_encoder import ImageEncoder
 from vitatt.types import LesionBatch, LesionOutput
 
@@ -35,9 +36,13 @@ class LesionNetwork(nn.Module, ABC):
 
     Attributes:
         encoder: The image encoder; None in a network that sees no image.
+        cardinalities: K_f of each metadata feature it sees; empty in one that sees none.
+        head: From the embedding to the logits.
     """
 
     encoder: ImageEncoder | None
+    cardinalities: tuple[int, ...]
+    head: ClassHead
 
     @abstractmethod
     def forward(self, batch: LesionBatch) -> LesionOutput:
@@ -52,9 +57,23 @@ class LesionNetwork(nn.Module, ABC):
         return []
 
     @property
+    def last_layer(self) -> nn.Module:
+        """The last attention layer, called with the tokens (B, N, D) first.
+
+        Raises:
+            NotImplementedError: If the network has no attention.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no attention layer.")
+
+    @property
+    def encodes_alone(self) -> bool:
+        """Whether the encoder sees nothing but the image, so that its tokens can stand for it."""
+        return self.encoder is not None
+
+    @property
     def takes_tokens(self) -> bool:
-        """Whether the encoder's tokens can be computed beforehand: it learns nothing here."""
-        return self.encoder is not None and self.encoder.frozen
+        """Whether tokens can be computed before the training: the encoder learns nothing in it."""
+        return self.encodes_alone and self.encoder is not None and self.encoder.frozen
 
     def encoder_layouts(self) -> list[TokenLayout]:
         """The layouts of the image encoder's own layers."""

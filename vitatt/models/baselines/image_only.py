@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from vitatt.models.class_head import ClassHead
 from vitatt.models.image_encoder import ImageEncoder
 from vitatt.models.network import LesionNetwork, TokenLayout
 from vitatt.types import LesionBatch, LesionOutput, LesionTask
@@ -23,9 +24,10 @@ class ImageOnly(LesionNetwork):
     def __init__(self, encoder: ImageEncoder, task: LesionTask, dropout: float = 0.1) -> None:
         super().__init__()
         self.encoder = encoder
+        self.cardinalities = ()
         self.norm = nn.LayerNorm(encoder.dim)
         self.drop = nn.Dropout(dropout)
-        self.head = nn.Linear(encoder.dim, len(task.classes))
+        self.head = ClassHead(encoder.dim, len(task.classes))
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and the normalised class token of a batch."""
@@ -36,3 +38,8 @@ class ImageOnly(LesionNetwork):
     def layouts(self) -> list[TokenLayout]:
         """The encoder's layers."""
         return self.encoder_layouts()
+
+    @property
+    def last_layer(self) -> nn.Module:
+        """The encoder's last block."""
+        return self.encoder.last_block

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from vitatt.models.class_head import ClassHead
 from vitatt.models.image_encoder import ImageEncoder
 from vitatt.models.network import LesionNetwork
 from vitatt.types import LesionBatch, LesionOutput, LesionTask
@@ -27,12 +28,13 @@ class MetadataOnly(LesionNetwork):
     ) -> None:
         super().__init__()
         self.encoder = None
+        self.cardinalities = task.cardinalities
         self.layers = nn.Sequential(
             nn.Linear(sum(task.cardinalities) + len(task.features), hidden),
             nn.GELU(),
             nn.Dropout(dropout),
         )
-        self.head = nn.Linear(hidden, len(task.classes))
+        self.head = ClassHead(hidden, len(task.classes))
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and the hidden layer of a batch."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from vitatt.models.class_head import ClassHead
 from vitatt.models.image_encoder import ImageEncoder
 from vitatt.models.network import LesionNetwork
 from vitatt.types import LesionBatch, LesionOutput, LesionTask
@@ -27,8 +28,9 @@ class MissingPattern(LesionNetwork):
     def __init__(self, encoder: ImageEncoder, task: LesionTask, hidden: int = 32) -> None:
         super().__init__()
         self.encoder = None
+        self.cardinalities = task.cardinalities
         self.layers = nn.Sequential(nn.Linear(len(task.features), hidden), nn.GELU())
-        self.head = nn.Linear(hidden, len(task.classes))
+        self.head = ClassHead(hidden, len(task.classes))
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and the hidden layer of a batch."""

@@ -1,0 +1,61 @@
+"""The class token's row of relevance, on its way from the last layer to the first."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vitatt.explain.differentiation import full_precision
+from vitatt.models.network import TokenLayout
+
+
+class ClassRow(NamedTuple):
+    """Relevance of each token to the class token.
+
+    Attributes:
+        prefix: Of the class token, then other prefix tokens, (B, prefix).
+        patches: (B, P).
+        metadata: (B, M).
+    """
+
+    prefix: Tensor
+    patches: Tensor
+    metadata: Tensor
+
+    @classmethod
+    def start(cls, like: Tensor, layouts: list[TokenLayout]) -> ClassRow:
+        """The class token's own row of the identity, in float32 at least.
+
+        Args:
+            like: Gives batch size, type and device, (B, ...).
+            layouts: The sequences of all layers.
+        """
+        kind = torch.promote_types(like.dtype, torch.float32)
+        sizes = (max(column) for column in zip(*layouts, strict=True))
+        prefix, patches, metadata = (like.new_zeros(len(like), n, dtype=kind) for n in sizes)
+        prefix[:, 0] = 1
+        return cls(prefix, patches, metadata)
+
+    def below(self, relevance: Tensor, layout: TokenLayout, *, scale: float = 1.0) -> ClassRow:
+        """The row one layer further down: ``scale * (r + r Abar)``.
+
+        A layer that has not seen some tokens (metadata below the fusion) leaves them as they are.
+
+        Args:
+            relevance: Abar of the layer, (B, N, N), or (B, 1, N) if only the class token asked.
+            layout: What the layer's N tokens are.
+            scale: One half for rollout, which averages a layer with the identity.
+        """
+        above = torch.cat([part[:, :size] for part, size in zip(self, layout, strict=True)], dim=1)
+        asking = above[:, : relevance.shape[1]]
+        with full_precision(above):
+            below = scale * (above + (asking.unsqueeze(1) @ relevance).squeeze(1))
+        parts = below.split(list(layout), dim=1)
+        return ClassRow(
+            *(
+                torch.cat([new, old[:, new.shape[1] :]], dim=1)
+                for new, old in zip(parts, self, strict=True)
+            )
+        )
