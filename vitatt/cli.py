@@ -14,6 +14,7 @@ commands:
   validate    metrics on the inner validation part of a checkpoint's fold
   test        metrics, intervals and predictions on the outer fold
   predict     probabilities of new cases, into a CSV file
+  explain     why a model decided as it did: maps, metadata, tests of both, one HTML report
   check-data  what is in a dataset, and what would spoil a training
   summarise   figures of several test runs pooled: all folds together
   demo-data   write a small synthetic dataset with planted evidence
@@ -57,6 +58,10 @@ def _run(words: list[str], *, from_shell: bool) -> int:
         from vitatt.commands.check_data import check_data
 
         return check_data(options)
+    if command == "explain":
+        from vitatt.commands.explain import explain
+
+        return explain(options)
     if command == "summarise":
         from vitatt.commands.summarise import summarise
 

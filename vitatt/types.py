@@ -143,10 +143,11 @@ class LesionBatch(NamedTuple):
     target: Tensor
     case_id: Sequence[str]
 
-    def cases(self, rows: slice) -> LesionBatch:
+    def cases(self, rows: slice | list[int]) -> LesionBatch:
         """Some of the cases."""
-        image, metadata, missing, target, case_id = self
-        return LesionBatch(image[rows], metadata[rows], missing[rows], target[rows], case_id[rows])
+        image, metadata, missing, target = (part[rows] for part in self[:4])
+        names = self.case_id[rows] if isinstance(rows, slice) else [self.case_id[n] for n in rows]
+        return LesionBatch(image, metadata, missing, target, names)
 
 
 class LesionOutput(NamedTuple):

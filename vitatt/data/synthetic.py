@@ -1,14 +1,14 @@
 """A small synthetic dataset in a published layout, with evidence planted at known places.
 
-One visible sign in the image tells which pair of classes a case belongs to, and two metadata
-features tell the first class of a pair from the second (one of them recorded in most cases, never
-both), so a model needs image and metadata. Nothing else
+One visible sign in the image tells which half of the classes a case belongs to, and two metadata
+features together tell the classes of that half apart, so a model needs all three. Nothing else
 carries the class: neither skin, lesion, any other feature, nor which values are missing (only PAD's
 barred ``biopsed`` does, as in the real data). What was planted is known, hence explanations can be
 tested for pointing at it.
 
-Some lesions show no sign. Without those, a model would need to look for two of three signs only: the
-third would be what is left, and a map that points nowhere would be right.
+Some lesions show no sign. Without those, a model would need to look for one of the signs only: the
+other would be what is left, and a map that points nowhere would be right. And neither feature says
+what the other says already: evidence that is not needed has no derivative to explain it by.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class DemoTruth:
         num_cases: Number of images.
         image_size: Side of the square images, in pixels.
         seed: What all else follows from.
-        planted: Metadata features that tell the first class of a pair from the second.
-        signs: The visible sign of each class; a sign is shared by the two classes of a pair.
+        planted: Metadata features that tell the classes of one sign apart.
+        signs: The visible sign of each class; several share one.
         masks: Folder of ``<image name without suffix>_segmentation.png``, 255 where the sign is;
             empty for a lesion that shows none.
     """
@@ -120,7 +120,7 @@ def write_demo(
     for name, value in (("num_cases", num_cases), ("image_size", image_size), ("seed", seed)):
         if value < least[name]:
             raise DataError(f"Expected `{name}` to be at least {least[name]}, but got {value}.")
-    signs = {name: sign for sign, pair in plan.signs.items() for name in pair}
+    signs = {name: sign for sign, names in plan.signs.items() for name in names}
     truth = DemoTruth(dataset, num_cases, image_size, seed, plan.planted, signs, folder / "masks")
     if _holds(folder, truth):
         return truth
@@ -144,29 +144,31 @@ def write_demo(
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """Shares of the classes, the two classes of each sign, and the features between those two."""
+    """Shares of the classes, those of each sign, and the features that tell these apart.
+
+    The first class of a sign has what the first of `answers` says, and so on: whether the first
+    planted feature is as it is in cancer, and whether the second is.
+    """
 
     shares: Mapping[str, float]
-    signs: Mapping[str, tuple[str, str]]
-    planted: tuple[str, ...]
+    signs: Mapping[str, tuple[str, ...]]
+    planted: tuple[str, str]
+    answers: tuple[tuple[bool, bool], ...]
 
 
 _PLANS = {
     "pad_ufes_20": _Plan(
         {"ACK": 0.22, "BCC": 0.26, "MEL": 0.09, "NEV": 0.16, "SCC": 0.11, "SEK": 0.16},
-        {"green_crust": ("SCC", "ACK"), "blue_ring": ("BCC", "SEK"), "dark_dots": ("MEL", "NEV")},
-        ("grew", "bleed"),
+        {"blue_ring": ("BCC", "ACK", "SEK"), "dark_dots": ("SCC", "MEL", "NEV")},
+        ("bleed", "grew"),
+        ((True, False), (False, True), (False, False)),
     ),
     "isic_2019": _Plan(
         {"MEL": 0.17, "NV": 0.21, "BCC": 0.14, "BKL": 0.12}
         | {"AK": 0.09, "DF": 0.09, "VASC": 0.09, "SCC": 0.09},
-        {
-            "dark_dots": ("MEL", "NV"),
-            "blue_ring": ("BCC", "BKL"),
-            "green_crust": ("SCC", "AK"),
-            "red_streaks": ("VASC", "DF"),
-        },
+        {"dark_dots": ("AK", "MEL", "DF", "NV"), "blue_ring": ("SCC", "BKL", "BCC", "VASC")},
         ("age_approx", "anatom_site_general"),
+        ((True, True), (True, False), (False, True), (False, False)),
     ),
 }
 
@@ -221,14 +223,20 @@ def _draw_lesions(rng: np.random.Generator, truth: DemoTruth) -> Lesions:
         images += sizes
     order = rng.permutation(len(images))
     names = np.array(diagnosis)[order]
-    firsts = [pair[0] for pair in plan.signs.values()]
+    answers = {
+        name: answer
+        for names_of_sign in plan.signs.values()
+        for name, answer in zip(names_of_sign, plan.answers, strict=True)
+    }
     kinds = list(plan.signs)
     sign = np.array([kinds.index(truth.signs[name]) for name in names])
     wrong = chosen(rng, len(sign), NOISE)
     sign[wrong] += rng.integers(1, len(kinds), wrong.sum())
     shown = np.array(kinds, dtype=object)[sign % len(kinds)]
     shown[chosen(rng, len(sign), UNSEEN)] = None
-    return Lesions(names, np.array(images)[order], np.isin(names, firsts), shown)
+    return Lesions(
+        names, np.array(images)[order], np.array([answers[name] for name in names]), shown
+    )
 
 
 def _counts(shares: Mapping[str, float], total: int) -> dict[str, int]:

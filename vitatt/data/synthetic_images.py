@@ -93,13 +93,6 @@ def _hairs(rng: np.random.Generator, image: Array, x: Array, y: Array) -> Array:
     return image
 
 
-def _green_crust(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
-    turn = rng.uniform(0, 2 * np.pi)
-    layers = np.sin(9 * (u * np.cos(turn) + v * np.sin(turn)) + _noise(rng, len(u), 12))
-    bright = 1 + 0.05 * layers + 0.05 * _noise(rng, len(u), 30)
-    return np.full_like(u, 0.92), np.array([64.0, 150.0, 86.0]) * bright[..., None]
-
-
 def _blue_ring(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
     away = np.abs(np.hypot(u, v) - rng.uniform(0.6, 0.68)) / 0.3
     return 0.5 + 0.45 * np.clip(1.6 - 1.6 * away, 0, 1), np.array([58.0, 88.0, 182.0])
@@ -118,17 +111,9 @@ def _dark_dots(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Arr
     return 0.5 + 0.47 * np.clip(3 - 2.5 * near, 0, 1), np.array([26.0, 16.0, 20.0])
 
 
-def _red_streaks(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
-    rays = np.cos(rng.integers(6, 9) * np.arctan2(v, u) + rng.uniform(0, 2 * np.pi))
-    core = np.clip(2 - 5 * np.hypot(u, v), 0, 1)
-    return 0.6 + 0.36 * np.clip(np.maximum(2 * rays, core), 0, 1), np.array([196.0, 12.0, 44.0])
-
-
 SIGNS: dict[str, Callable[[np.random.Generator, Array, Array], tuple[Array, Array]]] = {
-    "green_crust": _green_crust,
     "blue_ring": _blue_ring,
     "dark_dots": _dark_dots,
-    "red_streaks": _red_streaks,
 }
 """By name: from random source and coordinates (1 at the rim) to opacity and colour."""
 

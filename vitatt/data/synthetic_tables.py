@@ -19,6 +19,9 @@ NOISE = 0.04
 UNSEEN = 0.3
 """Share of lesions that show no sign."""
 
+UNASKED = 0.1
+"""Share of lesions in which a planted feature is not recorded."""
+
 _PAD_FEATURES = [feature.name for feature in pad_ufes_20.SPEC.features]
 _PAD_COLUMNS = ["patient_id", "lesion_id", *_PAD_FEATURES[:15], "diagnostic", *_PAD_FEATURES[15:]]
 _PAD_COLUMNS += ["img_id", "biopsed"]
@@ -27,7 +30,7 @@ _ORIGINS = {"POMERANIA": 0.4, "GERMANY": 0.2, "BRAZIL": 0.12, "BRASIL": 0.04, "I
 _ORIGINS |= {"PORTUGAL": 0.03, "NETHERLANDS": 0.03, "POLAND": 0.02, "UNK": 0.04}
 _REGIONS = {"FACE": 0.25, "FOREARM": 0.18, "CHEST": 0.12, "BACK": 0.11, "ARM": 0.08, "NOSE": 0.07}
 _REGIONS |= {"HAND": 0.06, "NECK": 0.04, "THIGH": 0.03, "EAR": 0.03, "ABDOMEN": 0.02, "LIP": 0.01}
-_SITES = (  # of the first class of a pair, and of the second
+_SITES = (  # if the planted answer is yes, and if it is no
     {"head/neck": 0.45, "upper extremity": 0.25, "lower extremity": 0.25, "palms/soles": 0.05},
     {"anterior torso": 0.5, "posterior torso": 0.35, "lateral torso": 0.1, "oral/genital": 0.05},
 )
@@ -38,11 +41,11 @@ Picture = tuple[str, str | None, float]
 
 @dataclasses.dataclass(frozen=True)
 class Lesions:
-    """Lesions in random order: class, images, whether first of its pair, and sign or None."""
+    """Lesions in random order: class, images, what the planted features say, and sign or None."""
 
     diagnosis: NDArray[Any]
     images: NDArray[np.int64]
-    first: NDArray[np.bool_]
+    answers: NDArray[np.bool_]
     sign: NDArray[Any]
 
 
@@ -74,12 +77,10 @@ def write_pad(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[
     columns["diagnostic"] = lesions.diagnosis
     symptoms = {"itch": 0.6, "hurt": 0.2, "changed": 0.15, "elevation": 0.6}
     columns |= {name: _pick(rng, _yes(share), total) for name, share in symptoms.items()}
-    for name in ("grew", "bleed"):
-        columns[name] = (lesions.first ^ chosen(rng, total, NOISE)).astype(str)
-    for name in ("itch", "hurt", "changed"):
-        columns[name] = np.where(chosen(rng, total, 0.3), "UNK", columns[name])
-    for name, unasked in zip(("grew", "bleed"), _unasked(rng, total), strict=True):
-        columns[name] = np.where(unasked, "UNK", columns[name])
+    for name, answer in zip(("bleed", "grew"), lesions.answers.T, strict=True):
+        columns[name] = (answer ^ chosen(rng, total, NOISE)).astype(str)
+    for name in ("itch", "grew", "hurt", "changed", "bleed"):
+        columns[name] = np.where(chosen(rng, total, UNASKED), "UNK", columns[name])
     cancer = np.isin(lesions.diagnosis, ("BCC", "MEL", "SCC"))
     columns["biopsed"] = (cancer | chosen(rng, total, 0.15)).astype(str)
     # Counted from a random number per patient: as published, not unique across patients.
@@ -105,20 +106,19 @@ def write_pad(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[
 def write_isic(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[Picture]:
     """Write the two tables of ISIC 2019; which picture to draw for each row."""
     total = len(lesions.images)
-    older = lesions.first ^ chosen(rng, total, NOISE)
+    older = lesions.answers[:, 0] ^ chosen(rng, total, NOISE)
     age = np.where(
         older, rng.normal(70, 7, total).clip(60, 85), rng.normal(40, 8, total).clip(15, 55)
     )
-    sun = lesions.first ^ chosen(rng, total, NOISE)
+    sun = lesions.answers[:, 1] ^ chosen(rng, total, NOISE)
     site = np.where(sun, _pick(rng, _SITES[0], total), _pick(rng, _SITES[1], total))
     sex = _pick(rng, {"male": 0.53, "female": 0.47}, total)
     source = _pick(rng, {"BCN_": 0.5, "HAM_": 0.4, "MSK4_": 0.1}, total)
     number = np.char.zfill(rng.permutation(total).astype(str), 7)
     unnamed = (lesions.images == 1) & chosen(rng, total, 0.1)
-    no_age, no_site = _unasked(rng, total)
     columns = {
-        "age_approx": np.where(no_age, "", (5 * np.rint(age / 5)).astype(str)),
-        "anatom_site_general": np.where(no_site, "", site),
+        "age_approx": np.where(chosen(rng, total, UNASKED), "", (5 * np.rint(age / 5)).astype(str)),
+        "anatom_site_general": np.where(chosen(rng, total, UNASKED), "", site),
         "lesion_id": np.where(unnamed, "", np.char.add(source, number)),
         "sex": np.where(chosen(rng, total, 0.02), "", sex),
     }
@@ -147,17 +147,6 @@ def _write_csv(frame: pl.DataFrame, path: Path) -> None:
 def chosen(rng: np.random.Generator, count: int, share: float) -> NDArray[np.bool_]:
     """True for exactly a share of the places, so that small datasets keep to it as well."""
     return np.asarray(rng.permutation(count) < round(share * count))
-
-
-def _unasked(rng: np.random.Generator, count: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where the two planted features are not recorded: never both recorded, seldom neither.
-
-    Two recorded ones would say the same, and what is said twice need not be listened to: the
-    derivative by either is then near zero, and a method that reads it would rightly rank others
-    above them.
-    """
-    asked = rng.permutation(count) / count
-    return asked >= 0.45, (asked < 0.45) | (asked >= 0.9)
 
 
 def _pick(rng: np.random.Generator, shares: Mapping[str, float], count: int) -> NDArray[Any]:

@@ -95,15 +95,16 @@ def feature_importance(
     with differentiable(network) as function, torch.no_grad():
 
         def predict(cases: LesionBatch) -> Tensor:
-            parts = torch.arange(len(cases.target)).split(batch_size)
-            logits = [function(_select(cases, part)).logits for part in parts]
+            starts = range(0, len(cases.target), batch_size)
+            parts = [cases.cases(slice(start, start + batch_size)) for start in starts]
+            logits = [function(part).logits for part in parts]
             return torch.cat(logits).double().log_softmax(1)
 
         if network.encodes_alone:
             assert network.encoder is not None
             tokens = [network.encoder(part) for part in batch.image.split(batch_size)]
             batch = batch._replace(image=torch.cat(tokens))
-        labelled = _select(batch, (batch.target >= 0).nonzero().flatten())
+        labelled = batch.cases((batch.target >= 0).nonzero().flatten().tolist())
         rng = np.random.default_rng(seed)
         shuffles = [torch.as_tensor(rng.permutation(len(labelled.target))) for _ in range(repeats)]
         return FeatureImportance(
@@ -170,7 +171,7 @@ def _occlusion(
         observed = (~batch.missing[:, feature]).nonzero().flatten()
         if not len(observed):
             continue
-        cases = _select(batch, observed)
+        cases = batch.cases(observed.tolist())
         hidden = torch.zeros_like(cases.missing)
         hidden[:, feature] = True
         without = predict(hide_features(network, cases, hidden))
@@ -185,9 +186,3 @@ def _top(values: AnyFloats, k: int) -> Floats:
     above, level = values > threshold, values == threshold
     chance: Floats = above + level * (k - above.sum()) / level.sum()
     return chance
-
-
-def _select(batch: LesionBatch, rows: Tensor) -> LesionBatch:
-    """A copy of some cases."""
-    image, metadata, missing, target = (part[rows] for part in batch[:4])
-    return LesionBatch(image, metadata, missing, target, [batch.case_id[i] for i in rows.tolist()])

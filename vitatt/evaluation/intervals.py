@@ -107,6 +107,15 @@ def macro_auroc(probabilities: Floats, targets: NDArray[np.int64], weights: Floa
     return _mean_of_defined(areas)
 
 
+def mean(values: Floats, targets: NDArray[np.int64], weights: Floats) -> Floats:
+    """Weighted mean of one value a case, (N, 1), over those that are defined, (R,)."""
+    del targets
+    defined = ~np.isnan(values[:, 0])
+    with np.errstate(invalid="ignore"):
+        total: Floats = weights[:, defined] @ values[defined, 0] / weights[:, defined].sum(1)
+    return total
+
+
 _CHUNK = 100
 
 

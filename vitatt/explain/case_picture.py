@@ -13,6 +13,7 @@ from vitatt.explain.render import (
     GREY,
     INK,
     PAPER,
+    VERMILION,
     check_image,
     check_relevance,
     clip_text,
@@ -31,9 +32,6 @@ _TITLE = 26
 _TILE_TITLE = 21  # "TMME: predicted VASC" must fit over the narrowest tile
 _MAX_TILE = 346
 _TILES_A_ROW = 4
-
-# Okabe and Ito's colour-blind-safe blue and vermilion, the latter darkened to carry white text.
-_VERMILION = "#C24A00"
 
 
 def case_picture(
@@ -92,7 +90,7 @@ def _title_strip(case: ExplainedCase) -> Image.Image:
         correct = case.true_class == case.predicted_class
         verdict = "✓ correct" if correct else "✗ wrong"
         box = (right - font.getlength(verdict) - 28, middle - 20, right, middle + 20)
-        draw.rounded_rectangle(box, radius=8, fill=BLUE if correct else _VERMILION)
+        draw.rounded_rectangle(box, radius=8, fill=BLUE if correct else VERMILION)
         draw.text((box[0] + 14, middle), verdict, font=font, fill=PAPER, anchor="lm")
         right = int(box[0]) - _GAP
     truth = "diagnosis unknown" if case.true_class is None else f"true {case.true_class}"

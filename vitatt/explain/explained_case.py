@@ -24,6 +24,7 @@ class ExplainedCase:
         feature_values: The patient's own values with their units; None where not recorded.
         feature_relevance: Relevance (F,) by title, such as ``predicted BCC``; at most two, the
             first of which orders the features.
+        map_features: Relevance (F,) of the features that goes with each map, by its title.
         image_share: Image part of all relevance, in [0, 1], for the first title; the metadata has
             the rest. None where it is not defined.
     """
@@ -36,6 +37,7 @@ class ExplainedCase:
     feature_labels: Sequence[str] = ()
     feature_values: Sequence[str | None] = ()
     feature_relevance: Mapping[str, NDArray[np.floating[Any]]] | None = None
+    map_features: Mapping[str, NDArray[np.floating[Any]]] | None = None
     image_share: float | None = None
 
     @property

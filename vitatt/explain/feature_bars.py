@@ -41,7 +41,11 @@ def feature_bars(
     Raises:
         ValueError: If lengths do not match, or relevance is negative or not finite.
     """
-    shares = _checked_shares(labels, values, relevance, max_features)
+    if max_features < 1:
+        raise ValueError(
+            f"Expected argument `max_features` to be larger than 0, but got {max_features}"
+        )
+    shares = feature_shares(labels, values, relevance)
     missing = np.array([value is None for value in values], dtype=bool)
     order = np.lexsort((missing, -shares[0]))  # of equals, recorded ones first
     shown, rest = order[:max_features], order[max_features:]
@@ -92,26 +96,23 @@ def feature_bars(
     return np.array(picture)
 
 
-def format_percent(share: float) -> str:
-    """A share to the whole percent, without calling a little nothing or nearly all everything."""
-    if 0 < share < 0.005:
-        return "<1 %"
-    if 0.995 < share < 1 - 1e-9:
-        return ">99 %"
-    return f"{100 * share:.0f} %"
-
-
-def _checked_shares(
+def feature_shares(
     labels: Sequence[str],
     values: Sequence[str | None],
     relevance: Mapping[str, NDArray[np.floating[Any]]],
-    max_features: int,
 ) -> NDArray[np.float64]:
-    """Shares (series, F) that sum to one, or to zero where nothing is relevant."""
-    if max_features < 1:
-        raise ValueError(
-            f"Expected argument `max_features` to be larger than 0, but got {max_features}"
-        )
+    """Each feature's share of the relevance of all features, (series, F).
+
+    A series sums to one, or to zero where nothing is relevant.
+
+    Args:
+        labels: Names of the F features.
+        values: The patient's own values; None where not recorded.
+        relevance: Relevance (F,) by title; one or two.
+
+    Raises:
+        ValueError: If lengths do not match, or relevance is negative or not finite.
+    """
     if len(values) != len(labels):
         raise ValueError(
             f"Expected one value for each of {len(labels)} feature labels, but got {len(values)}"
@@ -133,3 +134,12 @@ def _checked_shares(
         checked = checked / (checked.max(initial=0) or 1.0)
         shares.append(checked / (checked.sum() or 1.0))
     return np.stack(shares)
+
+
+def format_percent(share: float) -> str:
+    """A share to the whole percent, without calling a little nothing or nearly all everything."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    if 0.995 < share < 1 - 1e-9:
+        return ">99 %"
+    return f"{100 * share:.0f} %"

@@ -79,8 +79,7 @@ def explain_by(
     """
     _check(network, batch, methods)
     if target is None:
-        with differentiable(network) as function, torch.no_grad():
-            target = function(batch).logits.argmax(1, keepdim=True)
+        target = predict(network, batch).unsqueeze(1)
     _check_target(target, len(batch.target), network.head.out_features)
     with torch.inference_mode(False):
         target = target.clone()  # a tensor made in inference mode cannot take part in a graph
@@ -99,6 +98,12 @@ def explain_by(
             seconds = time.perf_counter() - start
             found[method] = relevance._replace(cost=relevance.cost._replace(seconds=seconds))
     return found
+
+
+def predict(network: LesionNetwork, batch: LesionBatch) -> Tensor:
+    """The predicted class of each case, (B,); the network is left as it was."""
+    with differentiable(network) as function, torch.no_grad():
+        return function(batch).logits.argmax(1)
 
 
 _READ_ATTENTION: frozenset[Method] = frozenset({"tmme", "attention", "rollout"})

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitatt.explain.explained_case import ExplainedCase
-from vitatt.explain.feature_bars import _checked_shares, format_percent
-from vitatt.explain.overview_pictures import VERMILION, bars_picture, points_picture
-from vitatt.explain.render import BLUE, confusion_picture
+from vitatt.explain.feature_bars import feature_shares, format_percent
+from vitatt.explain.overview_pictures import bars_picture, points_picture
+from vitatt.explain.render import BLUE, VERMILION, confusion_picture
 from vitatt.explain.report import Section
 
 _MAX_FEATURES = 12
@@ -177,7 +177,7 @@ def _shares(cases: Sequence[ExplainedCase]) -> tuple[list[str], NDArray[np.float
                 f"'{case.case_id}' has {list(case.feature_labels)}, not {labels}"
             )
         relevance = case.feature_relevance or {}
-        shares.append(_checked_shares(labels, case.feature_values, relevance, max_features=1)[:1])
+        shares.append(feature_shares(labels, case.feature_values, relevance)[:1])
     stacked = np.concatenate(shares)
     return labels, stacked[stacked.sum(axis=1) > 0]
 

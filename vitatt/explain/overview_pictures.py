@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from vitatt.explain.render import BLUE, GREY, INK, PAPER
 
-VERMILION = "#C24A00"  # Okabe and Ito's, darkened as in the pictures of cases
-
 # Inches, and points. Shown 640 pixels wide, 12 points are 17 pixels: readable on a phone as well.
 _WIDTH = 6.4
 _FONT = 12
@@ -49,6 +47,30 @@ def bars_picture(
     axes.set_yticks(rows, list(map(_clip, labels)))
     axes.invert_yaxis()
     axes.set_xlim(left=0)
+    return _picture(figure)
+
+
+def intervals_picture(
+    labels: Sequence[str], values: NDArray[np.float64], *, xlabel: str
+) -> NDArray[np.uint8]:
+    """Draw a point with an interval a label.
+
+    Args:
+        labels: Names of the N points, from the top.
+        values: Value, lower and upper end of each, (N, 3); NaN for none.
+        xlabel: What the values are.
+
+    Returns:
+        The picture (H, 1280, 3).
+    """
+    figure, axes = _figure(1.1 + 0.36 * len(labels), xlabel)
+    rows = np.arange(len(labels))
+    value, low, high = values.T
+    reach = np.maximum([value - low, high - value], 0)
+    style: dict[str, Any] = {"fmt": "o", "color": BLUE, "ecolor": INK, "markersize": 8}
+    axes.errorbar(value, rows, xerr=reach, elinewidth=1.5, capsize=4, **style)
+    axes.set_yticks(rows, list(map(_clip, labels)))
+    axes.set_ylim(len(labels) - 0.5, -0.5)
     return _picture(figure)
 
 

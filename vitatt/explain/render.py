@@ -23,7 +23,9 @@ from PIL import Image, ImageDraw, ImageFont
 INK = "#1a1a1a"
 GREY = "#6b6b6b"
 PAPER = "#ffffff"
-BLUE = "#0072B2"  # Okabe and Ito, safe for colour-blind readers
+# Okabe and Ito's, safe for colour-blind readers; the vermilion darkened to carry white text.
+BLUE = "#0072B2"
+VERMILION = "#C24A00"
 
 _NUMBERS = {1: "one dimension", 2: "two dimensions"}
 _TOLERANCE = 1e-6  # of the maximum: rounding in float32, not signal

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitatt.explain.explained_case import ExplainedCase
-from vitatt.explain.feature_bars import _checked_shares
+from vitatt.explain.feature_bars import feature_shares
 from vitatt.explain.render import check_image, check_relevance, fit_image, overlay
 
 # Longer sides in pixels. A tile is up to 280 wide; a map has only some 14 cells a side, and the
@@ -131,9 +131,7 @@ def picture_address(pixels: NDArray[np.uint8]) -> str:
 def _features(case: ExplainedCase) -> list[ReportFeature]:
     if not case.feature_labels:
         return []
-    shares = _checked_shares(
-        case.feature_labels, case.feature_values, case.feature_relevance or {}, max_features=1
-    )
+    shares = feature_shares(case.feature_labels, case.feature_values, case.feature_relevance or {})
     features = [
         ReportFeature(label, value, tuple(map(float, column)))
         for label, value, column in zip(

@@ -16,7 +16,14 @@ from vitatt.types import LesionBatch
 
 
 def randomisation(
-    network: LesionNetwork, batch: LesionBatch, target: Tensor, *, method: Method, seed: int = 0
+    network: LesionNetwork,
+    batch: LesionBatch,
+    target: Tensor,
+    relevance: Relevance,
+    *,
+    method: Method,
+    points: int | None = None,
+    seed: int = 0,
 ) -> dict[str, Tensor]:
     """Does relevance change when what the network learnt is destroyed, layer by layer?
 
@@ -27,24 +34,31 @@ def randomisation(
     Args:
         network: Any network the method applies to; left as it was.
         batch: Cases, as pixels.
-        target: Classes to explain, (B, K).
+        target: Classes explained, (B, K).
+        relevance: Of these classes by the untouched network.
         method: Of `vitatt.explain.methods`.
+        points: Explain again at so many points of the way, evenly spaced, the last with nothing
+            left as it was; by default after each layer.
         seed: Decides the noise.
 
     Returns:
         By the last layer randomised, top first: Spearman's correlation of all relevance (patches
         and features) with the untouched network's, (B,). Near 0 is good, near 1 is damning.
     """
-    before = _flat(explain(network, batch, target, method=method))
+    before = _flat(relevance)
     destroyed = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
     layers: dict[str, list[Tensor]] = {}
     for name, parameter in destroyed.named_parameters():
         layers.setdefault(_layer(name), []).append(parameter)
+    points = points or len(layers)
+    ends = {-(-len(layers) * point // points) for point in range(1, points + 1)}
     found = {}
-    for layer, parameters in reversed(layers.items()):
+    for count, (layer, parameters) in enumerate(reversed(layers.items()), start=1):
         for weights in parameters:
             _randomise(weights, generator)
+        if count not in ends:
+            continue
         after = _flat(explain(destroyed, batch, target, method=method))
         found[layer] = _correlations(before, after)
     return found
@@ -54,6 +68,7 @@ def stability(
     network: LesionNetwork,
     batch: LesionBatch,
     target: Tensor,
+    relevance: Relevance,
     *,
     method: Method,
     noise: float = 5.0,
@@ -64,7 +79,8 @@ def stability(
     Args:
         network: Any network the method applies to.
         batch: Cases, as pixels.
-        target: Classes to explain, (B, K), with and without noise.
+        target: Classes explained, (B, K), with and without noise.
+        relevance: Of these classes without noise.
         method: Of `vitatt.explain.methods`.
         noise: Standard deviation, in grey levels of 0 to 255.
         seed: Decides the noise.
@@ -72,9 +88,8 @@ def stability(
     generator = torch.Generator().manual_seed(seed)
     grain = noise * torch.randn(batch.image.shape, generator=generator)
     noisy = (batch.image.float() + grain.to(batch.image.device)).clamp(0, 255).round()
-    before = explain(network, batch, target, method=method)
     after = explain(network, batch._replace(image=noisy.to(batch.image)), target, method=method)
-    return _correlations(_flat(before), _flat(after))
+    return _correlations(_flat(relevance), _flat(after))
 
 
 def _layer(name: str) -> str:

@@ -1,0 +1,207 @@
+"""The part of `explain` that tests the methods: sections for the report, tables on file."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from torch import Tensor
+from tqdm import tqdm
+
+from vitatt.data.association import associate
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.masks import read_mask, with_masks
+from vitatt.evaluation.agreement import agreement, feature_importance
+from vitatt.evaluation.explanations import (
+    MEASURES,
+    measure_faithfulness,
+    measure_localization,
+    summarise_measures,
+)
+from vitatt.explain.methods import METHODS, TITLES, Method, explain
+from vitatt.explain.overview_pictures import intervals_picture
+from vitatt.explain.report import Section
+from vitatt.models.classifier import LesionClassifier
+from vitatt.types import LesionBatch
+
+BATCH = 16
+
+
+@dataclasses.dataclass
+class Evaluation:
+    """How the methods are tested.
+
+    Attributes:
+        methods: To compare; occlusion is the slowest by far.
+        cases: Cases of the perturbation tests and of metadata agreement, drawn at random.
+        masked_cases: Cases with a lesion mask for localisation, drawn at random.
+        masks: Folder of lesion masks; by default ``masks`` in the folder of the data, if there.
+        seed: Decides the draws.
+    """
+
+    methods: list[Method] = dataclasses.field(
+        default_factory=lambda: [method for method in METHODS if method != "occlusion"]
+    )
+    cases: int = 100
+    masked_cases: int = 500
+    masks: str | None = None
+    seed: int = 0
+
+
+def evaluate(
+    model: LesionClassifier,
+    datamodule: LesionDataModule,
+    part: Any,
+    settings: Evaluation,
+    output: Path,
+) -> list[Section]:
+    """Run the tests, write ``measures.parquet`` and ``measures.csv``, and describe them."""
+    cases = datamodule.part(part)
+    groups = dict(cases.select("case_id", "group").iter_rows())
+    sample = _draw(cases, settings.cases, settings.seed)
+    measured = [
+        measure_faithfulness(
+            model.network,
+            _batches(model, datamodule, part, sample, "faithfulness"),
+            groups,
+            settings.methods,
+        )
+    ]
+    masked = _masked(datamodule, cases, settings, part)
+    if masked is not None:
+        measured.append(
+            measure_localization(
+                model.network,
+                _with_masks(model, datamodule, part, masked),
+                groups,
+                settings.methods,
+            )
+        )
+    table = pl.concat(measured)
+    table.write_parquet(output / "measures.parquet")
+    summary = summarise_measures(table)
+    summary.write_csv(output / "measures.csv")
+    sections = [_section(summary, measure) for measure in MEASURES if measure in table["measure"]]
+    if model.network.cardinalities and len(model.task.features) > 1:
+        sections.append(_agreement(model, datamodule, part, sample))
+    return sections
+
+
+def _draw(cases: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:
+    return cases if cases.height <= count else cases.sample(count, seed=seed)
+
+
+def _batches(
+    model: LesionClassifier,
+    datamodule: LesionDataModule,
+    part: Any,
+    cases: pl.DataFrame,
+    what: str,
+) -> Iterator[LesionBatch]:
+    dataset = datamodule.make_dataset(part, cases)
+    with tqdm(total=cases.height, desc=what, unit="case") as bar:
+        for start in range(0, cases.height, BATCH):
+            numbers = range(start, min(start + BATCH, cases.height))
+            yield move_data_to_device(dataset.__getitems__(numbers), model.device)
+            bar.update(len(numbers))
+
+
+def _masked(
+    datamodule: LesionDataModule, cases: pl.DataFrame, settings: Evaluation, part: Any
+) -> pl.DataFrame | None:
+    root = datamodule.predict_root if part == "predict" else datamodule.root
+    folder = Path(settings.masks) if settings.masks else Path(str(root)).expanduser() / "masks"
+    if settings.masks is None and not folder.is_dir():
+        print(f"No lesion masks in {folder}: localisation is left out.")
+        return None
+    masked = with_masks(cases, folder)
+    size = datamodule.task.image_size
+    seen = [bool(read_mask(path, size).any()) for path in masked["mask"]]
+    masked = masked.filter(pl.Series(seen, dtype=pl.Boolean))
+    print(f"{masked.height} of {cases.height} cases have a mask that is not empty.")
+    return _draw(masked, settings.masked_cases, settings.seed) if masked.height else None
+
+
+def _with_masks(
+    model: LesionClassifier, datamodule: LesionDataModule, part: Any, cases: pl.DataFrame
+) -> Iterator[tuple[LesionBatch, Tensor]]:
+    size, start = datamodule.task.image_size, 0
+    for batch in _batches(model, datamodule, part, cases, "localisation"):
+        paths = cases["mask"][start : start + len(batch.target)]
+        start += len(batch.target)
+        yield batch, torch.from_numpy(np.stack([read_mask(path, size) for path in paths]))
+
+
+def _section(summary: pl.DataFrame, measure: str) -> Section:
+    part = summary.filter(pl.col("measure") == measure)
+    title, better = MEASURES[measure]
+    names = [TITLES.get(name, name) for name in part["method"]]
+    values = part.select("value", "low", "high").to_numpy()
+    rows = [
+        [name, _interval(row, ""), _interval(row, "difference_")]
+        for name, row in zip(names, part.iter_rows(named=True), strict=True)
+    ]
+    return Section(
+        title=title[0].upper() + title[1:],
+        text=(
+            f"{better[0].upper() + better[1:]} is better. Mean of {part['cases'][0]} cases of "
+            f"{part['groups'][0]} groups, for the predicted class; intervals are 95 %, resampling "
+            "groups. Differences are paired, case by case."
+        ),
+        picture=intervals_picture(names, values, xlabel=f"{title} ({better} is better)"),
+        picture_alt=f"{title}, by method, with intervals",
+        columns=["method", "mean [95 %]", "minus TMME [95 %]"],
+        rows=rows,
+    )
+
+
+def _interval(row: dict[str, Any], prefix: str) -> str | None:
+    value = row["difference" if prefix else "value"]
+    if value is None or math.isnan(value):
+        return None
+    return f"{value:.3f} [{row[prefix + 'low']:.3f}, {row[prefix + 'high']:.3f}]"
+
+
+def _agreement(
+    model: LesionClassifier, datamodule: LesionDataModule, part: Any, sample: pl.DataFrame
+) -> Section:
+    """Mean relevance of features beside other measures of their importance."""
+    features = model.task.features
+    dataset = datamodule.make_dataset(part, sample)
+    batch = move_data_to_device(dataset.__getitems__(range(sample.height)), model.device)
+    relevance = explain(model.network, batch).features[:, 0].double().cpu()
+    if relevance.shape[1] != len(features):
+        return Section("Metadata agreement", "All features share one token: nothing to rank.")
+    shares = relevance / relevance.sum(1, keepdim=True).clamp(min=torch.finfo(relevance.dtype).tiny)
+    tmme = shares.mean(0).numpy()
+    columns = {"TMME, mean share": tmme}
+    importance = feature_importance(model.network, batch)
+    columns["permutation, nats"] = importance.permutation
+    columns["occlusion, probability"] = importance.occlusion
+    if part != "predict":
+        table = associate(datamodule.part("train"), datamodule.selected)
+        of = dict(table.select("feature", "association").iter_rows())
+        values = [of[feature.name] for feature in features]
+        columns["association in training rows"] = np.array(values, dtype=float)
+    others = list(columns.items())[1:]
+    alike = {name: agreement(tmme, values) for name, values in others}
+    text = "Agreement of TMME with " + "; ".join(
+        f"{name.split(',')[0]}: Spearman {one.spearman:.2f}, {one.overlap:.0%} of the top {one.k} "
+        "in common"
+        for name, one in alike.items()
+    ).replace("%", " %")
+    order = np.argsort(-tmme)
+    rows = [[features[n].label, *(float(values[n]) for values in columns.values())] for n in order]
+    return Section(
+        "Metadata agreement",
+        f"{text}. {sample.height} cases.",
+        columns=["feature", *columns],
+        rows=rows,
+    )

@@ -1,0 +1,48 @@
+"""Lesion masks, as published beside ISIC images and as the synthetic data have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image
+
+from vitatt.data.schema import DataError
+
+
+def with_masks(cases: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """The cases that have a mask, with its path as column ``mask``.
+
+    Args:
+        cases: Rows with ``image``.
+        folder: Holds ``<image name without suffix>_segmentation.png``.
+
+    Raises:
+        DataError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"The folder of lesion masks {folder} does not exist. It should hold one file an "
+            "image, named <image name without suffix>_segmentation.png."
+        )
+    paths = [folder / f"{Path(image).stem}_segmentation.png" for image in cases["image"]]
+    found = pl.Series("mask", [str(path) if path.is_file() else None for path in paths])
+    return cases.with_columns(found.cast(pl.String)).drop_nulls("mask")
+
+
+def read_mask(path: Path | str, size: int) -> NDArray[np.bool_]:
+    """A mask as (size, size), True on the lesion (grey values above 127).
+
+    The whole mask is scaled to the square, as images are.
+
+    Raises:
+        DataError: If the file cannot be read as an image.
+    """
+    try:
+        with Image.open(path) as image:
+            grey = image.convert("L").resize((size, size), Image.Resampling.NEAREST)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"The lesion mask {path} cannot be read: {error}") from error
+    return np.asarray(grey) > 127
