@@ -19,7 +19,7 @@ NOISE = 0.04
 UNSEEN = 0.3
 """Share of lesions that show no sign."""
 
-UNASKED = 0.1
+UNASKED = 0.05
 """Share of lesions in which a planted feature is not recorded."""
 
 _PAD_FEATURES = [feature.name for feature in pad_ufes_20.SPEC.features]
