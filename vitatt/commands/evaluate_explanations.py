@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from vitatt.data.association import associate
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.masks import read_mask, with_masks
+from vitatt.data.masks import check_folder, read_mask, with_masks
 from vitatt.evaluation.agreement import agreement, feature_importance
 from vitatt.evaluation.explanations import (
     MEASURES,
@@ -29,7 +29,7 @@ from vitatt.explain.methods import METHODS, TITLES, Method, explain
 from vitatt.explain.overview_pictures import intervals_picture
 from vitatt.explain.report import Section
 from vitatt.models.classifier import LesionClassifier
-from vitatt.types import LesionBatch
+from vitatt.types import LesionBatch, UsageError
 
 BATCH = 16
 
@@ -53,6 +53,22 @@ class Evaluation:
     masked_cases: int = 500
     masks: str | None = None
     seed: int = 0
+
+    def check(self) -> None:
+        """Look at the settings before the work begins.
+
+        Raises:
+            UsageError: If there is nothing to compare or to test on.
+        """
+        if not self.methods:
+            raise UsageError("Expected `evaluation.methods` to name a method, but it is empty.")
+        for name, least in (("cases", 1), ("masked_cases", 0), ("seed", 0)):
+            if (value := getattr(self, name)) < least:
+                raise UsageError(
+                    f"Expected `evaluation.{name}` to be at least {least}, but got {value}."
+                )
+        if self.masks is not None:
+            check_folder(Path(self.masks).expanduser())
 
 
 def evaluate(
@@ -117,7 +133,8 @@ def _masked(
     datamodule: LesionDataModule, cases: pl.DataFrame, settings: Evaluation, part: Any
 ) -> pl.DataFrame | None:
     root = datamodule.predict_root if part == "predict" else datamodule.root
-    folder = Path(settings.masks) if settings.masks else Path(str(root)).expanduser() / "masks"
+    default = Path(str(root)) / "masks"
+    folder = (default if settings.masks is None else Path(settings.masks)).expanduser()
     if settings.masks is None and not folder.is_dir():
         print(f"No lesion masks in {folder}: localisation is left out.")
         return None
@@ -126,7 +143,8 @@ def _masked(
     seen = [bool(read_mask(path, size).any()) for path in masked["mask"]]
     masked = masked.filter(pl.Series(seen, dtype=pl.Boolean))
     print(f"{masked.height} of {cases.height} cases have a mask that is not empty.")
-    return _draw(masked, settings.masked_cases, settings.seed) if masked.height else None
+    drawn = _draw(masked, settings.masked_cases, settings.seed)
+    return drawn if drawn.height else None
 
 
 def _with_masks(
@@ -144,6 +162,7 @@ def _section(summary: pl.DataFrame, measure: str) -> Section:
     title, better = MEASURES[measure]
     names = [TITLES.get(name, name) for name in part["method"]]
     values = part.select("value", "low", "high").to_numpy()
+    cases, groups = part.select(pl.col("cases", "groups").max()).row(0)
     rows = [
         [name, _interval(row, ""), _interval(row, "difference_")]
         for name, row in zip(names, part.iter_rows(named=True), strict=True)
@@ -151,9 +170,8 @@ def _section(summary: pl.DataFrame, measure: str) -> Section:
     return Section(
         title=title[0].upper() + title[1:],
         text=(
-            f"{better[0].upper() + better[1:]} is better. Mean of {part['cases'][0]} cases of "
-            f"{part['groups'][0]} groups, for the predicted class; intervals are 95 %, resampling "
-            "groups. Differences are paired, case by case."
+            f"{better[0].upper() + better[1:]} is better. Mean of {cases} cases of {groups} groups, "
+            "for the predicted class; intervals are 95 %, resampling groups. Differences are paired, case by case."
         ),
         picture=intervals_picture(names, values, xlabel=f"{title} ({better} is better)"),
         picture_alt=f"{title}, by method, with intervals",
@@ -181,12 +199,16 @@ def _agreement(
         return Section("Metadata agreement", "All features share one token: nothing to rank.")
     shares = relevance / relevance.sum(1, keepdim=True).clamp(min=torch.finfo(relevance.dtype).tiny)
     tmme = shares.mean(0).numpy()
+    if not (batch.target >= 0).any():
+        return Section("Metadata agreement", "No case has a diagnosis, which permutation needs.")
     columns = {"TMME, mean share": tmme}
     importance = feature_importance(model.network, batch)
     columns["permutation, nats"] = importance.permutation
     columns["occlusion, probability"] = importance.occlusion
     if part != "predict":
-        table = associate(datamodule.part("train"), datamodule.selected)
+        table = associate(
+            datamodule.part("train"), datamodule.spec.select([feature.name for feature in features])
+        )
         of = dict(table.select("feature", "association").iter_rows())
         values = [of[feature.name] for feature in features]
         columns["association in training rows"] = np.array(values, dtype=float)

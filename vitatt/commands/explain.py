@@ -51,6 +51,18 @@ class Choice:
     sample: int = 24
     seed: int = 0
 
+    def check(self) -> None:
+        """Look at the settings before the work begins.
+
+        Raises:
+            UsageError: If a number is out of its range.
+        """
+        for name, least in (("errors", 0), ("sample", 1), ("seed", 0)):
+            if (value := getattr(self, name)) < least:
+                raise UsageError(
+                    f"Expected `cases.{name}` to be at least {least}, but got {value}."
+                )
+
 
 def explain(options: list[str]) -> int:
     """Write pictures, ``relevance.parquet`` and ``report.html``; 130 if interrupted on the way."""
@@ -69,21 +81,37 @@ def explain(options: list[str]) -> int:
             _save_picture(explained, output / "cases")
             done.append(explained)
         if settings.evaluate:
+            # What comes now takes long and may fail: what is explained is safe before.
+            _write(settings, model, cases.height, done, [])
             sections = evaluate(model, datamodule, part, settings.evaluation, output)
     except KeyboardInterrupt:
         interrupted = True
         if not done:
             raise
         print(f"Interrupted: {len(done)} of {chosen.height} cases are explained and are kept.")
+    _write(settings, model, cases.height, done, sections)
+    print(f"Report: {output / 'report.html'}")
+    return 130 if interrupted else 0
+
+
+def _write(
+    settings: Any,
+    model: LesionClassifier,
+    total: int,
+    done: list[ExplainedCase],
+    sections: list[Section],
+) -> None:
+    """The table and the report of the cases explained, `total` being those of the part."""
+    output, part = Path(settings.output), settings.part
     _relevance_table(done).write_parquet(output / "relevance.parquet")
     task, split = model.task, model.task.split
-    where = f"{datamodule.spec.title}, {part} part"
+    where = f"{settings.data.spec.title}, {part} part"
     if part != "predict":
         where += f" of fold {split.fold} of {split.num_folds}"
     facts = {
         "checkpoint": Path(settings.ckpt_path).name,
         "data": where,
-        "cases": f"{len(done)} of {cases.height}",
+        "cases": f"{len(done)} of {total}",
         "how chosen": _words(settings.cases),
     }
     write_report(
@@ -93,19 +121,21 @@ def explain(options: list[str]) -> int:
         facts=facts,
         sections=[*overview(done, task.classes, title=where), *sections],
     )
-    print(f"Report: {output / 'report.html'}")
-    return 130 if interrupted else 0
 
 
 def _parse(options: list[str]) -> Any:
     """Settings, the data as the checkpoint knows them.
 
     Raises:
-        UsageError: If there is no usable checkpoint, or the output folder cannot be written.
+        UsageError: If there is no usable checkpoint, a setting is out of its range, or the output
+            folder cannot be written.
     """
-    early = argparse.ArgumentParser(add_help=False)
+    early = argparse.ArgumentParser(prog="vitatt explain", add_help=False, allow_abbrev=False)
     early.add_argument("--ckpt_path")
     path = early.parse_known_args(options)[0].ckpt_path
+    if path is not None:
+        # Also after the configuration of a training, which names the one it went on from, or none.
+        options = [*options, f"--ckpt_path={path}"]
     parser = ArgumentParser(prog="vitatt explain", description=(__doc__ or "").split(": ")[1])
     parser.add_argument("--ckpt_path", type=str, required=True, help="the trained model")
     parser.add_argument("--output", type=str, required=True, help="folder for all that is written")
@@ -120,26 +150,27 @@ def _parse(options: list[str]) -> Any:
     parser.add_argument("--evaluate", action="store_true", help="also test the methods")
     parser.add_argument("--evaluation", type=Evaluation, default=Evaluation())
     add_data_arguments(parser)
-    if path is not None:
-        saved = LesionTask.from_plain(read_hyper_parameters(path)["task"])
-        parser.set_defaults(
-            {
-                "data.dataset": saved.dataset,
-                "data.task": saved.to_plain(),
-                **{
-                    f"data.{name}": value for name, value in dataclasses.asdict(saved.split).items()
-                },
-            }
-        )
+    if path is None:  # it may be in the configuration
+        path = parser.parse_args(options).ckpt_path
+    task = LesionTask.from_plain(read_hyper_parameters(path)["task"])
+    split = {f"data.{name}": value for name, value in dataclasses.asdict(task.split).items()}
+    parser.set_defaults({"data.dataset": task.dataset, **split})
     settings = parser.parse_args(options)
+    settings.data.task = task.to_plain()
+    if not settings.methods:
+        raise UsageError("Expected `methods` to name a method, but it is empty.")
+    parsed = parser.instantiate_classes(settings)
+    parsed.cases.check()
+    if parsed.evaluate:
+        parsed.evaluation.check()
     try:
-        (Path(settings.output) / "cases").mkdir(parents=True, exist_ok=True)
+        (Path(parsed.output) / "cases").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"Expected --output to be a folder that can be written, but {settings.output} "
-            f"cannot: {error.strerror}."
+            f"The folder {parsed.output} cannot be made ({error.strerror}). Give another one as "
+            "--output."
         ) from error
-    return parser.instantiate_classes(settings)
+    return parsed
 
 
 def _load(settings: Any) -> LesionClassifier:
@@ -257,8 +288,19 @@ def _relevance_table(cases: list[ExplainedCase]) -> pl.DataFrame:
                 case.maps.items(), (case.map_features or {}).values(), strict=True
             )
         ],
-        infer_schema_length=None,
+        schema=_RELEVANCE,
     )
+
+
+_RELEVANCE: dict[str, Any] = {
+    "case_id": pl.String,
+    "true": pl.String,
+    "predicted": pl.String,
+    "probability": pl.Float64,
+    "map": pl.String,
+    "patches": pl.List(pl.List(pl.Float32)),
+    "features": pl.List(pl.Struct({"feature": pl.String, "relevance": pl.Float32})),
+}
 
 
 def _words(choice: Choice) -> str:

@@ -22,14 +22,19 @@ def with_masks(cases: pl.DataFrame, folder: Path) -> pl.DataFrame:
     Raises:
         DataError: If there is no such folder.
     """
+    check_folder(folder)
+    paths = [folder / f"{Path(image).stem}_segmentation.png" for image in cases["image"]]
+    found = pl.Series("mask", [str(path) if path.is_file() else None for path in paths])
+    return cases.with_columns(found.cast(pl.String)).drop_nulls("mask")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `DataError` if there is no such folder."""
     if not folder.is_dir():
         raise DataError(
             f"The folder of lesion masks {folder} does not exist. It should hold one file an "
             "image, named <image name without suffix>_segmentation.png."
         )
-    paths = [folder / f"{Path(image).stem}_segmentation.png" for image in cases["image"]]
-    found = pl.Series("mask", [str(path) if path.is_file() else None for path in paths])
-    return cases.with_columns(found.cast(pl.String)).drop_nulls("mask")
 
 
 def read_mask(path: Path | str, size: int) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ resamples patients or lesions, and compares each method with TMME case by case.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -37,6 +38,13 @@ MEASURES = {
 
 CENTRE = "centre"
 """The baseline of localisation: a Gaussian in the middle, whatever the case."""
+
+_SUMMARY = {
+    **dict.fromkeys(("measure", "better", "method"), pl.String),
+    **dict.fromkeys(("cases", "groups"), pl.Int64),
+    **dict.fromkeys(("value", "low", "high"), pl.Float64),
+    **dict.fromkeys(("difference", "difference_low", "difference_high"), pl.Float64),
+}
 
 
 def measure_faithfulness(
@@ -109,9 +117,9 @@ def summarise_measures(measured: pl.DataFrame, *, reference: Method = "tmme") ->
         reference: The method that others are compared with.
 
     Returns:
-        A row a measure and method, best first: ``measure``, ``better``, ``method``, ``cases``,
-        ``groups``, ``value``, ``low``, ``high``, ``difference``, ``difference_low``,
-        ``difference_high`` (the reference's are null).
+        A row a measure and method, best first: ``measure``, ``better``, ``method``, ``cases`` and
+        ``groups`` that have a value, ``value``, ``low``, ``high``, ``difference``,
+        ``difference_low``, ``difference_high`` (null for the reference, and without one).
     """
     rows = []
     for (measure,), part in measured.group_by("measure", maintain_order=True):
@@ -120,22 +128,24 @@ def summarise_measures(measured: pl.DataFrame, *, reference: Method = "tmme") ->
         of_measure = []
         for method in wide.columns[2:]:
             interval = _interval(wide[method], wide["group"])
+            defined = wide.filter(pl.col(method).is_not_nan())
             row = {
                 "measure": measure,
                 "better": better,
                 "method": method,
-                "cases": wide[method].is_not_nan().sum(),
-                "groups": wide["group"].n_unique(),
+                "cases": defined.height,
+                "groups": defined["group"].n_unique(),
                 **interval._asdict(),
+                **dict.fromkeys(("difference", "difference_low", "difference_high")),
             }
             if method != reference and reference in wide.columns:
                 apart = _interval(wide[method] - wide[reference], wide["group"])
                 row["difference"], row["difference_low"], row["difference_high"] = apart
             of_measure.append(row)
-        key = {"lower": 1, "higher": -1, "nearer to 0": 1}[better]
-        of_measure.sort(key=lambda row: key * abs(row["value"]))
-        rows += of_measure
-    return pl.DataFrame(rows, infer_schema_length=None)
+        sign = -1 if better == "higher" else 1
+        places = [(math.isnan(row["value"]), sign * abs(row["value"])) for row in of_measure]
+        rows += [of_measure[n] for n in sorted(range(len(places)), key=places.__getitem__)]
+    return pl.DataFrame(rows, schema=_SUMMARY)
 
 
 def _interval(values: pl.Series, groups: pl.Series) -> Interval:

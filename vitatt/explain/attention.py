@@ -42,6 +42,19 @@ class AttentionCall(NamedTuple):
     output: Tensor
     layout: TokenLayout
 
+    def cases(self, rows: slice) -> AttentionCall:
+        """The call as if made with some of the cases only."""
+        mask = self.mask
+        if mask is not None and mask.ndim == 4 and len(mask) == len(self.query):
+            mask = mask[rows]
+        return self._replace(
+            query=self.query[rows],
+            key=self.key[rows],
+            value=self.value[rows],
+            mask=mask,
+            output=self.output[rows],
+        )
+
 
 class RecordedForward(NamedTuple):
     """Logits (B, C) of a forward pass and its attention calls, first layer first."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from vitatt.models.network import LesionNetwork
 from vitatt.types import LesionBatch
 
-_CPU_BUDGET = 450e6
+_CPU_BUDGET = 220e6
 """Bytes of activations at once."""
 
 

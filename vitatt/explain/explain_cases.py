@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vitatt.explain.differentiation import differentiable
 from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.methods import CLASSLESS, TITLES, Method, explain_by
 from vitatt.explain.relevance import Relevance
@@ -46,15 +47,29 @@ def explain_cases(
             continue
         part = batch.cases(numbers)
         classes = [predicted[numbers], part.target][: 2 if rows is wrong else 1]
-        found = explain_by(network, part, torch.stack(classes, dim=1), methods=methods)
+        by_method = explain_by(network, part, torch.stack(classes, dim=1), methods=methods)
+        found = {method: by_method[method] for method in methods}
+        logits = _logits(network, part, found)
         for place, number in enumerate(numbers):
-            cases[number] = _case(part, found, place, classes, task, values[number])
+            cases[number] = _case(part, found, logits, place, classes, task, values[number])
     return [case for case in cases if case is not None]
+
+
+def _logits(
+    network: LesionNetwork, batch: LesionBatch, found: Mapping[Method, Relevance]
+) -> Tensor:
+    """Of a method that ran the network, (B, C), or of a pass of its own."""
+    for relevance in found.values():
+        if not relevance.logits.isnan().all():  # random relevance has none
+            return relevance.logits
+    with differentiable(network) as function, torch.no_grad():
+        return function(batch).logits
 
 
 def _case(
     batch: LesionBatch,
     found: Mapping[Method, Relevance],
+    logits: Tensor,
     place: int,
     explained: Sequence[Tensor],
     task: LesionTask,
@@ -86,7 +101,7 @@ def _case(
         image=batch.image[place].permute(1, 2, 0).cpu().numpy(),
         maps=maps,
         probabilities=dict(
-            zip(task.classes, main.logits[place].float().softmax(-1).tolist(), strict=True)
+            zip(task.classes, logits[place].float().softmax(-1).tolist(), strict=True)
         ),
         true_class=task.classes[target] if target >= 0 else None,
         feature_labels=labels,

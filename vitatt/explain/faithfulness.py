@@ -70,14 +70,9 @@ def faithfulness(
         relevance: Of the batch, K = 1.
 
     Raises:
-        ValueError: If `relevance` is not of this batch and one class.
+        ValueError: If `relevance` is not of this network, this batch and one class.
     """
-    size = len(batch.target)
-    if relevance.patches.shape[:2] != (size, 1):
-        raise ValueError(
-            f"Expected argument `relevance` to be of {size} cases and one class, but got shape "
-            f"{tuple(relevance.patches.shape[:2])}."
-        )
+    _check(network, len(batch.target), relevance)
     joint = _ranks(relevance, batch, least_first=False)
     reverse = _ranks(relevance, batch, least_first=True)
     alone = _order(relevance.patches.flatten(1))
@@ -99,6 +94,19 @@ def faithfulness(
             for test, changed in cases.items():
                 curves[test].append(_probability(function, changed, target))
     return Curves(shares, {test: torch.stack(curve, dim=1) for test, curve in curves.items()})
+
+
+def _check(network: LesionNetwork, size: int, relevance: Relevance) -> None:
+    assert network.encoder is not None
+    grid, count = network.encoder.grid_size, len(network.cardinalities)
+    patches, features = relevance.patches.shape, relevance.features.shape
+    columns = {count, min(count, 1)}  # one if all features share a token
+    if patches != (size, 1, *grid) or features[:2] != (size, 1) or features[2] not in columns:
+        raise ValueError(
+            f"Expected argument `relevance` to be of {size} cases and one class, with {grid[0]} x "
+            f"{grid[1]} patches and {count} features, but got shapes {tuple(patches)} and "
+            f"{tuple(features)}."
+        )
 
 
 def _ranks(relevance: Relevance, batch: LesionBatch, *, least_first: bool) -> Tensor:

@@ -32,7 +32,7 @@ def hide_features(network: LesionNetwork, batch: LesionBatch, features: Tensor) 
     if not network.cardinalities:
         return batch
     counts = torch.tensor(network.cardinalities, device=features.device)
-    uniform = (1 / counts).repeat_interleave(counts).to(batch.metadata.dtype)
+    uniform = (1 / counts.to(batch.metadata.dtype)).repeat_interleave(counts)
     hidden = features.repeat_interleave(counts, dim=1)
     return batch._replace(
         metadata=torch.where(hidden, uniform, batch.metadata), missing=batch.missing | features

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vitatt.explain.attention import (
+    AttentionCall,
     RecordedForward,
     attention_gradient,
     attention_probabilities,
@@ -42,10 +43,11 @@ def tmme(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
     with torch.no_grad():
         rows = [ClassRow.start(logits, [call.layout for call in calls]) for _ in sums]
         for layer, call in reversed(list(enumerate(calls))):
-            attention = attention_probabilities(call)
-            for number, of_class in enumerate(gradients):
-                relevance = head_relevance(attention, attention_gradient(call, of_class[layer]))
-                rows[number] = rows[number].below(relevance, call.layout)
+            relevance = _layer_relevance(call, [of_class[layer] for of_class in gradients])
+            rows = [
+                row.below(of_class, call.layout)
+                for row, of_class in zip(rows, relevance, strict=True)
+            ]
     return rows
 
 
@@ -60,3 +62,21 @@ def head_relevance(attention: Tensor, gradient: Tensor) -> Tensor:
         (B, Q, N), not negative.
     """
     return gradient.mul_(attention).clamp_(min=0).mean(dim=1)
+
+
+_CACHE = 2**21
+"""Bytes that a core keeps close: attention is worked on in parts of this size on a CPU."""
+
+
+def _layer_relevance(call: AttentionCall, gradients: list[Tensor]) -> list[Tensor]:
+    """Abar (B, Q, N) of a layer for each class, given the derivatives by its output."""
+    cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
+    size = cases if call.query.is_cuda else max(1, _CACHE // (4 * heads * queries * keys))
+    found: list[list[Tensor]] = [[] for _ in gradients]
+    for start in range(0, cases, size):
+        rows = slice(start, start + size)
+        part = call.cases(rows)
+        attention = attention_probabilities(part)
+        for of_class, gradient in zip(found, gradients, strict=True):
+            of_class.append(head_relevance(attention, attention_gradient(part, gradient[rows])))
+    return [torch.cat(parts) for parts in found]

@@ -1,0 +1,138 @@
+"""What explanations cost, as multiples of a plain fused forward pass of the same cases."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+
+import numpy as np
+import pytest
+import torch
+
+from tests.benchmarks.timing import ratio
+from vitatt.explain.case_picture import case_picture
+from vitatt.explain.explain_cases import explain_cases
+from vitatt.explain.methods import METHODS, Method, explain
+from vitatt.models.fusion import AttentionFusion
+from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.network import LesionNetwork
+from vitatt.types import FeatureEncoding, LesionBatch, LesionTask, Split
+
+pytestmark = pytest.mark.bench
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+CASES = 16
+ENCODERS = ["vit_tiny_patch16_224", "vit_small_patch14_dinov2"]
+FEATURES = tuple(
+    FeatureEncoding(f"f{n}", f"f{n}", "categorical", categories=("a", "b")) for n in range(21)
+)
+TASK = LesionTask("synthetic", tuple("ABCDEF"), (1,) * 6, FEATURES, 0.1, 224, Split(0, 5, 0))
+
+
+def network_of(name: str) -> LesionNetwork:
+    torch.manual_seed(0)
+    encoder = ImageEncoder(name, image_size=224, frozen=True)
+    return AttentionFusion(encoder, TASK).eval().to(DEVICE)
+
+
+def cases(size: int = CASES) -> LesionBatch:
+    return LesionBatch(
+        torch.randint(0, 256, (size, 3, 224, 224), dtype=torch.uint8, device=DEVICE),
+        torch.rand(size, 42, device=DEVICE),
+        torch.zeros(size, 21, dtype=torch.bool, device=DEVICE),
+        torch.zeros(size, dtype=torch.long, device=DEVICE),
+        [str(n) for n in range(size)],
+    )
+
+
+def forward(network: LesionNetwork, batch: LesionBatch) -> None:
+    with torch.no_grad():
+        network(batch)
+
+
+def one_class(size: int = CASES) -> torch.Tensor:
+    return torch.zeros(size, 1, dtype=torch.long, device=DEVICE)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_tmme_over_a_plain_forward(name: str) -> None:
+    network, batch = network_of(name), cases()
+    cost = ratio(lambda: explain(network, batch, one_class()), lambda: forward(network, batch))
+    print(f"\nTMME of 16 cases over a fused forward, {name}: {cost:.2f}")
+    assert cost <= 2.6
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_six_classes_over_six_calls(name: str) -> None:
+    network, batch = network_of(name), cases()
+    every = torch.arange(6, device=DEVICE).expand(CASES, -1)
+
+    def one_by_one() -> None:
+        for classes in every.unbind(1):
+            explain(network, batch, classes[:, None])
+
+    gain = ratio(lambda: explain(network, batch, every), one_by_one)
+    print(f"\nSix classes at once over six calls, {name}: {gain:.2f}")
+    assert gain < 0.8
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("size", [16, 64] if DEVICE == "cuda" else [16])
+def test_one_case_at_a_time_over_a_batch(name: str, size: int) -> None:
+    network, batch = network_of(name), cases(size)
+
+    def one_by_one() -> None:
+        for n in range(size):
+            explain(network, batch.cases(slice(n, n + 1)), one_class(1))
+
+    gain = ratio(one_by_one, lambda: explain(network, batch, one_class(size)))
+    print(f"\n{size} cases one at a time over a batch, {name}: {gain:.2f}")
+    assert gain > (8 if size == 64 else 0.9)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("occlusion", "random")])
+def test_methods_over_a_plain_forward(method: Method) -> None:
+    network, batch = network_of(ENCODERS[0]), cases(8)
+    cost = ratio(
+        lambda: explain(network, batch, one_class(8), method=method),
+        lambda: forward(network, batch),
+    )
+    print(f"\n{method} of 8 cases over a fused forward, {ENCODERS[0]}: {cost:.2f}")
+    assert cost < 100
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_panel_over_a_validation_run_of_1000_cases(name: str) -> None:
+    network, batch = network_of(name), cases()
+    batch = batch._replace(target=torch.arange(CASES, device=DEVICE) % 6)
+    predicted = torch.where(torch.arange(CASES, device=DEVICE) % 4 == 0, 0, batch.target)
+    values = [["a"] * 21] * CASES
+
+    def panel() -> None:
+        for case in explain_cases(network, batch, predicted, TASK, values):
+            case_picture(case)
+
+    share = ratio(panel, lambda: forward(network, batch)) * CASES / 1000
+    print(f"\nPanel of 16 over the forward passes of 1,000 cases, {name}: {100 * share:.1f} %")
+    assert share < 0.08
+
+
+def _peak(name: str, size: int, explained: bool) -> float:
+    """Peak memory of a process, in GB."""
+    network, batch = network_of(name), cases(size)
+    forward(network, batch)
+    if explained:
+        explain(network, batch, one_class(size))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="measures the memory of a process on a CPU")
+def test_memory_beyond_a_plain_forward() -> None:
+    extra = {}
+    for size in (16, 64):
+        peaks = []
+        for explained in (False, True):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                peaks.append(pool.apply(_peak, (ENCODERS[1], size, explained)))
+        extra[size] = float(np.diff(peaks)[0])
+        print(f"\nTMME of {size} cases beyond a plain forward, ViT-S/14: {extra[size]:.2f} GB")
+    assert max(extra.values()) <= 0.6
