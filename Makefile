@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 train: $(READY)  ## Train: the embedded demo, or DATASET=pad|isic2019 with DATA_DIR
 	@test -n "$(CONFIG)" || { echo "error: Expected DATASET to be demo, pad or isic2019, but got '$(DATASET)'." >&2; exit 2; }
 ifeq ($(DATASET),demo)
-	$(BIN)/vitatt demo-data demo-data --num_cases 320 --image_size 128
+	$(BIN)/vitatt demo-data demo-data --num_cases 1600 --image_size 128
 endif
 	$(BIN)/vitatt fit --config conf/$(CONFIG).yaml $(ROOT) $(ARGS)
 

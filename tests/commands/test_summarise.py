@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from vitatt.cli import main
+from vitatt.commands.summarise import _pool
 
 CLASSES = ["A", "B", "C"]
 
@@ -57,3 +60,98 @@ def test_help(words, capsys):
         main(words)
     assert leaving.value.code == 0
     assert f"usage: vitatt {words[0]}" in capsys.readouterr().out
+
+
+# Averaged predictions.
+
+
+def again(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """What another model says of the same cases, in another order."""
+    p = np.random.default_rng(seed).dirichlet(np.ones(3), frame.height)
+    return frame.with_columns(
+        predicted=pl.Series([CLASSES[n] for n in p.argmax(1)]),
+        **{f"p_{name}": pl.Series(p[:, n]) for n, name in enumerate(CLASSES)},
+    ).sample(fraction=1, shuffle=True, seed=seed)
+
+
+def saved(folder: Path, *frames: pl.DataFrame) -> list[str]:
+    paths = [folder / f"{number}.parquet" for number in range(len(frames))]
+    for path, frame in zip(paths, frames, strict=True):
+        frame.write_parquet(path)
+    return [str(path) for path in paths]
+
+
+def test_averages_the_probabilities_of_each_case(tmp_path, capsys):
+    first, second = predictions(0, 0), predictions(1, 40)
+    frames = [first, second, again(first, 2), again(second, 3), again(first, 4), again(second, 5)]
+    assert main(["summarise", "--average", *saved(tmp_path, *frames)]) == 0
+    printed = capsys.readouterr().out
+    true, favoured, single = [], [], []
+    for row in pl.concat([first, second]).iter_rows(named=True):
+        votes = [one for f in frames for one in f.filter(case_id=row["case_id"]).to_dicts()]
+        assert len(votes) == 3
+        means = [np.mean([vote[f"p_{name}"] for vote in votes]) for name in CLASSES]
+        true.append(row["true"])
+        favoured.append(CLASSES[int(np.argmax(means))])
+        single.append(row["predicted"])
+    assert favoured != single
+    expected = balanced_accuracy_score(true, favoured)
+    assert "Averaging 3 predictions of each case." in printed
+    assert "80 cases of 40 groups" in printed
+    assert f"balanced accuracy  {expected:.3f} [" in printed
+    assert "(complete cases, n = 60)" in printed
+
+
+def test_the_average_decides_and_not_the_majority(tmp_path):
+    base = predictions(0, 0, count=2).with_columns(true=pl.lit("B"))
+    sure, unsure = (0.0, 1.0, 0.0), (0.4, 0.3, 0.3)
+    frames = [
+        base.with_columns(
+            predicted=pl.lit(said), **{f"p_{c}": pl.lit(v) for c, v in zip(CLASSES, p, strict=True)}
+        )
+        for said, p in (("A", unsure), ("A", unsure), ("B", sure))
+    ]
+    pooled = _pool([Path(path) for path in saved(tmp_path, *frames)], average=True)
+    assert pooled.columns == base.columns
+    assert pooled["case_id"].to_list() == base["case_id"].to_list()
+    assert pooled["group"].to_list() == base["group"].to_list()
+    assert pooled["predicted"].to_list() == ["B", "B"]
+    assert pooled["age"].to_list() == base["age"].to_list()
+    np.testing.assert_allclose(pooled.select("^p_.*$").row(0), (0.8 / 3, 1.6 / 3, 0.6 / 3))
+
+
+def test_averaging_predictions_made_once_changes_nothing(tmp_path):
+    frame = predictions(0, 0)
+    (path,) = saved(tmp_path, frame)
+    once, averaged = (_pool([Path(path)], average=average) for average in (False, True))
+    assert averaged.equals(once)
+
+
+def test_unequal_numbers_of_predictions_are_refused(tmp_path, capsys):
+    frames = [predictions(0, 0), predictions(1, 40)]
+    paths = saved(tmp_path, *frames, again(frames[0], 2))
+    assert main(["summarise", "--average", *paths]) == 2
+    printed = capsys.readouterr()
+    assert "predicted in 1 of these runs and some in 2" in printed.err
+    assert "Give equally many runs of each fold." in printed.err
+    assert not printed.out
+
+
+@pytest.mark.parametrize("column", ["true", "group"])
+def test_runs_that_disagree_on_a_case_are_refused(tmp_path, capsys, column):
+    frame = predictions(0, 0)
+    other = {"true": pl.lit("C"), "group": pl.lit("another")}[column]
+    is_changed = pl.col("case_id") == "case7"
+    frame = frame.with_columns(true=pl.lit("A"))
+    changed = frame.with_columns(pl.when(is_changed).then(other).otherwise(column).alias(column))
+    paths = saved(tmp_path, frame, again(changed, 1))
+    assert main(["summarise", "--average", *paths]) == 2
+    assert "group or diagnosis of 1 cases, case7 among them" in capsys.readouterr().err
+
+
+def test_without_average_predictions_of_one_case_are_refused_with_a_hint(tmp_path, capsys):
+    frame = predictions(0, 0)
+    assert main(["summarise", *saved(tmp_path, frame, again(frame, 1))]) == 2
+    said = capsys.readouterr().err
+    assert "40 cases, case0 among them" in said
+    assert "--average" in said

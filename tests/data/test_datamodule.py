@@ -116,6 +116,7 @@ class TestTask:
             ({"fold": 5}, r"`data\.fold`"),
             ({"num_folds": 1}, r"`data\.num_folds`"),
             ({"inner_folds": 1}, r"`data\.inner_folds`"),
+            ({"inner_fold": 5}, r"`data\.inner_fold` to be one of 0 to 4 .* but got 5"),
             ({"root": None}, r"`data\.root` is not set.*mendeley"),
             ({"root": "/nowhere"}, "/nowhere does not exist"),
         ],
@@ -140,6 +141,20 @@ class TestParts:
             assert not set(one["case_id"]) & set(other["case_id"])
         for name, part in parts.items():
             assert len(module.dataset_of(name)) == part.height
+
+    def test_inner_folds_share_the_training_groups_out(self, make_module: Make) -> None:
+        modules = [make_module(fold=1, inner_folds=3, inner_fold=n) for n in range(3)]
+        tested = modules[0].part("test")
+        validated = [module.part("val") for module in modules]
+        for module, part in zip(modules, validated, strict=True):
+            assert module.part("test").equals(tested)
+            assert not set(part["group"]) & set(module.part("train")["group"])
+        for one, other in itertools.combinations(validated, 2):
+            assert not set(one["group"]) & set(other["group"])
+        groups = {group for part in validated for group in part["group"]}
+        assert groups == set(modules[0].labelled.frame["group"]) - set(tested["group"])
+        seen = {module.task.seen for module in modules}
+        assert len(seen) == 1, "training and validation saw the same cases in all"
 
     @pytest.mark.parametrize("name", ["val", "test"])
     def test_evaluation_batches_hold_the_rows_of_their_part(
@@ -234,6 +249,15 @@ class TestGivenTask:
             _ = module.rows
         with pytest.raises(DataError, match="scored as unseen"):
             module.setup("test")
+
+    def test_of_another_inner_fold(self, make_module: Make) -> None:
+        task = make_module(inner_fold=1).task
+        assert task.split == Split(0, 5, 0, 5, 1)
+        plain = json.loads(json.dumps(task.to_plain()))
+        message = r"inner fold 1 of 5, seed 0\).* inner fold 0 of 5.*`data\.inner_fold`"
+        with pytest.raises(DataError, match=message):
+            make_module(task=plain).setup("validate")
+        make_module(task=plain, inner_fold=1).setup("validate")
 
     @pytest.mark.parametrize("name", ["train", "val"])
     def test_of_other_cases(self, name: str, own_pad: Path, make_module: Make) -> None:

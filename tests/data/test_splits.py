@@ -80,6 +80,49 @@ def test_the_inner_part_is_one_of_so_many(inner_folds: int) -> None:
     assert np.array_equal(rows.test, split(cases).test)
 
 
+@pytest.mark.parametrize("sizes", ["single", "mixed", "heavy"])
+@pytest.mark.parametrize("inner_folds", [2, 5])
+def test_inner_folds_are_disjoint_and_cover_the_training_groups(
+    sizes: str, inner_folds: int
+) -> None:
+    cases = make_cases(0, sizes=sizes)
+    groups = cases["group"]
+    parts = [
+        split_rows(cases, SPEC, Split(1, 5, 0, inner_folds, inner_fold))
+        for inner_fold in range(inner_folds)
+    ]
+    test = parts[0].test
+    for rows in parts:
+        assert np.array_equal(rows.test, test), "the outer fold is one and the same"
+        assert sorted(np.concatenate(rows)) == list(range(cases.height))
+        assert set(groups.gather(rows.train)).isdisjoint(groups.gather(rows.val))
+    for one, other in itertools.combinations(parts, 2):
+        assert set(groups.gather(one.val)).isdisjoint(groups.gather(other.val))
+    every = np.concatenate([rows.val for rows in parts])
+    assert sorted([*every, *test]) == list(range(cases.height))
+    assert set(groups.gather(every)) == set(groups) - set(groups.gather(test))
+
+
+def test_the_first_inner_fold_is_the_default() -> None:
+    cases = make_cases(0)
+    default, first, second = (
+        split_rows(cases, SPEC, one)
+        for one in (Split(0, 5, 0), Split(0, 5, 0, 5, 0), Split(0, 5, 0, 5, 1))
+    )
+    assert all(np.array_equal(*pair) for pair in zip(default, first, strict=True))
+    assert not np.array_equal(first.val, second.val)
+
+
+@pytest.mark.parametrize(("inner_fold", "inner_folds"), [(5, 5), (-1, 5), (3, 3)])
+def test_an_inner_fold_out_of_range(inner_fold: int, inner_folds: int) -> None:
+    message = (
+        rf"`data\.inner_fold` to be one of 0 to {inner_folds - 1} "
+        rf"\(`data\.inner_folds` is {inner_folds}\), but got {inner_fold}\."
+    )
+    with pytest.raises(DataError, match=message):
+        split_rows(make_cases(0), SPEC, Split(0, 5, 0, inner_folds, inner_fold))
+
+
 @pytest.mark.parametrize("inner_folds", [1, 0, -2])
 def test_inner_folds_out_of_range(inner_folds: int) -> None:
     with pytest.raises(DataError, match=rf"`data\.inner_folds` .* least 2, but got {inner_folds}"):

@@ -1,22 +1,28 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.tasks import make_batch, make_network, make_task
 from vitatt.explain.attention import attention_probabilities, recorded_forward
-from vitatt.explain.methods import METHODS, explain
+from vitatt.explain.chunks import chunk_size
+from vitatt.explain.methods import CLASSLESS, METHODS, TITLES, explain, explain_by, predict
 from vitatt.explain.relevance import Cost, Relevance
 from vitatt.models.baselines.image_only import ImageOnly
 from vitatt.models.baselines.metadata_only import MetadataOnly
 from vitatt.models.baselines.missing_pattern import MissingPattern
+from vitatt.models.class_head import ClassHead
+from vitatt.models.image_encoder import ImageEncoder
 from vitatt.models.network import LesionNetwork
-from vitatt.types import LesionBatch
+from vitatt.types import LesionBatch, LesionOutput, LesionTask
 
 TASK = make_task()
 SIZE = 4
@@ -284,3 +290,300 @@ def test_attention_that_is_not_fused(batch: LesionBatch, blocks: slice) -> None:
         block.attn.fused_attn = False
     with pytest.raises(RuntimeError, match="TIMM_FUSED_ATTN"):
         explain(network, batch, batch.target.unsqueeze(1))
+
+
+# All methods by one call.
+
+EVERY: list[Any] = list(METHODS)
+READING: list[Any] = ["tmme", "attention", "rollout"]
+WITHOUT_ATTENTION: list[Any] = ["integrated_gradients", "occlusion", "random"]
+
+
+class Pooled(LesionNetwork):
+    """Has an image encoder, but only embeds patches with it and averages them: no attention."""
+
+    encoder: ImageEncoder
+
+    def __init__(self, encoder: ImageEncoder, task: LesionTask) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.cardinalities = task.cardinalities
+        self.of_metadata = nn.Linear(sum(task.cardinalities), encoder.dim)
+        self.head = ClassHead(encoder.dim, len(task.classes))
+
+    def forward(self, batch: LesionBatch) -> LesionOutput:
+        image = self.encoder.embed(batch.image)[:, self.encoder.num_prefix :].tanh().mean(1)
+        embedding = image + self.of_metadata(batch.metadata)
+        return LesionOutput(self.head(embedding), embedding)
+
+
+def test_titles_and_classless_methods_are_methods() -> None:
+    assert set(TITLES) == set(METHODS)
+    assert set(METHODS) > CLASSLESS
+
+
+@pytest.mark.parametrize("arguments", [JOIN, {"fusion": ImageOnly}])
+def test_all_methods_at_once_are_each_alone(
+    batch: LesionBatch, target: Tensor, arguments: dict[str, Any]
+) -> None:
+    network = make_network(TASK, **arguments)
+    together = explain_by(network, batch, target, methods=EVERY)
+    assert set(together) == set(METHODS)
+    for method in EVERY:
+        alone = explain(network, batch, target, method=method)
+        assert_equal(together[method], alone, rtol=1e-6, atol=1e-7)
+    backwards = explain_by(network, batch, target, methods=READING[::-1])
+    for method in READING:
+        assert_equal(backwards[method], together[method], rtol=0, atol=0)
+    for method in CLASSLESS:
+        both = together[method].patches
+        torch.testing.assert_close(both[:, 0], both[:, 1], rtol=0, atol=0)
+    for method in set(METHODS) - CLASSLESS:
+        both = together[method].patches
+        assert (both[:, 0] - both[:, 1]).abs().max() > 1e-3 * both.max()
+    # They are different methods indeed.
+    flat = [together[method].patches.flatten() / together[method].patches.sum() for method in EVERY]
+    for i, one in enumerate(flat):
+        for other in flat[:i]:
+            assert (one - other).abs().max() > 1e-4
+
+
+def test_methods_that_read_attention_share_one_pass(batch: LesionBatch, target: Tensor) -> None:
+    network = make_network(TASK)
+    passes: list[int] = []
+    network.register_forward_hook(lambda *_: passes.append(1))
+    explain_by(network, batch, target, methods=READING)
+    assert len(passes) == 1
+    explain_by(network, batch, methods=READING)
+    assert len(passes) == 3, "the predicted class has to be known first"
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("arguments", [{}, JOIN, {"fusion": ImageOnly}])
+def test_parts_of_a_batch_are_the_whole(
+    arguments: dict[str, Any], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = make_batch(TASK, 7)
+    target = torch.stack([torch.arange(7) % 4, (torch.arange(7) + 1) % 4], dim=1)
+    network = make_network(TASK, **arguments)
+    assert chunk_size(network, batch) == 7
+    whole = explain_by(network, batch, target, methods=READING)
+    one = 10 * 4 * network.encoder.dim * sum(layout.length for layout in network.layouts)
+    monkeypatch.setattr("vitatt.explain.chunks._CPU_BUDGET", 3.2 * one if size == 3 else 1)
+    assert chunk_size(network, batch) == size
+    passes: list[int] = []
+    network.register_forward_hook(lambda *_: passes.append(1))
+    parts = explain_by(network, batch, target, methods=READING)
+    assert len(passes) == -(-7 // size)
+    for method in READING:
+        assert_equal(parts[method], whole[method], rtol=1e-4, atol=1e-6)
+    assert parts["tmme"].cost[:2] == whole["tmme"].cost[:2] == (1, 2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_by_default_the_predicted_class_is_explained(batch: LesionBatch, method: Any) -> None:
+    network = make_network(TASK)
+    with torch.no_grad():
+        predicted = network(batch).logits.argmax(1)
+    assert torch.equal(predict(network, batch), predicted)
+    assert len(predicted.unique()) > 1
+    found = explain(network, batch, method=method)
+    assert found.patches.shape[:2] == found.features.shape[:2] == (SIZE, 1)
+    expected = explain(network, batch, predicted.unsqueeze(1), method=method)
+    assert_equal(found, expected, rtol=0, atol=0)
+    if method not in CLASSLESS:
+        other = explain(network, batch, (predicted.unsqueeze(1) + 1) % 4, method=method)
+        assert not torch.allclose(other.patches, expected.patches, rtol=1e-2)
+
+
+def test_costs(batch: LesionBatch, target: Tensor) -> None:
+    network = make_network(TASK)
+    passes: list[int] = []
+    network.register_forward_hook(lambda *_: passes.append(1))
+    forwards = {"random": 0, "integrated_gradients": 41, "occlusion": 1 + 4 + len(TASK.features)}
+    backwards = {"tmme": 2, "integrated_gradients": 40}
+    for method in EVERY:
+        passes.clear()
+        cost = explain(network, batch, target, method=method).cost
+        assert cost.forwards == len(passes) == forwards.get(method, 1), method
+        assert cost.backwards == backwards.get(method, 0), method
+        assert 0 < cost.seconds < 60, method
+    together = explain_by(network, batch, target, methods=["random", "integrated_gradients"])
+    assert together["integrated_gradients"].cost.seconds > together["random"].cost.seconds
+
+
+# Methods that do not apply.
+
+
+@pytest.mark.parametrize("method", [*READING, "grad_cam"])
+def test_a_network_without_attention_names_the_methods_that_apply(
+    batch: LesionBatch, target: Tensor, method: Any
+) -> None:
+    network = make_network(TASK, fusion=Pooled)
+    names = ", ".join(WITHOUT_ATTENTION)
+    expected = rf"{method} read attention, and Pooled has none\. Methods that apply to it: {names}"
+    with pytest.raises(ValueError, match=expected):
+        explain(network, batch, target, method=method)
+    with pytest.raises(ValueError, match=f"^{method} read attention"):
+        explain_by(network, batch, target, methods=["random", method, "occlusion"])
+
+
+def test_a_network_without_attention_has_the_others(batch: LesionBatch, target: Tensor) -> None:
+    network = make_network(TASK, fusion=Pooled)
+    found = explain_by(network, batch, target, methods=WITHOUT_ATTENTION)
+    for method in WITHOUT_ATTENTION:
+        assert found[method].patches.shape == (SIZE, 2, 2, 2)
+        assert found[method].patches.amax() > 0
+        assert found[method].features.amax() > 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_network_without_image_has_no_method(batch: LesionBatch, method: Any) -> None:
+    network = make_network(TASK, fusion=MetadataOnly)
+    with pytest.raises(ValueError, match="MetadataOnly has none: no method applies"):
+        explain(network, batch, method=method)
+
+
+def test_an_unknown_method(batch: LesionBatch) -> None:
+    unknown: list[Any] = ["tmme", "lime"]
+    with pytest.raises(ValueError, match=r"methods among tmme, .*random, but got \['lime'\]"):
+        explain_by(make_network(TASK), batch, methods=unknown)
+
+
+def test_tokens_instead_of_pixels(batch: LesionBatch) -> None:
+    network = make_network(TASK, frozen=True)
+    with torch.no_grad():
+        tokens = network.encoder(batch.image)
+    for method in EVERY:
+        with pytest.raises(ValueError, match="Expected pixels"):
+            explain(network, batch._replace(image=tokens), method=method)
+
+
+# Every method, everywhere.
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {**JOIN, "frozen": True}, {"fusion": ImageOnly, "frozen": True}]
+)
+def test_every_method_in_bfloat16(
+    batch: LesionBatch, target: Tensor, arguments: dict[str, Any]
+) -> None:
+    network = make_network(TASK, **arguments)
+    expected = explain_by(network, batch, target, methods=EVERY)
+    with torch.autocast("cpu", torch.bfloat16):
+        actual = explain_by(network, batch, target, methods=EVERY)
+    for method in EVERY:
+        for one, other in zip(actual[method][:2], expected[method][:2], strict=True):
+            assert one.shape == other.shape, method
+            assert torch.isfinite(one).all(), method
+            assert (one >= 0).all(), method
+            assert not one.requires_grad, method
+        # Close enough to be the same explanation.
+        both = torch.stack(
+            [found[method].patches.float().flatten(1) for found in (actual, expected)]
+        )
+        assert F.cosine_similarity(*both).min() > 0.9, method
+
+
+def test_every_method_with_a_compiled_network(batch: LesionBatch, target: Tensor) -> None:
+    network = make_network(TASK, frozen=True)
+    expected = explain_by(network, batch, target, methods=EVERY)
+    network.compile(backend="eager")
+    with torch.no_grad():
+        logits = network(batch).logits
+    actual = explain_by(network, batch, target, methods=EVERY)
+    for method in EVERY:
+        assert_equal(actual[method], expected[method], rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(network(batch).logits, logits, rtol=0, atol=0)
+
+
+def state_of(network: LesionNetwork) -> Any:
+    """All that an explanation must not touch."""
+    return (
+        [None if p.grad is None else p.grad.clone() for p in network.parameters()],
+        [p.requires_grad for p in network.parameters()],
+        [m.training for m in network.modules()],
+        {name: value.clone() for name, value in network.state_dict().items()},
+        torch.get_rng_state(),
+        torch.is_grad_enabled(),
+        [
+            len(hooks)
+            for m in network.modules()
+            for hooks in (m._forward_hooks, m._forward_pre_hooks, m._backward_hooks)
+        ],
+    )
+
+
+@pytest.mark.parametrize("arguments", [{}, {**JOIN, "frozen": True}], ids=["depth1", "frozen"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_leaves_nothing_behind(
+    batch: LesionBatch, target: Tensor, arguments: dict[str, Any], method: Any
+) -> None:
+    network = make_network(TASK, **arguments)
+    for parameter in list(network.parameters())[::3]:
+        parameter.grad = torch.ones_like(parameter)
+    network.train()
+    network.encoder.vit.blocks[1].eval()
+    inputs = [part.clone() for part in batch[:4]]
+    before = state_of(network)
+    found = explain(network, batch, target, method=method)
+    torch.testing.assert_close(state_of(network), before, rtol=0, atol=0)
+    for part, copy in zip(batch[:4], inputs, strict=True):
+        assert torch.equal(part, copy)
+        assert not part.requires_grad
+    # What is returned may be written to without a trace.
+    for part in found[:3]:
+        assert not part.requires_grad
+        part.zero_()
+    torch.testing.assert_close(state_of(network), before, rtol=0, atol=0)
+    assert network(batch).logits.requires_grad
+
+
+@pytest.mark.parametrize("arguments", [{}, JOIN], ids=["depth1", "join3"])
+def test_explaining_in_the_middle_of_training_changes_nothing(
+    batch: LesionBatch, target: Tensor, arguments: dict[str, Any]
+) -> None:
+    def train(explained: bool) -> Any:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            network = make_network(TASK, **arguments).train()
+            optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+            losses = []
+            for step in range(1, 7):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(network(batch).logits, batch.target)
+                loss.backward()
+                if explained and step == 3:  # gradients wait to be applied
+                    explain_by(network, batch, target, methods=EVERY)
+                optimizer.step()
+                if explained and step == 3:
+                    with torch.autocast("cpu", torch.bfloat16):
+                        explain_by(network, batch, methods=EVERY)
+                losses.append(loss.detach())
+            return losses, state_of(network), torch.rand(3)
+
+    expected = train(False)
+    torch.testing.assert_close(train(True), expected, rtol=0, atol=0)
+    assert len(torch.stack(expected[0]).unique()) == 6, "weights did change"
+
+
+def test_a_hundred_explanations_take_no_memory(batch: LesionBatch) -> None:
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        pytest.skip("needs /proc to know the memory of this process")
+    network = make_network(TASK)
+
+    def measure() -> tuple[int, int]:
+        gc.collect()
+        tensors = sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
+        return tensors, int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    for _ in range(10):
+        explain(network, batch)
+    tensors, memory = measure()
+    for _ in range(100):
+        explain(network, batch)
+    after, later = measure()
+    assert after == tensors
+    assert later - memory < 20e6

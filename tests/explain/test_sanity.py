@@ -24,17 +24,16 @@ TASK = make_task(image_size=48)
 TARGET = torch.tensor([[0], [1], [2], [3]])
 BLOCKS = [f"encoder.vit.blocks.{n}" for n in reversed(range(6))]
 VIT = ["encoder.vit.patch_embed", "encoder.vit.pos_embed", "encoder.vit.cls_token"]
+BOTH = ["metadata_encoder", "encoder.vit.norm", *BLOCKS, *VIT, "modality_embedding"]
 
 LAYERS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "depth2": (
         {"depth": 2},
-        ["head", "norm", "blocks.1", "blocks.0", "metadata_encoder", "encoder.vit.norm"]
-        + [*BLOCKS, *VIT, "modality_embedding"],
+        ["head", "norm", "blocks.1", "blocks.0", *BOTH],
     ),
     "join3": (
         {"join_at": 3},
-        ["head", "norm", "metadata_encoder", "encoder.vit.norm"]
-        + [*BLOCKS, *VIT, "modality_embedding"],
+        ["head", "norm", *BOTH],
     ),
     "image-only": ({"fusion": ImageOnly}, ["head", "norm", "encoder.vit.norm", *BLOCKS, *VIT]),
 }
@@ -160,13 +159,13 @@ def test_the_seed_decides(batch: LesionBatch, check: Any) -> None:
     before = explain(network, batch, TARGET)
     more = {"points": 2} if check is randomisation else {"noise": 20.0}
 
-    def run(seed: int) -> Tensor:
+    def run(seed: int, around: int = 0) -> Tensor:
         with torch.random.fork_rng():
-            torch.manual_seed(torch.seed() % 1000)  # the global state must not matter
+            torch.manual_seed(around)
             found = check(network, batch, TARGET, before, method="tmme", seed=seed, **more)
         return torch.stack(list(found.values())) if isinstance(found, dict) else found
 
-    assert torch.equal(run(0), run(0))
+    assert torch.equal(run(0), run(0, around=5))
     assert not torch.equal(run(0), run(1))
 
 

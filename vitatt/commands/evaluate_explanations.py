@@ -170,8 +170,9 @@ def _section(summary: pl.DataFrame, measure: str) -> Section:
     return Section(
         title=title[0].upper() + title[1:],
         text=(
-            f"{better[0].upper() + better[1:]} is better. Mean of {cases} cases of {groups} groups, "
-            "for the predicted class; intervals are 95 %, resampling groups. Differences are paired, case by case."
+            f"{better[0].upper() + better[1:]} is better. Mean of {cases} cases of {groups} "
+            "groups, for the predicted class; intervals are 95 %, resampling groups. Differences "
+            "are paired, case by case."
         ),
         picture=intervals_picture(names, values, xlabel=f"{title} ({better} is better)"),
         picture_alt=f"{title}, by method, with intervals",

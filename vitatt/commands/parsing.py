@@ -14,6 +14,7 @@ _OTHER_SECTIONS = (
     "trainer",
     "model",
     "explanations",
+    "explanation_tests",
     "token_cache",
     "checkpoint",
     "early_stopping",

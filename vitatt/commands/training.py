@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_warn
 
 from vitatt.callbacks.confusion import ConfusionPicture
+from vitatt.callbacks.explanation_figures import ExplanationFigures
 from vitatt.callbacks.explanations import ExplanationPanel
 from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.interruption import SaveOnInterrupt
@@ -77,6 +78,7 @@ class TrainingCLI(LightningCLI):
             "data.task", "model.task", compute_fn=LesionTask.to_plain, apply_on="instantiate"
         )
         parser.add_lightning_class_args(ExplanationPanel, "explanations")
+        parser.add_lightning_class_args(ExplanationFigures, "explanation_tests")
         parser.add_lightning_class_args(TokenCaching, "token_cache")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")

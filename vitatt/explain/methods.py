@@ -63,8 +63,8 @@ def explain_by(
     """Relevance of each patch and metadata feature by several methods.
 
     Those that read attention (TMME, attention, rollout) share one pass. A batch is explained in
-    parts where all layers' activations at once would take more than a quarter of a gigabyte (on a GPU, a
-    quarter of the free memory).
+    parts, so that the activations of all layers never take more than a quarter of a gigabyte (on a
+    GPU, a quarter of the free memory).
 
     Args:
         network: Any network with an image encoder; left as it was.

@@ -1,0 +1,70 @@
+"""After a test: are the explanations faithful? Figures of a sample of the outer fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import lightning
+from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_info
+
+from vitatt.callbacks.drawing import drawing
+from vitatt.callbacks.tracking import run_logger
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.evaluation.explanations import measure_faithfulness, summarise_measures
+from vitatt.explain.methods import Method
+from vitatt.models.classifier import LesionClassifier
+from vitatt.types import LesionBatch, UsageError
+
+_METHODS: tuple[Method, ...] = ("tmme", "attention", "random")
+_BATCH = 16
+
+
+class ExplanationFigures(Callback):
+    """Logs faithfulness, stability and randomisation of TMME, raw attention and chance.
+
+    ``test/explanations/<measure>/<method>/<value, low or high>``; `vitatt explain --evaluate` has
+    all methods, localisation and pictures.
+
+    Args:
+        cases: Cases of the outer fold, drawn at random; 0 leaves the figures out. A case takes some
+            two hundred forward passes.
+    """
+
+    def __init__(self, cases: int = 16) -> None:
+        if cases < 0:
+            raise UsageError(
+                f"Expected `explanation_tests.cases` to be at least 0, but got {cases}."
+            )
+        self.cases = cases
+
+    def on_test_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Measure and log, in the first process."""
+        assert isinstance(pl_module, LesionClassifier)
+        if self.cases == 0 or not trainer.is_global_zero or not pl_module.network.layouts:
+            return
+        datamodule = trainer.datamodule
+        assert isinstance(datamodule, LesionDataModule)
+        with drawing("the figures of explanations"), trainer.precision_plugin.forward_context():
+            cases = datamodule.part("test")
+            cases = cases.sample(min(self.cases, cases.height), seed=datamodule.split.seed)
+            dataset = datamodule.make_dataset("test", cases)
+
+            def batches() -> Iterator[LesionBatch]:
+                for start in range(0, cases.height, _BATCH):
+                    rows = range(start, min(start + _BATCH, cases.height))
+                    yield move_data_to_device(dataset.__getitems__(rows), pl_module.device)
+
+            groups = dict(cases.select("case_id", "group").iter_rows())
+            measured = measure_faithfulness(pl_module.network, batches(), groups, _METHODS)
+            figures: dict[str, float] = {}
+            lines = []
+            for row in summarise_measures(measured).iter_rows(named=True):
+                place = f"test/explanations/{row['measure']}/{row['method']}"
+                figures |= {f"{place}/{part}": row[part] for part in ("value", "low", "high")}
+                interval = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+                lines.append(f"  {row['measure']:22} {row['method']:10} {interval}")
+            rank_zero_info(f"Explanations of {cases.height} test cases:\n" + "\n".join(lines))
+            if (logger := run_logger(trainer)) is not None:
+                logger.log_metrics(figures)
