@@ -245,7 +245,7 @@ class TestGivenTask:
     )
     def test_of_another_split(self, split: dict[str, int], make_module: Make) -> None:
         module = make_module(task=make_module().task.to_plain(), **split)
-        with pytest.raises(DataError, match=r"fold 0 of 5 \(5 inner folds, seed 0\).*Set"):
+        with pytest.raises(DataError, match=r"fold 0 of 5 \(inner fold 0 of 5, seed 0\).*Set"):
             _ = module.rows
         with pytest.raises(DataError, match="scored as unseen"):
             module.setup("test")
@@ -254,7 +254,7 @@ class TestGivenTask:
         task = make_module(inner_fold=1).task
         assert task.split == Split(0, 5, 0, 5, 1)
         plain = json.loads(json.dumps(task.to_plain()))
-        message = r"inner fold 1 of 5, seed 0\).* inner fold 0 of 5.*`data\.inner_fold`"
+        message = r"inner fold 1 of 5, seed 0\).*\(inner fold 0 of 5.*`data\.inner_fold`"
         with pytest.raises(DataError, match=message):
             make_module(task=plain).setup("validate")
         make_module(task=plain, inner_fold=1).setup("validate")

@@ -412,6 +412,27 @@ def test_costs(batch: LesionBatch, target: Tensor) -> None:
     assert together["integrated_gradients"].cost.seconds > together["random"].cost.seconds
 
 
+def test_what_was_not_observed_has_no_relevance_by_any_method(
+    network: LesionNetwork, batch: LesionBatch, target: Tensor
+) -> None:
+    found = explain_by(network, batch, target, methods=EVERY)
+    for method in EVERY:
+        features = found[method].features.amax(1)
+        assert (features[batch.missing] == 0).all(), method
+        assert (features[~batch.missing] > 0).any(), method
+
+
+def test_random_relevance_belongs_to_the_case_and_not_to_the_batch(batch: LesionBatch) -> None:
+    network = make_network(TASK)
+    whole = explain(network, batch, method="random")
+    order = [2, 0, 3]
+    some = explain(network, batch.cases(order), method="random")
+    assert torch.equal(some.patches, whole.patches[order])
+    assert torch.equal(some.features, whole.features[order])
+    assert len(whole.patches.unique()) == whole.patches.numel(), "no two cases are alike"
+    assert 0 <= whole.patches.min() < 0.25 < 0.75 < whole.patches.max() < 1
+
+
 # Methods that do not apply.
 
 

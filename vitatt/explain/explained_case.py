@@ -22,8 +22,8 @@ class ExplainedCase:
         true_class: Name of the diagnosis; None where it is unknown.
         feature_labels: Names of the F metadata features; empty for a model without metadata.
         feature_values: The patient's own values with their units; None where not recorded.
-        feature_relevance: Relevance (F,) by title, such as ``predicted BCC``; at most two, the
-            first of which orders the features.
+        feature_relevance: Relevance (F,) by title, such as ``predicted BCC``; at most two;
+            features are shown in the order of their larger share.
         map_features: Relevance (F,) of the features that goes with each map, by its title.
         image_share: Image part of all relevance, in [0, 1], for the first title; the metadata has
             the rest. None where it is not defined.

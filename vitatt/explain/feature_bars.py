@@ -29,8 +29,8 @@ def feature_bars(
     Args:
         labels: Names of the F features.
         values: The patient's own values with their units; None where not recorded.
-        relevance: Relevance (F,) by title, such as ``predicted BCC``; one or two, the first of
-            which orders the features.
+        relevance: Relevance (F,) by title, such as ``predicted BCC``; one or two; the
+            features are ordered by the larger share.
         width: Of the picture, in pixels.
         max_features: Bars at most; further features are summed up in one line.
         font_size: In pixels.
@@ -47,7 +47,8 @@ def feature_bars(
         )
     shares = feature_shares(labels, values, relevance)
     missing = np.array([value is None for value in values], dtype=bool)
-    order = np.lexsort((missing, -shares[0]))  # of equals, recorded ones first
+    # By the larger share, so that what decides for the other class is shown; recorded ones first.
+    order = np.lexsort((missing, -shares.max(axis=0)))
     shown, rest = order[:max_features], order[max_features:]
 
     row_height = round(1.43 * font_size)

@@ -138,7 +138,7 @@ def _features(case: ExplainedCase) -> list[ReportFeature]:
             case.feature_labels, case.feature_values, shares.T, strict=True
         )
     ]
-    return sorted(features, key=lambda feature: (-feature.shares[0], feature.value is None))
+    return sorted(features, key=lambda feature: (-max(feature.shares), feature.value is None))
 
 
 def _address(picture: Image.Image, kind: str, **settings: Any) -> str:
