@@ -191,7 +191,7 @@ def test_testing_what_was_trained_on(options, trained, capsys):
     checkpoint = trained / "checkpoints" / "best.ckpt"
     said = fails(["test", *options, "--data.fold=1", f"--ckpt_path={checkpoint}"], capsys)
     assert_matches(
-        r"trained with fold 0 of 5 \(5 inner folds, seed 0\).*split with fold 1 of 5", said
+        r"trained with fold 0 of 5 \(inner fold 0 of 5, seed 0\).*split with fold 1 of 5", said
     )
 
 

@@ -6,7 +6,6 @@ import functools
 import itertools
 import re
 import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from vitatt.callbacks import tracking
 from vitatt.cli import main
 from vitatt.commands import evaluate_explanations as testing
 from vitatt.commands import explain as command
+from vitatt.commands import progress
 from vitatt.commands.evaluate_explanations import Evaluation
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.evaluation.explanations import MEASURES, summarise_measures
@@ -266,7 +266,7 @@ def test_worst_errors_are_wrong_with_the_highest_confidence(run, out, prediction
 
 
 def test_worst_errors_across_batches_and_of_one_class(run, out, predictions, monkeypatch):
-    monkeypatch.setattr(command, "BATCH", 5)
+    monkeypatch.setattr(progress, "BATCH", 5)
     wrong = predictions.filter(pl.col("true") != pl.col("predicted"))
     worst = wrong.sort("probability", descending=True)
     assert run("--cases.errors=100") == 0
@@ -562,7 +562,7 @@ def interrupt_call(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> N
 
 
 def test_interrupted_on_the_way(run, out, predictions, monkeypatch, capsys):
-    monkeypatch.setattr(command, "BATCH", 5)
+    monkeypatch.setattr(progress, "BATCH", 5)
     interrupt_call(monkeypatch, "explain_cases", 2)
     assert run("--evaluate", *evaluation(2)) == 130
     printed = capsys.readouterr()
@@ -586,10 +586,3 @@ def test_interrupted_before_anything_is_finished(run, out, monkeypatch, capsys):
     assert "Interrupted." in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["cases"]
     assert not list((out / "cases").iterdir())
-
-
-def test_no_warning_of_its_own(run):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        assert run("--cases.sample=2") == 0
-    assert not [str(w.message) for w in caught if "/vitatt/explain/" in w.filename]

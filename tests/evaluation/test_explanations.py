@@ -17,6 +17,7 @@ from vitatt.evaluation.explanations import (
     MEASURES,
     measure_faithfulness,
     measure_localization,
+    measure_sanity,
     summarise_measures,
 )
 from vitatt.evaluation.intervals import group_bootstrap, mean
@@ -77,7 +78,8 @@ def network() -> LesionNetwork:
 
 @pytest.fixture(scope="module")
 def table(network) -> pl.DataFrame:
-    return measure_faithfulness(network, batches(), GROUPS, METHODS)
+    tests = (measure_faithfulness, measure_sanity)
+    return pl.concat(test(network, batches(), GROUPS, METHODS) for test in tests)
 
 
 class TestFaithfulness:
@@ -113,8 +115,9 @@ class TestFaithfulness:
     def test_leaves_the_network_as_it_was(self, network) -> None:
         before = {name: value.clone() for name, value in network.state_dict().items()}
         network.train()
-        measure_faithfulness(network, batches()[:1], GROUPS, ["tmme"])
-        assert network.training
+        for test in (measure_faithfulness, measure_sanity):
+            test(network, batches()[:1], GROUPS, ["tmme"])
+            assert network.training
         network.eval()
         assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import lightning
+import polars as pl
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
@@ -12,10 +11,14 @@ from lightning.pytorch.utilities import rank_zero_info
 from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_logger
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.evaluation.explanations import measure_faithfulness, summarise_measures
+from vitatt.evaluation.explanations import (
+    measure_faithfulness,
+    measure_sanity,
+    summarise_measures,
+)
 from vitatt.explain.methods import Method
 from vitatt.models.classifier import LesionClassifier
-from vitatt.types import LesionBatch, UsageError
+from vitatt.types import UsageError
 
 _METHODS: tuple[Method, ...] = ("tmme", "attention", "random")
 _BATCH = 16
@@ -50,14 +53,12 @@ class ExplanationFigures(Callback):
             cases = datamodule.part("test")
             cases = cases.sample(min(self.cases, cases.height), seed=datamodule.split.seed)
             dataset = datamodule.make_dataset("test", cases)
-
-            def batches() -> Iterator[LesionBatch]:
-                for start in range(0, cases.height, _BATCH):
-                    rows = range(start, min(start + _BATCH, cases.height))
-                    yield move_data_to_device(dataset.__getitems__(rows), pl_module.device)
-
+            batches = [move_data_to_device(b, pl_module.device) for b in dataset.batches(_BATCH)]
             groups = dict(cases.select("case_id", "group").iter_rows())
-            measured = measure_faithfulness(pl_module.network, batches(), groups, _METHODS)
+            tests = (measure_faithfulness, measure_sanity)
+            measured = pl.concat(
+                test(pl_module.network, batches, groups, _METHODS) for test in tests
+            )
             figures: dict[str, float] = {}
             lines = []
             for row in summarise_measures(measured).iter_rows(named=True):

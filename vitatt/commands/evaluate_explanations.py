@@ -13,8 +13,8 @@ import polars as pl
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
-from tqdm import tqdm
 
+from vitatt.commands.progress import batches_on_device
 from vitatt.data.association import associate
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.masks import check_folder, read_mask, with_masks
@@ -23,6 +23,7 @@ from vitatt.evaluation.explanations import (
     MEASURES,
     measure_faithfulness,
     measure_localization,
+    measure_sanity,
     summarise_measures,
 )
 from vitatt.explain.methods import METHODS, TITLES, Method, explain
@@ -30,8 +31,6 @@ from vitatt.explain.overview_pictures import intervals_picture
 from vitatt.explain.report import Section
 from vitatt.models.classifier import LesionClassifier
 from vitatt.types import LesionBatch, UsageError
-
-BATCH = 16
 
 
 @dataclasses.dataclass
@@ -41,6 +40,7 @@ class Evaluation:
     Attributes:
         methods: To compare; occlusion is the slowest by far.
         cases: Cases of the perturbation tests and of metadata agreement, drawn at random.
+        sanity_cases: Those of them that weights and images are changed for as well.
         masked_cases: Cases with a lesion mask for localisation, drawn at random.
         masks: Folder of lesion masks; by default ``masks`` in the folder of the data, if there.
         seed: Decides the draws.
@@ -50,6 +50,7 @@ class Evaluation:
         default_factory=lambda: [method for method in METHODS if method != "occlusion"]
     )
     cases: int = 100
+    sanity_cases: int = 16
     masked_cases: int = 500
     masks: str | None = None
     seed: int = 0
@@ -62,13 +63,16 @@ class Evaluation:
         """
         if not self.methods:
             raise UsageError("Expected `evaluation.methods` to name a method, but it is empty.")
-        for name, least in (("cases", 1), ("masked_cases", 0), ("seed", 0)):
+        for name, least in _LEAST.items():
             if (value := getattr(self, name)) < least:
                 raise UsageError(
                     f"Expected `evaluation.{name}` to be at least {least}, but got {value}."
                 )
         if self.masks is not None:
             check_folder(Path(self.masks).expanduser())
+
+
+_LEAST = {"cases": 1, "sanity_cases": 0, "masked_cases": 0, "seed": 0}
 
 
 def evaluate(
@@ -82,26 +86,23 @@ def evaluate(
     cases = datamodule.part(part)
     groups = dict(cases.select("case_id", "group").iter_rows())
     sample = _draw(cases, settings.cases, settings.seed)
-    measured = [
-        measure_faithfulness(
-            model.network,
-            _batches(model, datamodule, part, sample, "faithfulness"),
-            groups,
-            settings.methods,
-        )
-    ]
+    few = sample.head(settings.sanity_cases)
+
+    def batches(chosen: pl.DataFrame, what: str) -> Iterator[LesionBatch]:
+        return batches_on_device(model, datamodule, part, chosen, what)
+
+    network, methods = model.network, settings.methods
+    table = measure_faithfulness(network, batches(sample, "faithfulness"), groups, methods)
+    table.write_parquet(output / "measures.parquet")  # and again after each test: they take long
+    if few.height:
+        sanity = measure_sanity(network, batches(few, "sanity checks"), groups, methods)
+        table = pl.concat([table, sanity])
+        table.write_parquet(output / "measures.parquet")
     masked = _masked(datamodule, cases, settings, part)
     if masked is not None:
-        measured.append(
-            measure_localization(
-                model.network,
-                _with_masks(model, datamodule, part, masked),
-                groups,
-                settings.methods,
-            )
-        )
-    table = pl.concat(measured)
-    table.write_parquet(output / "measures.parquet")
+        pairs = _with_masks(model, datamodule, part, masked)
+        table = pl.concat([table, measure_localization(network, pairs, groups, methods)])
+        table.write_parquet(output / "measures.parquet")
     summary = summarise_measures(table)
     summary.write_csv(output / "measures.csv")
     sections = [_section(summary, measure) for measure in MEASURES if measure in table["measure"]]
@@ -112,21 +113,6 @@ def evaluate(
 
 def _draw(cases: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:
     return cases if cases.height <= count else cases.sample(count, seed=seed)
-
-
-def _batches(
-    model: LesionClassifier,
-    datamodule: LesionDataModule,
-    part: Any,
-    cases: pl.DataFrame,
-    what: str,
-) -> Iterator[LesionBatch]:
-    dataset = datamodule.make_dataset(part, cases)
-    with tqdm(total=cases.height, desc=what, unit="case") as bar:
-        for start in range(0, cases.height, BATCH):
-            numbers = range(start, min(start + BATCH, cases.height))
-            yield move_data_to_device(dataset.__getitems__(numbers), model.device)
-            bar.update(len(numbers))
 
 
 def _masked(
@@ -151,7 +137,7 @@ def _with_masks(
     model: LesionClassifier, datamodule: LesionDataModule, part: Any, cases: pl.DataFrame
 ) -> Iterator[tuple[LesionBatch, Tensor]]:
     size, start = datamodule.task.image_size, 0
-    for batch in _batches(model, datamodule, part, cases, "localisation"):
+    for batch in batches_on_device(model, datamodule, part, cases, "localisation"):
         paths = cases["mask"][start : start + len(batch.target)]
         start += len(batch.target)
         yield batch, torch.from_numpy(np.stack([read_mask(path, size) for path in paths]))

@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 import torch
 from jsonargparse import ArgumentParser
-from lightning.fabric.utilities import move_data_to_device
 from PIL import Image
-from tqdm import tqdm
 
+from vitatt.commands.choice import Choice, choose
 from vitatt.commands.evaluate_explanations import Evaluation, evaluate
 from vitatt.commands.parsing import add_data_arguments
+from vitatt.commands.progress import batches_on_device
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.explain.case_picture import case_picture
 from vitatt.explain.explain_cases import explain_cases
@@ -29,40 +28,6 @@ from vitatt.models.checkpoint import read_hyper_parameters
 from vitatt.models.classifier import LesionClassifier
 from vitatt.types import LesionTask, UsageError
 
-BATCH = 16
-"""Cases explained at once."""
-
-
-@dataclasses.dataclass
-class Choice:
-    """Which cases to explain; without any of the first three, a random sample.
-
-    Attributes:
-        ids: These cases.
-        diagnosis: Cases of this class.
-        errors: So many of the worst errors: wrong with the highest confidence.
-        sample: At most so many of what is left, drawn at random.
-        seed: Decides the sample.
-    """
-
-    ids: list[str] = dataclasses.field(default_factory=list)
-    diagnosis: str | None = None
-    errors: int = 0
-    sample: int = 24
-    seed: int = 0
-
-    def check(self) -> None:
-        """Look at the settings before the work begins.
-
-        Raises:
-            UsageError: If a number is out of its range.
-        """
-        for name, least in (("errors", 0), ("sample", 1), ("seed", 0)):
-            if (value := getattr(self, name)) < least:
-                raise UsageError(
-                    f"Expected `cases.{name}` to be at least {least}, but got {value}."
-                )
-
 
 def explain(options: list[str]) -> int:
     """Write pictures, ``relevance.parquet`` and ``report.html``; 130 if interrupted on the way."""
@@ -71,7 +36,7 @@ def explain(options: list[str]) -> int:
     datamodule, model = settings.data, _load(settings)
     part = settings.part
     cases = datamodule.part(part)
-    chosen = _choose(cases, settings.cases, model, datamodule, part)
+    chosen = choose(cases, settings.cases, model, datamodule, part)
     print(f"Explaining {chosen.height} of {cases.height} cases ({part}).")
     done: list[ExplainedCase] = []
     sections: list[Section] = []
@@ -112,7 +77,7 @@ def _write(
         "checkpoint": Path(settings.ckpt_path).name,
         "data": where,
         "cases": f"{len(done)} of {total}",
-        "how chosen": _words(settings.cases),
+        "how chosen": settings.cases.words(),
     }
     write_report(
         output / "report.html",
@@ -179,62 +144,6 @@ def _load(settings: Any) -> LesionClassifier:
     return model.eval()
 
 
-def _choose(
-    cases: pl.DataFrame,
-    choice: Choice,
-    model: LesionClassifier,
-    datamodule: LesionDataModule,
-    part: Any,
-) -> pl.DataFrame:
-    """The rows to explain.
-
-    Raises:
-        UsageError: If ids or the class are not there, or no case is left.
-    """
-    if unknown := sorted(set(choice.ids) - set(cases["case_id"])):
-        raise UsageError(
-            f"{len(unknown)} of the chosen cases, {unknown[0]} among them, are not in the {part} "
-            f"part. It has {cases.height} cases, such as {cases['case_id'][0]}."
-        )
-    if choice.diagnosis is not None and choice.diagnosis not in datamodule.spec.classes:
-        raise UsageError(
-            f"Expected `cases.diagnosis` to be one of {', '.join(datamodule.spec.classes)}, but "
-            f"got '{choice.diagnosis}'."
-        )
-    if choice.ids:
-        return cases.filter(pl.col("case_id").is_in(choice.ids))
-    if choice.diagnosis is not None:
-        cases = cases.filter(pl.col("diagnosis") == choice.diagnosis)
-    if choice.errors:
-        cases = _worst_errors(cases, choice.errors, model, datamodule, part)
-    if cases.is_empty():
-        raise UsageError(f"No case is left to explain ({_words(choice)}).")
-    if not choice.errors and cases.height > choice.sample:
-        cases = cases.sample(choice.sample, seed=choice.seed)
-    return cases
-
-
-def _worst_errors(
-    cases: pl.DataFrame,
-    count: int,
-    model: LesionClassifier,
-    datamodule: LesionDataModule,
-    part: Any,
-) -> pl.DataFrame:
-    rows, confidence = [], []
-    dataset = datamodule.make_dataset(part, cases)
-    with torch.inference_mode():
-        for start in tqdm(range(0, cases.height, BATCH), desc="predicting", unit="batch"):
-            numbers = range(start, min(start + BATCH, cases.height))
-            batch = move_data_to_device(dataset.__getitems__(numbers), model.device)
-            best, predicted = model(batch).logits.softmax(1).max(1)
-            wrong = (predicted != batch.target) & (batch.target >= 0)
-            rows += [numbers[place] for place in wrong.nonzero().flatten().tolist()]
-            confidence += best[wrong].tolist()
-    order = np.argsort(confidence)[::-1][:count]
-    return cases[[rows[place] for place in order]]
-
-
 def _explained(
     model: LesionClassifier,
     datamodule: LesionDataModule,
@@ -242,25 +151,19 @@ def _explained(
     chosen: pl.DataFrame,
     methods: list[Method],
 ) -> Iterator[ExplainedCase]:
-    dataset = datamodule.make_dataset(part, chosen)
     values = [datamodule.describe(row) for row in chosen.iter_rows(named=True)]
-    with tqdm(total=chosen.height, desc="explaining", unit="case") as bar:
-        for start in range(0, chosen.height, BATCH):
-            numbers = range(start, min(start + BATCH, chosen.height))
-            batch = move_data_to_device(dataset.__getitems__(numbers), model.device)
-            try:
-                cases = explain_cases(
-                    model.network,
-                    batch,
-                    predict(model.network, batch),
-                    model.task,
-                    values[start : start + BATCH],
-                    methods=methods,
-                )
-            except ValueError as error:
-                raise UsageError(str(error)) from error
-            bar.update(len(cases))
-            yield from cases
+    start = 0
+    for batch in batches_on_device(model, datamodule, part, chosen, "explaining"):
+        end = start + len(batch.target)
+        predicted = predict(model.network, batch)
+        try:
+            cases = explain_cases(
+                model.network, batch, predicted, model.task, values[start:end], methods=methods
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        yield from cases
+        start = end
 
 
 def _save_picture(case: ExplainedCase, folder: Path) -> None:
@@ -301,12 +204,3 @@ _RELEVANCE: dict[str, Any] = {
     "patches": pl.List(pl.List(pl.Float32)),
     "features": pl.List(pl.Struct({"feature": pl.String, "relevance": pl.Float32})),
 }
-
-
-def _words(choice: Choice) -> str:
-    if choice.ids:
-        return "by id"
-    words = [f"diagnosis {choice.diagnosis}"] if choice.diagnosis else []
-    if choice.errors:
-        return ", ".join([*words, f"the {choice.errors} worst errors"])
-    return ", ".join([*words, f"random sample of at most {choice.sample}, seed {choice.seed}"])

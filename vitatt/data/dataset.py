@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -108,3 +108,8 @@ class LesionDataset(Dataset[LesionBatch]):
 
     def __getitem__(self, key: Key | int) -> LesionBatch:
         return self.__getitems__([key])
+
+    def batches(self, size: int) -> Iterator[LesionBatch]:
+        """All cases in order, at most `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.__getitems__(range(start, min(start + size, len(self))))

@@ -53,7 +53,7 @@ def measure_faithfulness(
     groups: Mapping[str, str],
     methods: Sequence[Method],
 ) -> pl.DataFrame:
-    """Areas of perturbation curves, stability, and randomisation, for the predicted class.
+    """Areas of perturbation curves, for the predicted class.
 
     Args:
         network: The network explained; left as it was.
@@ -69,8 +69,33 @@ def measure_faithfulness(
         target = predict(network, batch).unsqueeze(1)
         for method, relevance in explain_by(network, batch, target, methods=methods).items():
             areas = faithfulness(network, batch, target[:, 0], relevance).areas()
-            measured: dict[str, Tensor] = {str(test): area for test, area in areas.items()}
-            measured["stability"] = stability(network, batch, target, relevance, method=method)
+            measured = {str(test): area for test, area in areas.items()}
+            frames.append(_rows(batch, groups, method, measured))
+    return pl.concat(frames)
+
+
+def measure_sanity(
+    network: LesionNetwork,
+    batches: Iterable[LesionBatch],
+    groups: Mapping[str, str],
+    methods: Sequence[Method],
+) -> pl.DataFrame:
+    """Stability under slight noise and randomisation of weights, for the predicted class.
+
+    Args:
+        network: The network explained; left as it was.
+        batches: Cases, as pixels; every method explains each of them five times.
+        groups: Patient or lesion of each case id.
+        methods: To compare.
+
+    Returns:
+        As `measure_faithfulness`.
+    """
+    frames = []
+    for batch in batches:
+        target = predict(network, batch).unsqueeze(1)
+        for method, relevance in explain_by(network, batch, target, methods=methods).items():
+            measured = {"stability": stability(network, batch, target, relevance, method=method)}
             cascade = randomisation(network, batch, target, relevance, method=method, points=3)
             for number, correlations in enumerate(cascade.values(), start=1):
                 measured[f"randomised_{number}"] = correlations
