@@ -93,9 +93,9 @@ def explain_by(
         found = {name: Relevance.concatenate([part[name] for part in parts]) for name in reading}
     for method in methods:
         if method not in found:
-            start = time.perf_counter()
+            start = _now(batch)
             relevance = _OTHERS[method](network, batch, target)
-            seconds = time.perf_counter() - start
+            seconds = _now(batch) - start
             found[method] = relevance._replace(cost=relevance.cost._replace(seconds=seconds))
     return found
 
@@ -121,20 +121,27 @@ def _read_attention(
     network: LesionNetwork, batch: LesionBatch, target: Tensor, methods: Sequence[Method]
 ) -> dict[Method, Relevance]:
     found = {}
-    start = time.perf_counter()
+    start = _now(batch)
     with recorded_forward(network, batch, gradients="tmme" in methods) as recorded:
-        forward = time.perf_counter() - start
+        forward = _now(batch) - start
         # TMME last: it uses the graph up.
         for method in sorted(methods, key=lambda name: name == "tmme"):
-            start, times = time.perf_counter(), target.shape[1]
+            start, times = _now(batch), target.shape[1]
             if method == "tmme":
                 rows, backwards = tmme(recorded, target), times
             else:
                 read = last_attention if method == "attention" else rollout
                 rows, backwards = [read(recorded.calls)] * times, 0
-            cost = Cost(1, backwards, forward + time.perf_counter() - start)
+            cost = Cost(1, backwards, forward + _now(batch) - start)
             found[method] = Relevance.of_rows(rows, network, recorded.logits, cost)
     return found
+
+
+def _now(batch: LesionBatch) -> float:
+    """Seconds, when the device has done what it was asked for."""
+    if batch.image.is_cuda:
+        torch.cuda.synchronize(batch.image.device)
+    return time.perf_counter()
 
 
 def _check(network: LesionNetwork, batch: LesionBatch, methods: Sequence[Method]) -> None:
