@@ -28,7 +28,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data and a model as `make train` makes them."""
     folder = tmp_path_factory.mktemp("planted")
     write_demo(folder / "data", num_cases=1600, image_size=SIZE)
-    torch.set_num_threads(2)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("NETRC", str(folder / "no-netrc"))
