@@ -89,6 +89,6 @@ def test_relevance_falls_on_what_was_planted(demo: Path) -> None:
     found = {row["method"]: row for row in trained.iter_rows(named=True)}
     assert found["tmme"]["pointing game"] >= 0.95
     assert found["tmme"]["planted on top"] >= 0.95
-    # Not the sign's share of the area (0.04): it stands out, to a network of random weights as well.
+    # More than the sign covers (0.04 of the area): it stands out, to random weights as well.
     assert random_weights["pointing game"].item() < 0.5
     assert random_weights["planted on top"].item() < 2 / len(names) + 0.25
