@@ -413,6 +413,20 @@ def test_a_damaged_ledger_costs_only_time(
     assert_right(ImageCache(paths, size=4, folder=folder), paths)
 
 
+@pytest.mark.parametrize("damage", ["no summary", "empty summary", "strange summary", "cut short"])
+def test_a_damaged_cache_is_built_again(damage: str, paths: list[str], folder: Path) -> None:
+    ImageCache(paths, size=8, folder=folder)
+    (pixels,), (summary,) = folder.glob("images-*.u8"), folder.glob("images-*.json")
+    if damage == "no summary":
+        summary.unlink()
+    elif damage == "cut short":
+        pixels.write_bytes(pixels.read_bytes()[:-1])
+    else:
+        summary.write_text("" if damage == "empty summary" else "[1]")
+    assert_right(ImageCache(paths, size=8, folder=folder), paths)
+    assert json.loads(summary.read_text()) == {}
+
+
 def test_two_datasets_share_the_ledger(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

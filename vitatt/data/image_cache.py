@@ -102,11 +102,12 @@ class ImageCache:
 def _build(file: Path, entries: list[tuple[str, str]], size: int) -> dict[str, str]:
     """Decode what is not decoded yet; the reason for each digest that cannot be."""
     summary = file.with_suffix(".json")
-    if file.is_file() and summary.is_file():
-        return _read_reasons(summary)
+    whole = len(entries) * size * size * 3
+    if (known := _finished(file, summary, whole)) is not None:
+        return known
     with FileLock(file.with_suffix(".lock")):
-        if file.is_file() and summary.is_file():  # another process finished it meanwhile
-            return _read_reasons(summary)
+        if (known := _finished(file, summary, whole)) is not None:  # by another process meanwhile
+            return known
         partial = file.with_suffix(".partial")
         array = PartialArray(partial, (len(entries), size, size, 3), np.uint8)
         todo = np.flatnonzero(array.marks == 0)
@@ -147,9 +148,14 @@ def _try_read(path: str, size: int) -> NDArray[np.uint8] | str:
         return str(error).removeprefix(path)
 
 
-def _read_reasons(summary: Path) -> dict[str, str]:
-    reasons: dict[str, str] = json.loads(summary.read_text())
-    return reasons
+def _finished(file: Path, summary: Path, size: int) -> dict[str, str] | None:
+    """Reasons of a cache that is whole; None for an absent or damaged one, to be built again."""
+    try:
+        if file.stat().st_size != size:
+            return None
+        return {str(digest): str(why) for digest, why in json.loads(summary.read_text()).items()}
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
