@@ -92,15 +92,55 @@ def join_groups(group: NDArray[np.object_], content: NDArray[np.object_]) -> NDA
     return first_of[component[owner]]
 
 
-def _fold(
-    diagnosis: NDArray[np.object_], group: NDArray[np.object_], folds: int, seed: int, index: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def fold_numbers(
+    diagnosis: NDArray[np.object_], group: NDArray[np.object_], folds: int, seed: int
+) -> NDArray[np.int64]:
+    """The fold of each case: groups whole, every class spread evenly, near-linear in the cases.
+
+    Groups alike in what they hold are dealt to all folds in equal numbers; those left over, fewer
+    than two rounds of each kind, are placed by scikit-learn's greedy `StratifiedGroupKFold`, whose
+    effort for each group would be too much for millions.
+
+    Args:
+        diagnosis: Class of each case, (N,).
+        group: Group of each case, (N,).
+        folds: Number of folds.
+        seed: Decides which groups go where.
+
+    Returns:
+        0 to ``folds - 1`` for each case, (N,).
+
+    Raises:
+        DataError: If no class has so many cases.
+    """
+    label = pl.Series(diagnosis).rank("dense").to_numpy().astype(np.int64) - 1
+    owner = pl.Series(group).rank("dense").to_numpy().astype(np.int64) - 1
+    shape = (int(owner.max()) + 1, int(label.max()) + 1)
+    held = np.bincount(owner * shape[1] + label, minlength=shape[0] * shape[1]).reshape(shape)
+    _, kind, size = np.unique(held, axis=0, return_inverse=True, return_counts=True)
+    shuffled = np.random.default_rng(seed).permutation(shape[0])
+    by_kind = shuffled[np.argsort(kind[shuffled], kind="stable")]
+    place = np.empty(shape[0], np.int64)  # of a group among those of its kind
+    place[by_kind] = np.arange(shape[0]) - np.repeat(np.cumsum(size) - size, size)
+    # One round less than there are, so that no class is left with fewer cases than folds.
+    dealt = place < folds * np.maximum(size // folds - 1, 0)[kind]
+    number = np.where(dealt, place % folds, -1)[owner]
+    rest = np.flatnonzero(number < 0)
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     try:
-        rest, held_out = list(splitter.split(diagnosis, diagnosis, group))[index]
+        for index, (_, placed) in enumerate(splitter.split(rest, label[rest], owner[rest])):
+            number[rest[placed]] = index
     except ValueError as error:
         raise DataError(
             f"The {len(diagnosis)} cases cannot be split into {folds} stratified folds: {error} "
             "Add data, or change `data.num_folds`."
         ) from error
-    return rest, held_out
+    return number
+
+
+def _fold(
+    diagnosis: NDArray[np.object_], group: NDArray[np.object_], folds: int, seed: int, index: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows outside and inside of a fold."""
+    number = fold_numbers(diagnosis, group, folds, seed)
+    return np.flatnonzero(number != index), np.flatnonzero(number == index)
