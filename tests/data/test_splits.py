@@ -6,10 +6,11 @@ import itertools
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.model_selection import StratifiedGroupKFold
 
 from vitatt.data import pad_ufes_20
 from vitatt.data.schema import DataError
-from vitatt.data.splits import SplitRows, join_groups, split_rows
+from vitatt.data.splits import SplitRows, fold_numbers, join_groups, split_rows
 from vitatt.types import Split
 
 SPEC = pad_ufes_20.SPEC
@@ -61,6 +62,18 @@ def test_classes_are_spread_evenly(sizes: str, slack: int) -> None:
             found = cases["diagnosis"].gather(getattr(rows, part))
             for name in SPEC.classes:
                 assert abs((found == name).sum() - share * total[name]) <= slack
+
+
+@pytest.mark.parametrize("sizes", ["single", "mixed", "heavy"])
+@pytest.mark.parametrize("total", [150, 300, 2000])
+def test_as_even_as_scikit_learns_greedy_folds(sizes: str, total: int) -> None:
+    cases = make_cases(2, sizes=sizes, total=total)
+    diagnosis, group = (cases[name].to_numpy() for name in ("diagnosis", "group"))
+    greedy = StratifiedGroupKFold(5, shuffle=True, random_state=0).split(group, diagnosis, group)
+    theirs = [np.unique(diagnosis[held], return_counts=True)[1] for _, held in greedy]
+    number = fold_numbers(diagnosis, group, 5, 0)
+    ours = [np.unique(diagnosis[number == fold], return_counts=True)[1] for fold in range(5)]
+    assert np.ptp(ours, axis=0).max() <= np.ptp(theirs, axis=0).max() + 1
 
 
 def test_the_seed_decides() -> None:
