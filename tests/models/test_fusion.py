@@ -10,7 +10,7 @@ from tests.tasks import CARDINALITIES, make_batch, make_network, make_task
 from vitatt.models.baselines.image_only import ImageOnly
 from vitatt.models.baselines.metadata_only import MetadataOnly
 from vitatt.models.baselines.missing_pattern import MissingPattern
-from vitatt.models.fusion import AttentionFusion, FusionBlock
+from vitatt.models.fusion import AttentionFusion, FusionBlock, JointAttention
 from vitatt.models.image_encoder import ImageEncoder
 from vitatt.models.network import LesionNetwork
 
@@ -193,3 +193,19 @@ def test_an_arm_sees_its_inputs_alone(arm: type[LesionNetwork], sees: set[str]) 
             assert torch.equal(changed, logits) == (name not in sees), name
     assert logits.shape == (8, len(TASK.classes))
     assert (network.encoder is None) == ("image" not in sees)
+
+
+def test_training_takes_the_short_way_to_the_class_row() -> None:
+    torch.manual_seed(0)
+    attention = JointAttention(24, num_heads=3).double()
+    for parameter in attention.parameters():
+        nn.init.normal_(parameter)
+    tokens = torch.randn(4, 7, 24, dtype=torch.float64, requires_grad=True)
+    attendable = torch.rand(4, 7) > 0.3
+    attendable[:, 0] = True
+    inputs = [tokens, *attention.parameters()]
+    results = []
+    for training in (False, True):
+        attended = attention.train(training)(tokens, attendable, class_only=True)
+        results.append((attended, *torch.autograd.grad(attended.sin().sum(), inputs)))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-9, atol=1e-11)

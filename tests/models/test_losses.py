@@ -50,21 +50,29 @@ def predictions() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_without_focus_it_is_cross_entropy(predictions, smoothing: float) -> None:
     logits, target, weight = predictions
-    expected = nn.CrossEntropyLoss(weight, label_smoothing=smoothing)(logits, target)
+    theirs = nn.CrossEntropyLoss(weight, label_smoothing=smoothing)(logits, target)
+    expected = theirs * weight[target].mean()
     actual = WeightedLoss(weight, label_smoothing=smoothing)(logits, target)
     torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_equal_batches_average_to_the_whole(predictions, gamma: float) -> None:
+    logits, target, weight = predictions
+    loss = WeightedLoss(weight, gamma=gamma)
+    parts = [loss(*part) for part in zip(logits.split(3), target.split(3), strict=True)]
+    torch.testing.assert_close(torch.stack(parts).mean(), loss(logits, target))
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
 def test_focal_loss_is_the_naive_loop(predictions, gamma: float) -> None:
     logits, target, weight = predictions
-    total = norm = 0.0
+    total = 0.0
     for row, c in zip(logits.tolist(), target.tolist(), strict=True):
         p = math.exp(row[c]) / sum(math.exp(x) for x in row)
         total += weight[c].item() * (1 - p) ** gamma * -math.log(p)
-        norm += weight[c].item()
     actual = WeightedLoss(weight, gamma=gamma)(logits, target).item()
-    assert actual == pytest.approx(total / norm, rel=1e-5)
+    assert actual == pytest.approx(total / len(target), rel=1e-5)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])

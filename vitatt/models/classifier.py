@@ -181,14 +181,17 @@ class LesionClassifier(lightning.LightningModule):
         loss = self.loss(logits, batch.target)
         probabilities = logits.detach().softmax(-1)
         self.metrics_of(stage).update(probabilities, batch.target)
+        size = len(batch.target)
+        if stage == "train":
+            self.log("train/loss_step", loss, prog_bar=True, batch_size=size)
         self.log(
             f"{stage}/loss",
             loss,
-            on_step=stage == "train",
+            on_step=False,
             on_epoch=True,
-            prog_bar=True,
-            batch_size=len(batch.target),
-            sync_dist=stage != "train",
+            prog_bar=stage != "train",
+            batch_size=size,
+            sync_dist=True,
         )
         return StepOutput(
             loss=loss,

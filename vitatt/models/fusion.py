@@ -44,8 +44,10 @@ class JointAttention(nn.Module):
             attendable: True where a token may be attended to, (B, N) bool.
             class_only: Compute the class token's query alone, with keys and values of all.
         """
-        dim = tokens.shape[-1]
+        if class_only and self.training:
+            return self.proj(self._class_row(tokens, attendable))
         if class_only:
+            dim = tokens.shape[-1]
             weights, biases = self.qkv.weight.tensor_split([dim]), self.qkv.bias.tensor_split([dim])
             query = F.linear(tokens[:, :1], weights[0], biases[0])
             key, value = F.linear(tokens, weights[1], biases[1]).chunk(2, dim=-1)
@@ -55,6 +57,30 @@ class JointAttention(nn.Module):
         mask = attendable[:, None, None, :]
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.proj(attended.transpose(1, 2).flatten(2))
+
+    def _class_row(self, tokens: Tensor, attendable: Tensor) -> Tensor:
+        """What the class token gathers, (B, 1, D), for a fraction of the arithmetic.
+
+        One query lets the projections change places: ``q . (W_k x_j) = (W_k^T q) . x_j`` and
+        ``sum_j a_j W_v x_j = W_v sum_j a_j x_j``, so no token is projected but the class token. The
+        bias of the keys shifts all scores alike and drops out. Explanations differentiate by each
+        ``a_j``, keys and values apart, and take the long way (in evaluation mode).
+        """
+        num_heads, dim = self.num_heads, tokens.shape[-1]
+        by_head = self.qkv.weight.view(3, num_heads, dim // num_heads, dim)
+        bias = self.qkv.bias.view(3, num_heads, dim // num_heads)
+        query = torch.einsum("bd,hed->bhe", tokens[:, 0], by_head[0]) + bias[0]
+        sought = torch.einsum("bhe,hed->bhd", query, by_head[1])
+        shared = tokens[:, None]  # keys and values of all heads, which stand in for the queries
+        gathered = F.scaled_dot_product_attention(
+            sought[:, None],
+            shared,
+            shared,
+            attn_mask=attendable[:, None, None, :],
+            scale=(dim // num_heads) ** -0.5,
+        )
+        value = torch.einsum("bhd,hed->bhe", gathered[:, 0], by_head[2]) + bias[2]
+        return value.flatten(1)[:, None]
 
     def _split_heads(self, part: Tensor) -> Tensor:
         """(B, N, D) to (B, heads, N, D / heads)."""

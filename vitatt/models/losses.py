@@ -49,7 +49,9 @@ class WeightedLoss(nn.Module):
     """Cross-entropy or focal loss, with class weights and label smoothing.
 
     The focal loss is ``(1 - p_t)^gamma`` times the cross-entropy (Lin et al., ICCV 2017, eq. 4).
-    Class weights average as in `torch.nn.CrossEntropyLoss`: by the sum of the weights.
+    It is divided by the number of cases, not, as in `torch.nn.CrossEntropyLoss`, by the sum of
+    their weights: so the mean over batches, accumulated steps or processes of equal size is the
+    loss of all their cases, and a rare case counts the same whatever else is in its batch.
 
     Args:
         weight: A weight for each class, (C,).
@@ -78,11 +80,15 @@ class WeightedLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Mean loss of logits (B, C) against classes (B,)."""
         if not self.gamma:
-            return F.cross_entropy(
-                logits, target, weight=self.weight, label_smoothing=self.label_smoothing
+            loss = F.cross_entropy(
+                logits,
+                target,
+                weight=self.weight,
+                label_smoothing=self.label_smoothing,
+                reduction="sum",
             )
+            return loss / len(target)
         log_p = F.log_softmax(logits, dim=-1).gather(1, target.unsqueeze(1)).squeeze(1)
-        weight = self.weight[target]
         # 1 - p without cancellation, and above 0, where a power below 1 has no slope.
         focus = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).eps) ** self.gamma
-        return -(weight * focus * log_p).sum() / weight.sum()
+        return -(self.weight[target] * focus * log_p).mean()
