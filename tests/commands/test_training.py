@@ -84,6 +84,8 @@ def test_test_reports_intervals_and_a_table(trained, options, demo_root):
     text = "\n".join(json.dumps(record) for record in history(run))
     assert "test/cases" in text
     assert "test/balanced_accuracy/all_cases/low" in text
+    for measure in ("most_relevant_first", "insertion", "stability", "randomised_3"):
+        assert f"test/explanations/{measure}/tmme/value" in text
     (table,) = run.parents[1].glob("wandb/offline-run-*/files/media/table/test/*.json")
     content = json.loads(table.read_text())
     assert content["columns"][-1] == "tmme"

@@ -300,3 +300,14 @@ def test_a_compiled_network(batch: LesionBatch) -> None:
     actual = randomisation(network, batch, TARGET, before, method="tmme", points=2)
     for name, correlation in expected.items():
         torch.testing.assert_close(actual[name], correlation, rtol=0, atol=0.05)
+
+
+def test_within_inference_mode(batch: LesionBatch) -> None:
+    network = make_network(TASK)
+    before = explain(network, batch, TARGET)
+    expected = randomisation(network, batch, TARGET, before, method="tmme", points=2)
+    with torch.inference_mode():
+        found = randomisation(network, batch, TARGET, before, method="tmme", points=2)
+    assert found.keys() == expected.keys()
+    for layer, correlations in expected.items():
+        torch.testing.assert_close(found[layer], correlations)

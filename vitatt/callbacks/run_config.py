@@ -47,6 +47,14 @@ class RunConfig(SaveConfigCallback):
 class RunRecord(Callback):
     """Keeps the best checkpoint in W&B and says at the end where everything is."""
 
+    def setup(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
+    ) -> None:
+        """Let all processes of a run use the folder of the first."""
+        del pl_module, stage
+        if isinstance(logger := run_logger(trainer), RunLogger):
+            logger.version = trainer.strategy.broadcast(logger.version)
+
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log the best checkpoint; say where it and the maps are."""
         del pl_module

@@ -71,6 +71,10 @@ class RunLogger(WandbLogger):
         """Name of the run's folder."""
         return self._folder_name
 
+    @version.setter
+    def version(self, folder: str) -> None:
+        self._folder_name = folder
+
     @property
     def sync_command(self) -> str | None:
         """What sends an offline run to W&B; None for a run that is online or was never begun."""

@@ -46,7 +46,8 @@ def randomisation(
         and features) with the untouched network's, (B,). Near 0 is good, near 1 is damning.
     """
     before = _flat(relevance)
-    destroyed = copy.deepcopy(network)
+    with torch.inference_mode(False):  # else the copy's weights could not be differentiated through
+        destroyed = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
     layers: dict[str, list[Tensor]] = {}
     for name, parameter in destroyed.named_parameters():

@@ -6,7 +6,8 @@ import math
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
 
 from vitatt.types import LesionTask, UsageError
 
@@ -52,7 +53,7 @@ class MetadataDropout(nn.Module):
 
 
 class ObservedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation whose statistics come from observed tokens only."""
+    """Batch normalisation whose statistics come from observed tokens only, of all processes."""
 
     def forward(self, tokens: Tensor, observed: Tensor) -> Tensor:  # type: ignore[override]
         """Normalised tokens (B, M, D), given which are observed, (B, M) bool."""
@@ -62,9 +63,10 @@ class ObservedBatchNorm(nn.BatchNorm1d):
         tokens = tokens.to(mean.dtype)  # statistics in bfloat16 would be rounded to two digits
         if self.training:
             weight = observed.unsqueeze(-1).to(tokens.dtype)
-            count = weight.sum()
-            batch_mean = (tokens * weight).sum((0, 1)) / count.clamp(min=1)
-            batch_var = ((tokens - batch_mean).square() * weight).sum((0, 1)) / count.clamp(min=1)
+            count = _over_processes(weight.sum())
+            batch_mean = _over_processes((tokens * weight).sum((0, 1))) / count.clamp(min=1)
+            squares = ((tokens - batch_mean).square() * weight).sum((0, 1))
+            batch_var = _over_processes(squares) / count.clamp(min=1)
             enough = count > 1  # as tensors throughout: asking the device would stall the step
             mean = torch.where(enough, batch_mean, mean)
             var = torch.where(enough, batch_var, var)
@@ -74,6 +76,13 @@ class ObservedBatchNorm(nn.BatchNorm1d):
                 self.running_mean.lerp_(mean, momentum)
                 self.running_var.lerp_(unbiased, momentum)
         return (tokens - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias
+
+
+def _over_processes(value: Tensor) -> Tensor:
+    """The sum over all training processes; gradients flow back to each of them."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return value
+    return all_reduce(value)
 
 
 class MetadataEncoder(nn.Module):
