@@ -55,7 +55,7 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
         )
     diagnosis, group = cases["diagnosis"].to_numpy(), cases["group"].to_numpy()
     needed = max(split.num_folds, split.inner_folds)
-    if (found := len(np.unique(group))) < needed:
+    if (found := cases["group"].n_unique()) < needed:
         raise DataError(
             f"Expected at least {needed} {spec.group}s for {split.num_folds} folds, but found "
             f"{found}."
@@ -63,7 +63,7 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
     rest, test = _fold(diagnosis, group, split.num_folds, split.seed, split.fold)
     inner = _fold(diagnosis[rest], group[rest], split.inner_folds, split.seed, split.inner_fold)
     rows = SplitRows(train=rest[inner[0]], val=rest[inner[1]], test=test)
-    trained = set(diagnosis[rows.train])
+    trained = set(cases["diagnosis"].gather(rows.train).unique())
     if absent := [name for name in spec.classes if name not in trained]:
         counts = {name: int((diagnosis == name).sum()) for name in absent}
         raise DataError(
@@ -84,12 +84,13 @@ def join_groups(group: NDArray[np.object_], content: NDArray[np.object_]) -> NDA
     Returns:
         For each case, one of the names of its joined groups, (N,).
     """
-    names, owner = np.unique(group, return_inverse=True)
-    digests, image = np.unique(content, return_inverse=True)
-    links = coo_array((np.ones(len(group)), (owner, image)), shape=(len(names), len(digests)))
-    _, component = connected_components(links @ links.T, directed=False)
-    first_of = names[np.unique(component, return_index=True)[1]]
-    return first_of[component[owner]]
+    owner, image = _number(group), _number(content)
+    # Groups and images are the nodes of one graph, with a line for each case.
+    size = int(owner.max()) + int(image.max()) + 2
+    lines = coo_array((np.ones(len(group)), (owner, owner.max() + 1 + image)), shape=(size, size))
+    component = connected_components(lines, directed=False)[1][owner]
+    joined = pl.DataFrame({"component": component, "group": group})
+    return joined.select(pl.col("group").min().over("component"))["group"].to_numpy()
 
 
 def fold_numbers(
@@ -113,8 +114,7 @@ def fold_numbers(
     Raises:
         DataError: If no class has so many cases.
     """
-    label = pl.Series(diagnosis).rank("dense").to_numpy().astype(np.int64) - 1
-    owner = pl.Series(group).rank("dense").to_numpy().astype(np.int64) - 1
+    label, owner = _number(diagnosis), _number(group)
     shape = (int(owner.max()) + 1, int(label.max()) + 1)
     held = np.bincount(owner * shape[1] + label, minlength=shape[0] * shape[1]).reshape(shape)
     _, kind, size = np.unique(held, axis=0, return_inverse=True, return_counts=True)
@@ -144,3 +144,8 @@ def _fold(
     """Rows outside and inside of a fold."""
     number = fold_numbers(diagnosis, group, folds, seed)
     return np.flatnonzero(number != index), np.flatnonzero(number == index)
+
+
+def _number(names: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Number of each name in their sorted order, from 0, (N,)."""
+    return pl.Series(names).rank("dense").to_numpy().astype(np.int64) - 1
