@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.benchmarks.conftest import Record
 from tests.benchmarks.timing import ratio
 from vitatt.explain.case_picture import case_picture
 from vitatt.explain.explain_cases import explain_cases
@@ -54,14 +55,13 @@ def one_class(size: int = CASES) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_tmme_over_a_plain_forward(name: str) -> None:
+def test_tmme_over_a_plain_forward(name: str, record: Record) -> None:
     network, batch = network_of(name), cases()
     cost = ratio(lambda: explain(network, batch, one_class()), lambda: forward(network, batch))
-    print(f"\nTMME of 16 cases over a fused forward, {name}: {cost:.2f}")
-    assert cost <= 2.6
+    record(f"TMME of 16 cases over a fused forward, {name}", cost, most=2.6)
 
 
-def test_six_classes_over_six_calls() -> None:
+def test_six_classes_over_six_calls(record: Record) -> None:
     name = ENCODERS[0]
     network, batch = network_of(name), cases()
     every = torch.arange(6, device=DEVICE).expand(CASES, -1)
@@ -71,13 +71,12 @@ def test_six_classes_over_six_calls() -> None:
             explain(network, batch, classes[:, None])
 
     gain = ratio(lambda: explain(network, batch, every), one_by_one)
-    print(f"\nSix classes at once over six calls, {name}: {gain:.2f}")
-    assert gain < 0.8
+    record(f"TMME of six classes at once over six calls, {name}", gain, most=0.8)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize("size", [16, 64] if DEVICE == "cuda" else [16])
-def test_one_case_at_a_time_over_a_batch(name: str, size: int) -> None:
+def test_one_case_at_a_time_over_a_batch(name: str, size: int, record: Record) -> None:
     network, batch = network_of(name), cases(size)
 
     def one_by_one() -> None:
@@ -85,23 +84,22 @@ def test_one_case_at_a_time_over_a_batch(name: str, size: int) -> None:
             explain(network, batch.cases(slice(n, n + 1)), one_class(1))
 
     gain = ratio(one_by_one, lambda: explain(network, batch, one_class(size)))
-    print(f"\n{size} cases one at a time over a batch, {name}: {gain:.2f}")
-    assert gain > (8 if size == 64 else 0.9)
+    title = f"TMME of {size} cases one at a time over a batch, {name}"
+    record(title, gain, least=8 if size == 64 else 0.9)
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m not in ("occlusion", "random")])
-def test_methods_over_a_plain_forward(method: Method) -> None:
+def test_methods_over_a_plain_forward(method: Method, record: Record) -> None:
     network, batch = network_of(ENCODERS[0]), cases(8)
     cost = ratio(
         lambda: explain(network, batch, one_class(8), method=method),
         lambda: forward(network, batch),
     )
-    print(f"\n{method} of 8 cases over a fused forward, {ENCODERS[0]}: {cost:.2f}")
-    assert cost < 100
+    record(f"{method} of 8 cases over a fused forward, {ENCODERS[0]}", cost, most=100)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_panel_over_a_validation_run_of_1000_cases(name: str) -> None:
+def test_panel_over_a_validation_run_of_1000_cases(name: str, record: Record) -> None:
     network, batch = network_of(name), cases()
     batch = batch._replace(target=torch.arange(CASES, device=DEVICE) % 6)
     predicted = torch.where(torch.arange(CASES, device=DEVICE) % 4 == 0, 0, batch.target)
@@ -112,8 +110,8 @@ def test_panel_over_a_validation_run_of_1000_cases(name: str) -> None:
             case_picture(case)
 
     share = ratio(panel, lambda: forward(network, batch)) * CASES / 1000
-    print(f"\nPanel of 16 over the forward passes of 1,000 cases, {name}: {100 * share:.1f} %")
-    assert share < 0.08
+    title = f"Panel of 16 over the forward passes of 1,000 cases, {name}"
+    record(title, 100 * share, unit="%", most=5)
 
 
 def _peak(name: str, size: int, explained: bool) -> float:
@@ -126,13 +124,11 @@ def _peak(name: str, size: int, explained: bool) -> float:
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="measures the memory of a process on a CPU")
-def test_memory_beyond_a_plain_forward() -> None:
-    extra = {}
+def test_memory_beyond_a_plain_forward(record: Record) -> None:
     for size in (16, 64):
         peaks = []
         for explained in (False, True):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 peaks.append(pool.apply(_peak, (ENCODERS[1], size, explained)))
-        extra[size] = float(np.diff(peaks)[0])
-        print(f"\nTMME of {size} cases beyond a plain forward, ViT-S/14: {extra[size]:.2f} GB")
-    assert max(extra.values()) <= 0.6
+        title = f"Memory of TMME of {size} cases beyond a plain forward, {ENCODERS[1]}"
+        record(title, max(0.0, float(np.diff(peaks)[0])), unit="GB", most=0.6)

@@ -19,6 +19,7 @@ from PIL import Image
 from vitatt.cli import main
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.synthetic import write_demo
+from vitatt.data.transforms import TrainingAugmentation
 from vitatt.models.classifier import LesionClassifier
 
 
@@ -186,3 +187,18 @@ def test_cached_tokens_give_the_losses_of_pixels(options):
         summary = [r for r in history(run) if "val/loss" in json.dumps(r)]
         losses.append(summary)
     assert all(losses)
+
+
+def test_cached_tokens_of_plain_views_give_the_losses_of_pixels(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainingAugmentation, "__call__", lambda self, image, seed: image)
+    losses = {}
+    for views in (0, 1):
+        own = [f"--data.cache_dir={tmp_path / 'cache'}", f"--trainer.logger.save_dir=views-{views}"]
+        frozen = ["--model.freeze_encoder=true", f"--token_cache.views={views}"]
+        epochs = ["--trainer.max_epochs=3", "--explanations.size=0"]
+        assert main(["fit", *options, *own, *frozen, *epochs]) == 0
+        (run,) = Path(f"views-{views}", "vitatt").iterdir()
+        items = [record["history"]["item"] for record in history(run)]
+        losses[views] = [item[key] for item in items for key in sorted(item) if "/loss" in key]
+    assert len(losses[0]) >= 6
+    assert losses[1] == pytest.approx(losses[0], rel=2e-3)  # tokens are kept as float16
