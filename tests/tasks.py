@@ -89,7 +89,7 @@ def make_network(
     encoder: str = "test_vit",
     fusion: Callable[..., LesionNetwork] = AttentionFusion,
     *,
-    frozen: bool = False,
+    frozen: bool | int = False,
     seed: int = 0,
     **arguments: Any,
 ) -> LesionNetwork:

@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-import wandb
 import yaml
 from PIL import Image
 
@@ -177,25 +176,16 @@ def test_arms_without_attention_train(options):
         assert main(["fit", *options, fusion, "--trainer.max_epochs=1"]) == 0
 
 
-def test_cached_tokens_give_the_losses_of_pixels(options):
-    words = [*options, "--model.freeze_encoder=true", "--trainer.max_epochs=1"]
-    losses = []
-    for views in (0, 2):
-        assert main(["fit", *words, f"--token_cache.views={views}", "--explanations.size=2"]) == 0
-        wandb.finish()
-        run = max((Path("runs") / "vitatt").iterdir(), key=lambda p: p.stat().st_mtime)
-        summary = [r for r in history(run) if "val/loss" in json.dumps(r)]
-        losses.append(summary)
-    assert all(losses)
-
-
-def test_cached_tokens_of_plain_views_give_the_losses_of_pixels(options, tmp_path, monkeypatch):
+@pytest.mark.parametrize("freeze", ["true", "4"])
+def test_cached_tokens_of_plain_views_give_the_losses_of_pixels(
+    options, tmp_path, monkeypatch, freeze
+):
     monkeypatch.setattr(TrainingAugmentation, "__call__", lambda self, image, seed: image)
     losses = {}
     for views in (0, 1):
         own = [f"--data.cache_dir={tmp_path / 'cache'}", f"--trainer.logger.save_dir=views-{views}"]
-        frozen = ["--model.freeze_encoder=true", f"--token_cache.views={views}"]
-        epochs = ["--trainer.max_epochs=3", "--explanations.size=0"]
+        frozen = [f"--model.freeze_encoder={freeze}", f"--token_cache.views={views}"]
+        epochs = ["--trainer.max_epochs=3", "--explanations.size=2"]
         assert main(["fit", *options, *own, *frozen, *epochs]) == 0
         (run,) = Path(f"views-{views}", "vitatt").iterdir()
         items = [record["history"]["item"] for record in history(run)]

@@ -137,6 +137,18 @@ def test_tokens_cannot_be_computed_beforehand_when_the_encoder_fuses_or_learns()
         network(make_batch(TASK)._replace(image=torch.zeros(8, 5, 64)))
 
 
+@pytest.mark.parametrize("arguments", [{}, {"join_at": 4}, {"fusion": ImageOnly}])
+def test_tokens_of_frozen_lower_blocks_give_the_same_logits(arguments: dict[str, Any]) -> None:
+    network, batch = make_network(TASK, frozen=4, **arguments), make_batch(TASK)
+    assert network.takes_tokens
+    assert not make_network(TASK, frozen=4, join_at=3).takes_tokens
+    network.encoder.given_blocks = 4
+    with torch.no_grad():
+        tokens = network.encoder.tokens_after(batch.image, 4)
+        logits = network(batch._replace(image=tokens)).logits
+        torch.testing.assert_close(logits, network(batch).logits)
+
+
 def test_a_task_without_features_is_fused_all_the_same() -> None:
     task = make_task(())
     network, batch = make_network(task), make_batch(task, 2)

@@ -89,6 +89,33 @@ def test_frozen_encoder_stays_in_evaluation_mode_and_without_gradient() -> None:
     assert all(parameter.requires_grad for parameter in learning.parameters())
 
 
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_frozen_lower_blocks_rest_and_the_others_learn(blocks: int) -> None:
+    encoder = ImageEncoder("test_vit", image_size=32, frozen=blocks).train()
+    encoder(pixels(32)).sum().backward()
+    resting = {f"vit.blocks.{n}." for n in range(blocks)} | {"vit.patch", "vit.pos", "vit.cls"}
+    for name, parameter in encoder.named_parameters():
+        rests = name.startswith(tuple(resting))
+        assert parameter.requires_grad != rests, name
+        assert (parameter.grad is None) == rests, name
+    modes = [block.training for block in encoder.vit.blocks]
+    assert modes == [False] * blocks + [True] * (6 - blocks)
+    assert not any(module.training for module in encoder.eval().modules())
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 4, 6])
+def test_tokens_of_lower_blocks_stand_for_the_pixels(blocks: int) -> None:
+    encoder, image = ImageEncoder("test_vit", image_size=32, frozen=blocks).eval(), pixels(32)
+    encoder.given_blocks = blocks
+    torch.testing.assert_close(encoder(encoder.tokens_after(image, blocks)), encoder(image))
+
+
+@pytest.mark.parametrize("blocks", [-1, 7])
+def test_more_blocks_to_freeze_than_there_are(blocks: int) -> None:
+    with pytest.raises(EncoderError, match=f"up to the 6 of test_vit, but got {blocks}"):
+        ImageEncoder("test_vit", image_size=32, frozen=blocks)
+
+
 def test_tokens_pass_through() -> None:
     tokens = torch.randn(2, 5, 64).half()
     passed = ImageEncoder("test_vit", image_size=32)(tokens)

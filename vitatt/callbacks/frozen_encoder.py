@@ -1,4 +1,4 @@
-"""With a frozen encoder: its tokens computed once, and training on them."""
+"""Tokens of the encoder's frozen blocks, computed once, and training on them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vitatt.types import UsageError
 
 
 class TokenCaching(Callback):
-    """Trains on cached tokens of a frozen encoder.
+    """Trains on cached tokens of the encoder's frozen blocks.
 
     Training cases come in one of `views` augmented views, chosen anew in every epoch; validation
     cases in the plain one. Maps, `vitatt test` and `vitatt predict` see pixels.
@@ -47,9 +47,9 @@ class TokenCaching(Callback):
             return
         if not pl_module.network.takes_tokens:
             raise UsageError(
-                "Expected a frozen encoder through which no metadata passes, to cache its tokens: "
-                "set `model.freeze_encoder` to true and leave `join_at` out, or set "
-                "`token_cache.views` to 0."
+                "Expected frozen encoder blocks through which no metadata passes, to cache their "
+                "tokens: set `model.freeze_encoder` to true, or to a number of lower blocks that "
+                "is not above `join_at`, or set `token_cache.views` to 0."
             )
         datamodule = trainer.datamodule
         assert isinstance(datamodule, LesionDataModule)
@@ -62,6 +62,7 @@ class TokenCaching(Callback):
                 [
                     _digest(encoder),
                     repr(encoder.vit),
+                    str(encoder.frozen_blocks),
                     repr(augmentation),
                     images.key,
                     str(datamodule.split.seed),
@@ -82,15 +83,19 @@ class TokenCaching(Callback):
         @torch.inference_mode()
         def encode(image: Tensor) -> Tensor:
             with trainer.precision_plugin.forward_context():
-                return encoder(image.to(pl_module.device))
+                return encoder.tokens_after(image.to(pl_module.device), encoder.frozen_blocks)
 
         slots = {part: images.rows(datamodule.part(part)["image"].to_list()) for part in _PARTS}
         tokens.fill(slots["val"], 0, pixels, encode)
         for view in range(1, 1 + self.views):
             tokens.fill(slots["train"], view, pixels, encode)
+        encoder.given_blocks = encoder.frozen_blocks
         datamodule.use_source("train", TokenSource(tokens, slots["train"], self.views))
         datamodule.use_source("val", TokenSource(tokens, slots["val"], 0))
-        rank_zero_info(f"Training on {self.views} cached views of each image; the encoder rests.")
+        rank_zero_info(
+            f"Training on {self.views} cached views of each image; {encoder.frozen_blocks} of the "
+            f"encoder's {encoder.num_blocks} blocks rest."
+        )
 
 
 class TokenSource:
@@ -117,9 +122,10 @@ _PARTS: tuple[Part, ...] = ("train", "val")
 
 
 def _digest(encoder: ImageEncoder) -> str:
-    """What the tokens depend on: every weight, and the pixel statistics."""
+    """What the tokens depend on: every frozen weight, and the pixel statistics."""
     digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in encoder.state_dict().items():
+    frozen = [(name, p) for name, p in encoder.named_parameters() if not p.requires_grad]
+    for name, tensor in [*frozen, *encoder.named_buffers()]:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

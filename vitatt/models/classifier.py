@@ -48,7 +48,8 @@ class LesionClassifier(lightning.LightningModule):
         task: Plain form of the `LesionTask`; the command line takes it from the data.
         encoder: Name of a timm vision transformer.
         encoder_weights: Path of its weights, ``hub`` to download timm's, or None for random ones.
-        freeze_encoder: Keep the encoder as it is and train the rest.
+        freeze_encoder: Keep the encoder as it is, or so many of its lower blocks, and train the
+            rest.
         fusion: How metadata and image meet: a network class, called with encoder and task.
         learning_rate: Of everything but the encoder.
         encoder_learning_rate: Of the encoder's last block.
@@ -65,7 +66,7 @@ class LesionClassifier(lightning.LightningModule):
         task: dict[str, Any],
         encoder: str = "vit_small_patch14_dinov2",
         encoder_weights: str | None = None,
-        freeze_encoder: bool = False,
+        freeze_encoder: bool | int = False,
         fusion: Callable[[ImageEncoder, LesionTask], LesionNetwork] = AttentionFusion,
         learning_rate: float = 1e-4,
         encoder_learning_rate: float = 1e-5,

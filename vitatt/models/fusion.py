@@ -216,15 +216,15 @@ class AttentionFusion(LesionNetwork):
         return self.blocks[-1] if len(self.blocks) else self.encoder.last_block
 
     @property
-    def encodes_alone(self) -> bool:
-        """Whether no metadata passes through the encoder."""
-        return self.join_at is None
+    def image_blocks(self) -> int:
+        """The encoder's blocks before metadata joins."""
+        return self.encoder.num_blocks if self.join_at is None else self.join_at
 
     def _encode_jointly(self, image: Tensor, metadata: MetadataTokens) -> Tensor:
-        if image.ndim == 3:
+        if image.ndim == 3 and self.encoder.given_blocks > self.image_blocks:
             raise UsageError(
-                "Expected pixels, but got tokens: with `join_at`, metadata passes through the "
-                "encoder's blocks, so its tokens cannot be computed beforehand."
+                f"Expected pixels, but got tokens of {self.encoder.given_blocks} blocks: metadata "
+                f"joins before block {self.join_at}, so they cannot be computed beforehand."
             )
         mask: Tensor | None = None
 

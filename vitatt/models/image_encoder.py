@@ -28,20 +28,24 @@ class ImageEncoder(nn.Module):
         name: A timm vision transformer, such as ``vit_small_patch14_dinov2``.
         image_size: Side of the square input, in pixels; position embeddings are resampled to it.
         weights: Path of a weights file, ``hub`` to download timm's own, or None to start at random.
-        frozen: Keep the weights as they are, in evaluation mode.
+        frozen: Keep all weights as they are, in evaluation mode, or those of so many lower blocks
+            and what comes before them.
 
     Attributes:
         dim: Width D of the tokens.
         num_prefix: Tokens before the patches: class token, then register or distillation tokens.
         grid_size: Rows and columns of patches.
+        frozen_blocks: Lower blocks that keep their weights.
+        given_blocks: Blocks that tokens given in the place of pixels have been through; all, with
+            the norm after them, unless set.
 
     Raises:
         EncoderError: If the name is no timm vision transformer with a class token, or the weights
-            do not fit.
+            do not fit, or there are not so many blocks to freeze.
     """
 
     def __init__(
-        self, name: str, *, image_size: int, weights: str | None = None, frozen: bool = False
+        self, name: str, *, image_size: int, weights: str | None = None, frozen: bool | int = False
     ) -> None:
         super().__init__()
         self.vit = _create(name, weights)
@@ -58,16 +62,24 @@ class ImageEncoder(nn.Module):
         self.num_prefix: int = self.vit.num_prefix_tokens
         self.grid_size: tuple[int, int] = self.vit.patch_embed.grid_size
         self.num_blocks = len(self.vit.blocks)
-        self.frozen = frozen
+        self.frozen_blocks = self.num_blocks * frozen if isinstance(frozen, bool) else frozen
+        if not 0 <= self.frozen_blocks <= self.num_blocks:
+            raise EncoderError(
+                f"Expected `model.freeze_encoder` to be true, false, or a number of blocks up to "
+                f"the {self.num_blocks} of {name}, but got {frozen}."
+            )
+        self.given_blocks = self.num_blocks
         data = timm.data.resolve_model_data_config(self.vit)
         # Pixels arrive as uint8: the statistics are those of the 0..1 range, times 255.
         self.register_buffer("mean", torch.tensor(data["mean"]).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(data["std"]).view(1, 3, 1, 1) * 255)
         self.mean: Tensor
         self.std: Tensor
-        if frozen:
+        if self.frozen_blocks:
             self.requires_grad_(False)
-            self.eval()
+            for part in self._learning_parts():
+                part.requires_grad_(True)
+            self.train()
 
     @property
     def num_patches(self) -> int:
@@ -79,26 +91,45 @@ class ImageEncoder(nn.Module):
         """The last transformer block."""
         return self.vit.blocks[-1]
 
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing in it learns."""
+        return self.frozen_blocks == self.num_blocks
+
     def train(self, mode: bool = True) -> ImageEncoder:
-        """Training mode, which a frozen encoder ignores."""
-        return super().train(mode and not self.frozen)
+        """Training mode, which what is frozen ignores."""
+        if not self.frozen_blocks:
+            return super().train(mode)
+        super().train(False)
+        for part in self._learning_parts():
+            part.train(mode)
+        return self
 
     def forward(self, image: Tensor, at_block: BlockHook | None = None) -> Tensor:
         """Tokens after the last block and its norm, (B, num_prefix + P, D).
 
         Args:
-            image: Pixels (B, 3, H, W), 0 to 255; or tokens (B, num_prefix + P, D) that this encoder
-                computed before, which are returned as they are.
+            image: Pixels (B, 3, H, W), 0 to 255; or tokens (B, num_prefix + P, D) that its lower
+                `given_blocks` computed before, see `tokens_after`.
             at_block: Runs in place of block ``index`` on its tokens, ``at_block(index, tokens)``;
                 by default the block itself does.
         """
-        if image.ndim == 3:
-            return image.to(self.vit.cls_token.dtype)
         run = at_block or self.run_block
-        tokens = self.embed(image)
-        for index in range(self.num_blocks):
+        given = image.ndim == 3
+        start = self.given_blocks if given else 0
+        tokens = image.to(self.vit.cls_token.dtype) if given else self.embed(image)
+        for index in range(start, self.num_blocks):
             tokens = run(index, tokens)
-        return self.vit.norm(tokens)
+        return tokens if start == self.num_blocks else self.vit.norm(tokens)
+
+    def tokens_after(self, image: Tensor, blocks: int) -> Tensor:
+        """Tokens of pixels (B, 3, H, W) after the lower `blocks`, and after the norm if all."""
+        if blocks == self.num_blocks:
+            return self(image)
+        tokens = self.embed(image)
+        for index in range(blocks):
+            tokens = self.run_block(index, tokens)
+        return tokens
 
     def embed(self, image: Tensor) -> Tensor:
         """Tokens before the first block, (B, num_prefix + P, D), of pixels (B, 3, H, W)."""
@@ -110,6 +141,12 @@ class ImageEncoder(nn.Module):
     def run_block(self, index: int, tokens: Tensor, attn_mask: Tensor | None = None) -> Tensor:
         """One transformer block; `attn_mask` is True where a key may be attended to."""
         return self.vit.blocks[index](tokens, attn_mask=attn_mask)
+
+    def _learning_parts(self) -> list[nn.Module]:
+        """What is above the frozen blocks."""
+        if self.frozen:
+            return []
+        return [*self.vit.blocks[self.frozen_blocks :], self.vit.norm]
 
 
 def _create(name: str, weights: str | None) -> VisionTransformer:

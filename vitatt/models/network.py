@@ -66,14 +66,19 @@ class LesionNetwork(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} has no attention layer.")
 
     @property
+    def image_blocks(self) -> int:
+        """The lower blocks of the encoder through which nothing but the image passes."""
+        return 0 if self.encoder is None else self.encoder.num_blocks
+
+    @property
     def encodes_alone(self) -> bool:
         """Whether the encoder sees nothing but the image, so that its tokens can stand for it."""
-        return self.encoder is not None
+        return self.encoder is not None and self.image_blocks == self.encoder.num_blocks
 
     @property
     def takes_tokens(self) -> bool:
-        """Whether tokens can be computed before the training: the encoder learns nothing in it."""
-        return self.encodes_alone and self.encoder is not None and self.encoder.frozen
+        """Whether the tokens of frozen blocks can be computed before the training."""
+        return self.encoder is not None and 0 < self.encoder.frozen_blocks <= self.image_blocks
 
     def encoder_layouts(self) -> list[TokenLayout]:
         """The layouts of the image encoder's own layers."""
