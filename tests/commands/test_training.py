@@ -192,3 +192,23 @@ def test_cached_tokens_of_plain_views_give_the_losses_of_pixels(
         losses[views] = [item[key] for item in items for key in sorted(item) if "/loss" in key]
     assert len(losses[0]) >= 6
     assert losses[1] == pytest.approx(losses[0], rel=2e-3)  # tokens are kept as float16
+
+
+@pytest.mark.slow
+def test_a_compiled_training(options):
+    """As the uncompiled one, with explanations, and its checkpoint loads uncompiled."""
+    words = ["--trainer.max_epochs=2", "--explanations.size=2"]
+    words.append("--model.fusion=vitatt.models.fusion.AttentionFusion")
+    for name in ("dropout", "metadata_dropout", "metadata_dropout_all"):
+        words.append(f"--model.fusion.{name}=0")  # compiled, chance is another
+    losses = {}
+    for compiled in ("false", "true"):
+        place = f"--trainer.logger.save_dir=compiled-{compiled}"
+        assert main(["fit", *options, *words, place, f"--model.compile={compiled}"]) == 0
+        (run,) = Path(f"compiled-{compiled}", "vitatt").iterdir()
+        items = [record["history"]["item"] for record in history(run)]
+        losses[compiled] = [item["val/loss"] for item in items if "val/loss" in item]
+        assert len(list((run / "maps").glob("*/tmme/*.png"))) == 4
+        checkpoint = f"--ckpt_path={run / 'checkpoints' / 'best.ckpt'}"
+        assert main(["test", *options, checkpoint, place]) == 0
+    assert losses["true"] == pytest.approx(losses["false"], rel=1e-3)

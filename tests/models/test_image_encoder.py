@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
+import tests.tasks  # noqa: F401  (it registers an encoder with register tokens)
 from vitatt.models.image_encoder import EncoderError, ImageEncoder
 
 REGISTERS = "vitatt_test_registers"
@@ -114,6 +115,28 @@ def test_tokens_of_lower_blocks_stand_for_the_pixels(blocks: int) -> None:
 def test_more_blocks_to_freeze_than_there_are(blocks: int) -> None:
     with pytest.raises(EncoderError, match=f"up to the 6 of test_vit, but got {blocks}"):
         ImageEncoder("test_vit", image_size=32, frozen=blocks)
+
+
+@pytest.mark.parametrize("frozen", [False, 2])
+def test_gradients_with_and_without_checkpointing(frozen: bool | int) -> None:
+    results = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        encoder = ImageEncoder(
+            "test_vit", image_size=32, frozen=frozen, gradient_checkpointing=checkpointing
+        ).train()
+        kept: list[torch.Tensor] = []
+
+        def keep(tensor: torch.Tensor, kept: list[torch.Tensor] = kept) -> torch.Tensor:
+            kept.append(tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            encoder(pixels(32)).square().mean().backward()
+        gradients = {n: p.grad for n, p in encoder.named_parameters() if p.requires_grad}
+        results.append((gradients, sum(tensor.numel() for tensor in kept)))
+    torch.testing.assert_close(results[1][0], results[0][0])
+    assert results[1][1] < results[0][1] / 3, "activations were kept"
 
 
 def test_tokens_pass_through() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -35,6 +36,8 @@ def train(options: Sequence[str] | None) -> int:
     Args:
         options: Command and options; by default those of the shell.
     """
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")  # TF32 where precision is not bfloat16 anyway
     with closing_run():
         TrainingCLI(options)
     return 0

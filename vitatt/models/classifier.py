@@ -59,6 +59,9 @@ class LesionClassifier(lightning.LightningModule):
         class_weights: How classes are weighted in the loss, from their counts in training.
         focal_gamma: Focusing parameter of the focal loss; 0 for cross-entropy.
         label_smoothing: Probability mass spread over all classes; not with the focal loss.
+        compile: Compile the network with `torch.compile`; explanations run it as it was.
+        gradient_checkpointing: Compute the encoder's activations again in the backward pass rather
+            than keep them: less memory, about a third more arithmetic.
     """
 
     def __init__(
@@ -76,6 +79,8 @@ class LesionClassifier(lightning.LightningModule):
         class_weights: ClassWeights = "balanced",
         focal_gamma: float = 0.0,
         label_smoothing: float = 0.0,
+        compile: bool = False,
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -86,6 +91,7 @@ class LesionClassifier(lightning.LightningModule):
             image_size=self.task.image_size,
             weights=encoder_weights,
             frozen=freeze_encoder,
+            gradient_checkpointing=gradient_checkpointing,
         )
         self.network = fusion(image_encoder, self.task)
         self.loss = WeightedLoss(
@@ -96,6 +102,12 @@ class LesionClassifier(lightning.LightningModule):
         self.metrics = nn.ModuleDict(
             {f"{stage}_metrics": LesionMetrics(self.task.classes) for stage in _STAGES}
         )
+
+    def setup(self, stage: str) -> None:
+        """Compile the network, if asked to; its weights keep their names."""
+        del stage
+        if self.hparams["compile"]:
+            self.network.compile()
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and embedding of a batch."""
@@ -149,6 +161,7 @@ class LesionClassifier(lightning.LightningModule):
             encoder_learning_rate=self.hparams["encoder_learning_rate"],
             layer_decay=self.hparams["layer_decay"],
             weight_decay=self.hparams["weight_decay"],
+            fused=not self.trainer.gradient_clip_val,
         )
         total = int(self.trainer.estimated_stepping_batches)
         scheduler = warmup_cosine(

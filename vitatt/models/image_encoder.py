@@ -11,6 +11,7 @@ import torch
 from timm.models import load_state_dict
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vitatt.types import UsageError
 
@@ -30,6 +31,7 @@ class ImageEncoder(nn.Module):
         weights: Path of a weights file, ``hub`` to download timm's own, or None to start at random.
         frozen: Keep all weights as they are, in evaluation mode, or those of so many lower blocks
             and what comes before them.
+        gradient_checkpointing: Compute each block's activations again in the backward pass.
 
     Attributes:
         dim: Width D of the tokens.
@@ -45,7 +47,13 @@ class ImageEncoder(nn.Module):
     """
 
     def __init__(
-        self, name: str, *, image_size: int, weights: str | None = None, frozen: bool | int = False
+        self,
+        name: str,
+        *,
+        image_size: int,
+        weights: str | None = None,
+        frozen: bool | int = False,
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         self.vit = _create(name, weights)
@@ -69,6 +77,7 @@ class ImageEncoder(nn.Module):
                 f"the {self.num_blocks} of {name}, but got {frozen}."
             )
         self.given_blocks = self.num_blocks
+        self.gradient_checkpointing = gradient_checkpointing
         data = timm.data.resolve_model_data_config(self.vit)
         # Pixels arrive as uint8: the statistics are those of the 0..1 range, times 255.
         self.register_buffer("mean", torch.tensor(data["mean"]).view(1, 3, 1, 1) * 255)
@@ -140,7 +149,10 @@ class ImageEncoder(nn.Module):
 
     def run_block(self, index: int, tokens: Tensor, attn_mask: Tensor | None = None) -> Tensor:
         """One transformer block; `attn_mask` is True where a key may be attended to."""
-        return self.vit.blocks[index](tokens, attn_mask=attn_mask)
+        block = self.vit.blocks[index]
+        if self.gradient_checkpointing and block.training:
+            return checkpoint(block, tokens, attn_mask=attn_mask, use_reentrant=False)
+        return block(tokens, attn_mask=attn_mask)
 
     def _learning_parts(self) -> list[nn.Module]:
         """What is above the frozen blocks."""

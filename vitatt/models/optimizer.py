@@ -20,6 +20,7 @@ def make_optimizer(
     encoder_learning_rate: float,
     layer_decay: float,
     weight_decay: float,
+    fused: bool = True,
 ) -> Optimizer:
     """Adam with a learning rate for each part and decoupled weight decay.
 
@@ -32,6 +33,7 @@ def make_optimizer(
         encoder_learning_rate: Of the encoder's last block.
         layer_decay: Factor from one block to the one below; 1 for none.
         weight_decay: Share of a weight taken off in a step of learning rate 1.
+        fused: Make the step in one kernel, which Lightning cannot combine with gradient clipping.
     """
     groups: list[dict[str, Any]] = []
     encoder = network.encoder
@@ -52,7 +54,8 @@ def make_optimizer(
             part, weight_decay, no_weight_decay_list=("*embedding", "*missing_token")
         ):
             groups.append({**group, "lr": learning_rate})
-    return Adam([group for group in groups if group["params"]], decoupled_weight_decay=True)
+    groups = [group for group in groups if group["params"]]
+    return Adam(groups, decoupled_weight_decay=True, fused=fused)
 
 
 def warmup_cosine(optimizer: Optimizer, *, total_steps: int, warmup_steps: int) -> LambdaLR:
