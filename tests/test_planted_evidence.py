@@ -41,6 +41,7 @@ def measure(
     model: LesionClassifier,
     batch: LesionBatch,
     masks: torch.Tensor,
+    decoys: torch.Tensor,
     planted: list[int],
     methods: Sequence[Method] = METHODS,
 ) -> pl.DataFrame:
@@ -53,10 +54,14 @@ def measure(
     for method in methods:
         patches = torch.cat([part[method].patches[:, 0] for part in found])
         features = torch.cat([part[method].features[:, 0] for part in found])
-        pointing = pointing_game(upsample(patches[shown], (SIZE, SIZE)), masks[shown])
-        on_top = np.isin(features[recorded].argmax(1).numpy(), planted)
-        rows.append((method, pointing.mean().item(), on_top.mean()))
-    return pl.DataFrame(rows, ["method", "pointing game", "planted on top"], orient="row")
+        maps = upsample(patches[shown], (SIZE, SIZE))
+        on_sign, on_decoy = (
+            pointing_game(maps, places[shown]).mean().item() for places in (masks, decoys)
+        )
+        on_top = np.isin(features[recorded].argmax(1).numpy(), planted).mean()
+        rows.append((method, on_sign, on_decoy, on_top))
+    columns = ["method", "on the sign", "on the decoy", "planted on top"]
+    return pl.DataFrame(rows, columns, orient="row")
 
 
 @pytest.mark.slow
@@ -71,24 +76,31 @@ def test_relevance_falls_on_what_was_planted(demo: Path) -> None:
     truth = DemoTruth.load(demo / "data")
     names = [feature.name for feature in model.task.features]
     planted = [names.index(name) for name in truth.planted]
-    paths = [truth.masks / f"{Path(case_id).stem}_segmentation.png" for case_id in batch.case_id]
-    masks = torch.from_numpy(np.stack([read_mask(path, SIZE) for path in paths]))
+    stems = [Path(case_id).stem for case_id in batch.case_id]
+    masks, decoys = (
+        torch.from_numpy(np.stack([read_mask(path, SIZE) for path in paths]))
+        for paths in (
+            [truth.masks / f"{name}_segmentation.png" for name in stems],
+            [truth.decoys / f"{name}_decoy.png" for name in stems],
+        )
+    )
 
     with torch.no_grad():
         accuracy = (model(batch).logits.argmax(1) == batch.target).float().mean().item()
-    trained = measure(model, batch, masks, planted)
+    trained = measure(model, batch, masks, decoys, planted)
     chance = []
     for seed in range(8):  # one random network may prefer any feature in every case
         torch.manual_seed(seed)
         untrained = LesionClassifier(task=model.task.to_plain(), encoder="test_vit").eval()
-        chance.append(measure(untrained, batch, masks, planted, ["tmme"]))
+        chance.append(measure(untrained, batch, masks, decoys, planted, ["tmme"]))
     random_weights = pl.concat(chance).drop("method").mean()
     print(f"\n{len(batch.target)} test cases, accuracy {accuracy:.3f}")
     print("trained", trained, "\nTMME, random weights, mean of 8", random_weights)
+    print(pl.concat(chance))
 
     found = {row["method"]: row for row in trained.iter_rows(named=True)}
-    assert found["tmme"]["pointing game"] >= 0.95
+    assert found["tmme"]["on the sign"] >= 0.95
     assert found["tmme"]["planted on top"] >= 0.95
-    # More than the sign covers (0.04 of the area): it stands out, to random weights as well.
-    assert random_weights["pointing game"].item() < 0.5
+    # Marks stand out to random weights as well, but the sign no more than what means nothing.
+    assert random_weights["on the sign"].item() < random_weights["on the decoy"].item() + 0.1
     assert random_weights["planted on top"].item() < 2 / len(names) + 0.25

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,34 @@ def test_without_average_predictions_of_one_case_are_refused_with_a_hint(tmp_pat
     said = capsys.readouterr().err
     assert "40 cases, case0 among them" in said
     assert "--average" in said
+
+
+def test_differences_to_another_network_are_paired(tmp_path, capsys):
+    one, other = predictions(0, 0), predictions(1, 0)
+    other = other.with_columns(one["true"]).sample(fraction=1, shuffle=True, seed=0)
+    one.write_parquet(tmp_path / "one.parquet")
+    other.write_parquet(tmp_path / "other.parquet")
+    words = ["summarise", str(tmp_path / "one.parquet"), "--against"]
+    assert main([*words, str(tmp_path / "other.parquet")]) == 0
+    printed = capsys.readouterr().out.split("Less the same figures of the other 1 runs")[1]
+    value, low, high = map(float, re.findall(r"-?\d\.\d{3}", printed)[:3])
+    scores = [balanced_accuracy_score(f["true"], f["predicted"]) for f in (one, other)]
+    assert value == pytest.approx(scores[0] - scores[1], abs=6e-4)
+    assert low < value < high
+    assert main([*words, str(tmp_path / "one.parquet")]) == 0
+    assert "balanced accuracy  0.000 [0.000, 0.000]" in capsys.readouterr().out, "paired"
+
+
+@pytest.mark.parametrize("change", ["fewer", "other diagnoses", "other classes"])
+def test_differences_need_the_same_cases(tmp_path, capsys, change):
+    one = predictions(0, 0)
+    other = {
+        "fewer": one.head(39),
+        "other diagnoses": one.with_columns(pl.lit("A").alias("true")),
+        "other classes": one.rename({"p_C": "p_D"}),
+    }[change]
+    one.write_parquet(tmp_path / "one.parquet")
+    other.write_parquet(tmp_path / "other.parquet")
+    words = [str(tmp_path / "one.parquet"), "--against", str(tmp_path / "other.parquet")]
+    assert main(["summarise", *words]) == 2
+    assert "The runs to compare with" in capsys.readouterr().err

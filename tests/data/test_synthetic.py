@@ -216,6 +216,25 @@ def test_signs_lie_everywhere(demo: Demo) -> None:
     assert shares.min() > 0.18
 
 
+def test_every_picture_has_a_decoy_beside_the_sign_and_as_conspicuous(demo: Demo) -> None:
+    stems = [Path(path).stem for path in demo.table.cases["image"]]
+    decoys = np.stack(
+        [np.asarray(Image.open(demo.truth.decoys / f"{stem}_decoy.png")) for stem in stems]
+    )
+    decoys = decoys > 0
+    assert decoys.any((1, 2)).all()
+    assert not (decoys & demo.masks).any()
+    sizes = [marks.sum((1, 2)).mean() for marks in (decoys, demo.masks[demo.shown])]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
+    skin = np.median(demo.images.reshape(len(demo.images), -1, 3), axis=1)
+    contrasts = []
+    for marks in (decoys, demo.masks):
+        there = marks.any((1, 2))
+        pairs = zip(demo.images[there], marks[there], skin[there], strict=True)
+        contrasts.append(np.mean([np.linalg.norm(i[m].mean(0) - s) for i, m, s in pairs]))
+    assert contrasts[0] == pytest.approx(contrasts[1], rel=0.25)
+
+
 def test_planted_evidence_tells_the_classes_and_each_half_alone_does_not(demo: Demo) -> None:
     sign, planted = demo.sign_colours(), demo.features(planted=True)[demo.shown]
     both = demo.score(np.concatenate([sign, planted], axis=1), demo.shown)
@@ -265,6 +284,7 @@ def test_truth_names_what_was_planted(demo: Demo) -> None:
     truth = DemoTruth.load(demo.folder)
     assert truth == demo.truth
     assert truth.masks == demo.folder / "masks"
+    assert truth.decoys == demo.folder / "decoys"
     assert set(truth.signs) == set(demo.table.spec.classes)
     assert sorted(list(truth.signs.values()).count(sign) for sign in set(truth.signs.values())) == (
         [len(truth.signs) // 2] * 2

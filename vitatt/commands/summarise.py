@@ -28,6 +28,13 @@ def summarise(options: list[str]) -> int:
         help="average the probabilities of cases that several runs predicted (other inner folds "
         "or seeds of the same outer fold)",
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="test runs of another network on the same cases: the differences to it, paired",
+    )
     settings = parser.parse_args(options)
     frame = _pool(settings.runs, average=settings.average)
     scores = [name for name in frame.columns if name.startswith("p_")]
@@ -35,7 +42,30 @@ def summarise(options: list[str]) -> int:
     features = [name for name in frame.columns if name not in (*_FIXED, *scores)]
     print(f"{frame.height} cases of {frame['group'].n_unique()} groups")
     print("\n".join(summary_of(frame, classes, features).lines()))
+    if settings.against:
+        other = _matching(frame, _pool(settings.against, average=settings.average))
+        print(f"Less the same figures of the other {len(settings.against)} runs")
+        print("\n".join(summary_of(frame, classes, features, other).lines()))
     return 0
+
+
+def _matching(frame: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+    """The other predictions, in the order of `frame`.
+
+    Raises:
+        UsageError: If they are of other cases, classes or diagnoses.
+    """
+    facts = ["case_id", "group", "true", *(n for n in frame.columns if n.startswith("p_"))]
+    if lacking := [name for name in facts if name not in other.columns]:
+        raise UsageError(f"The runs to compare with lack {lacking[0]}: they are of other classes.")
+    matched = frame.select("case_id").join(other, on="case_id", how="left", maintain_order="left")
+    same = ["case_id", "group", "true"]
+    if other.height != frame.height or not matched[same].equals(frame[same]):
+        raise UsageError(
+            "The runs to compare with did not predict the same cases with the same diagnoses. Give "
+            "test runs of the same data, folds and seed."
+        )
+    return matched
 
 
 def _pool(runs: list[Path], *, average: bool) -> pl.DataFrame:

@@ -210,13 +210,16 @@ class LesionDataModule(lightning.LightningDataModule):
         rank, world_size = self._place()
         if len(dataset) < 2:
             raise DataError(f"Expected at least 2 training cases, but got {len(dataset)}.")
+        num_workers = self._workers(dataset)
+        if num_workers:
+            rank_zero_info(f"Images are augmented in {num_workers} processes of their own.")
         self._loader = TrainingLoader(
             dataset,
             batch_size=self.batch_size,
             seed=self.split.seed,
             rank=rank,
             world_size=world_size,
-            num_workers=self._workers(dataset),
+            num_workers=num_workers,
         )
         if self._position is not None:
             if (size := self._position["batch_size"]) != self.batch_size:

@@ -6,9 +6,11 @@ carries the class: neither skin, lesion, any other feature, nor which values are
 barred ``biopsed`` does, as in the real data). What was planted is known, hence explanations can be
 tested for pointing at it.
 
-Some lesions show no sign. Without those, a model would need to look for one of the signs only: the
-other would be what is left, and a map that points nowhere would be right. And neither feature says
-what the other says already: evidence that is not needed has no derivative to explain it by.
+Every picture also has a decoy, a mark as conspicuous as the signs that means nothing: what merely
+stands out is no evidence. Some lesions show no sign. Without those, a model would need to look for
+one of the signs only: the other would be what is left, and a map that points nowhere would be
+right. And neither feature says what the other says already: evidence that is not needed has no
+derivative to explain it by.
 """
 
 from __future__ import annotations
@@ -37,8 +39,9 @@ from vitatt.data.synthetic_tables import (
 
 DemoDataset = Literal["pad_ufes_20", "isic_2019"]
 
-_VERSION = 2
+_VERSION = 3
 _CASES_PER_CLASS = 8
+_MASKS = {"masks": "segmentation", "decoys": "decoy"}  # folder: what its files end with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +57,7 @@ class DemoTruth:
         signs: The visible sign of each class; several share one.
         masks: Folder of ``<image name without suffix>_segmentation.png``, 255 where the sign is;
             empty for a lesion that shows none.
+        decoys: Folder of ``<image name without suffix>_decoy.png``, 255 where the decoy is.
     """
 
     dataset: str
@@ -63,6 +67,7 @@ class DemoTruth:
     planted: tuple[str, ...]
     signs: Mapping[str, str]
     masks: Path
+    decoys: Path
 
     @classmethod
     def load(cls, folder: Path) -> DemoTruth:
@@ -78,9 +83,8 @@ class DemoTruth:
             plain = json.loads(path.read_text(encoding="utf-8"))
             if plain.pop("version") != _VERSION:
                 raise ValueError("its version differs")
-            return cls(
-                **{**plain, "planted": tuple(plain["planted"]), "masks": folder / plain["masks"]}
-            )
+            places = {name: folder / plain[name] for name in _MASKS}
+            return cls(**{**plain, "planted": tuple(plain["planted"]), **places})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path} was not written by this version of vitatt ({error}). "
@@ -121,7 +125,8 @@ def write_demo(
         if value < least[name]:
             raise DataError(f"Expected `{name}` to be at least {least[name]}, but got {value}.")
     signs = {name: sign for sign, names in plan.signs.items() for name in names}
-    truth = DemoTruth(dataset, num_cases, image_size, seed, plan.planted, signs, folder / "masks")
+    places = [folder / name for name in _MASKS]
+    truth = DemoTruth(dataset, num_cases, image_size, seed, plan.planted, signs, *places)
     if _holds(folder, truth):
         return truth
     target = folder.resolve()
@@ -199,17 +204,19 @@ def _write(folder: Path, truth: DemoTruth) -> None:
     lesions = _draw_lesions(rng, truth)
     write_tables = write_pad if truth.dataset == "pad_ufes_20" else write_isic
     pictures = write_tables(folder, rng, lesions)
-    (folder / "masks").mkdir()
+    for name in _MASKS:
+        (folder / name).mkdir()
     for number, (name, sign, tone) in enumerate(pictures):
         # A generator for each image: what one picture draws does not move the others.
         own = np.random.default_rng((truth.seed, 1 + number))
-        pixels, mask = synthetic_images.draw(own, truth.image_size, sign, tone)
+        image, *masks = synthetic_images.draw(own, truth.image_size, sign, tone)
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         # Full-resolution colour for JPEG, so that hardly any of the sign leaves its mask.
-        Image.fromarray(pixels).save(path, quality=95, subsampling=0)
-        Image.fromarray(mask).save(folder / "masks" / f"{path.stem}_segmentation.png")
-    plain = {"version": _VERSION, **dataclasses.asdict(truth), "masks": "masks"}
+        Image.fromarray(image).save(path, quality=95, subsampling=0)
+        for (place, ending), mask in zip(_MASKS.items(), masks, strict=True):
+            Image.fromarray(mask).save(folder / place / f"{path.stem}_{ending}.png")
+    plain = {"version": _VERSION, **dataclasses.asdict(truth), **{name: name for name in _MASKS}}
     (folder / "truth.json").write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
 
 

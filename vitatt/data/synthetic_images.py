@@ -1,28 +1,45 @@
-"""Pictures for the synthetic dataset: skin, a lesion, and one sign at a random place.
+"""Pictures for the synthetic dataset: skin, a lesion, a sign at a random place, and a decoy.
 
-Everything but the sign is drawn alike whatever the sign is, and no sign leaves its mask, so that
-only the pixels in the mask tell the signs apart. Lengths are shares of the image's side.
+The decoy is a mark as conspicuous as a sign, in every picture, that means nothing: a map that finds
+whatever stands out finds it as often. Everything but the sign is drawn alike whatever the sign is,
+and no sign leaves its mask, so that only the pixels in the mask tell the signs apart. Lengths are
+shares of the image's side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 Array = NDArray[np.float64]
+Pattern = Callable[[np.random.Generator, Array, Array], tuple[Array, Array]]
+"""From random source and coordinates (1 at the rim) to opacity and colour."""
 
 _LIGHT_SKIN = np.array([232.0, 192.0, 170.0])
 _DARK_SKIN = np.array([176.0, 128.0, 100.0])
-_SIGN_RADIUS = (0.12, 0.14)
+_MARK_RADIUS = (0.12, 0.14)
 _LESION_RADIUS = (0.24, 0.36)
 
 
-def draw(
-    rng: np.random.Generator, size: int, sign: str | None, tone: float
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+class Drawing(NamedTuple):
+    """A picture and where its marks are.
+
+    Attributes:
+        image: RGB, (size, size, 3).
+        sign: 255 on the sign and else 0, (size, size).
+        decoy: The same for the decoy.
+    """
+
+    image: NDArray[np.uint8]
+    sign: NDArray[np.uint8]
+    decoy: NDArray[np.uint8]
+
+
+def draw(rng: np.random.Generator, size: int, sign: str | None, tone: float) -> Drawing:
     """Draw one case.
 
     Args:
@@ -30,14 +47,10 @@ def draw(
         size: Side of the square image, in pixels.
         sign: One of `SIGNS`; None for a lesion that shows none.
         tone: Skin from light (0) to dark (1).
-
-    Returns:
-        The image (size, size, 3) RGB, and the mask (size, size), 255 on the sign and else 0.
     """
     y, x = (np.mgrid[:size, :size] + 0.5) / size
-    radius = rng.uniform(*_SIGN_RADIUS)
     # Uniform over the picture: a map that only looks at the middle seldom finds the sign.
-    place = rng.uniform(_SIGN_RADIUS[1] + 0.02, 1 - _SIGN_RADIUS[1] - 0.02, 2)
+    place, elsewhere = _apart(rng)
     lesion_radius = rng.uniform(*_LESION_RADIUS)
     # The sign lies off the lesion's middle, so a map of the whole lesion does not find it either.
     angle, distance = rng.uniform(0, 2 * np.pi), lesion_radius * rng.uniform(0.45, 0.9)
@@ -47,17 +60,34 @@ def draw(
     image = _skin(rng, x, y, tone)
     image = _lesion(rng, image, x - middle[0], y - middle[1], lesion_radius)
     image = _hairs(rng, image, x, y)
-    u, v = (x - place[0]) / radius, (y - place[1]) / radius
-    depth = 1 - np.hypot(u, v) / _outline(rng, u, v, roughness=0.08)
+    image, decoy_mask = _mark(rng, image, x - elsewhere[0], y - elsewhere[1], _green_stripes)
     mask = np.zeros((size, size), np.uint8)
     if sign is not None:
-        opacity, colour = SIGNS[sign](rng, u, v)
-        # Twelve per cent of the radius to fade in, none of it outside the mask.
-        opacity = (opacity * np.clip(depth / 0.12, 0, 1))[..., None]
-        image = image * (1 - opacity) + colour * opacity
-        mask[depth > 0] = 255
+        image, mask = _mark(rng, image, x - place[0], y - place[1], SIGNS[sign])
     image += rng.normal(0, 2.5, image.shape)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8), mask
+    return Drawing(np.clip(np.rint(image), 0, 255).astype(np.uint8), mask, decoy_mask)
+
+
+def _apart(rng: np.random.Generator) -> tuple[Array, Array]:
+    """Middles of two marks that do not touch; each alone is as likely as the other anywhere."""
+    edge = _MARK_RADIUS[1] + 0.02
+    while True:
+        one, other = rng.uniform(edge, 1 - edge, (2, 2))
+        if np.hypot(*(one - other)) > 2 * _MARK_RADIUS[1]:
+            return one, other
+
+
+def _mark(
+    rng: np.random.Generator, image: Array, dx: Array, dy: Array, pattern: Pattern
+) -> tuple[Array, NDArray[np.uint8]]:
+    """The image with a mark, and the mark's mask."""
+    radius = rng.uniform(*_MARK_RADIUS)
+    u, v = dx / radius, dy / radius
+    depth = 1 - np.hypot(u, v) / _outline(rng, u, v, roughness=0.08)
+    opacity, colour = pattern(rng, u, v)
+    # Twelve per cent of the radius to fade in, none of it outside the mask.
+    opacity = (opacity * np.clip(depth / 0.12, 0, 1))[..., None]
+    return image * (1 - opacity) + colour * opacity, np.where(depth > 0, 255, 0).astype(np.uint8)
 
 
 def _skin(rng: np.random.Generator, x: Array, y: Array, tone: float) -> Array:
@@ -111,11 +141,13 @@ def _dark_dots(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Arr
     return 0.5 + 0.47 * np.clip(3 - 2.5 * near, 0, 1), np.array([26.0, 16.0, 20.0])
 
 
-SIGNS: dict[str, Callable[[np.random.Generator, Array, Array], tuple[Array, Array]]] = {
-    "blue_ring": _blue_ring,
-    "dark_dots": _dark_dots,
-}
-"""By name: from random source and coordinates (1 at the rim) to opacity and colour."""
+def _green_stripes(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
+    turn = rng.uniform(0, np.pi)
+    wave = np.cos(9 * (u * np.cos(turn) + v * np.sin(turn)) + rng.uniform(0, 2 * np.pi))
+    return 0.5 + 0.45 * np.clip(0.7 + 1.5 * wave, 0, 1), np.array([26.0, 92.0, 52.0])
+
+
+SIGNS: dict[str, Pattern] = {"blue_ring": _blue_ring, "dark_dots": _dark_dots}
 
 
 def _outline(rng: np.random.Generator, dx: Array, dy: Array, *, roughness: float) -> Array:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from vitatt.evaluation.intervals import (
+    Floats,
     Interval,
     Statistic,
     balanced_accuracy,
@@ -51,7 +54,12 @@ class Summary:
         }
 
 
-def summarise(frame: pl.DataFrame, classes: Sequence[str], features: Sequence[str]) -> Summary:
+def summarise(
+    frame: pl.DataFrame,
+    classes: Sequence[str],
+    features: Sequence[str],
+    other: pl.DataFrame | None = None,
+) -> Summary:
     """Figures over all cases and over those with complete metadata.
 
     Where metadata is missing can give the diagnosis away, so a figure that holds only with the
@@ -61,23 +69,41 @@ def summarise(frame: pl.DataFrame, classes: Sequence[str], features: Sequence[st
         frame: Columns ``group``, ``true``, ``predicted``, ``p_CLASS`` and the features.
         classes: Class names.
         features: Metadata columns that decide whether a case is complete.
+        other: Predictions of another network, row by row of the same cases: then the figures are
+            differences to it, paired in every resample.
     """
-    complete = frame.filter(pl.all_horizontal(pl.col(list(features)).is_not_null()))
-    parts = {"all cases": frame}
-    if 0 < complete.height < frame.height:
+    complete = frame.select(pl.all_horizontal(pl.col(list(features)).is_not_null())).to_series()
+    parts = {"all cases": pl.repeat(True, frame.height, eager=True)}
+    if complete.any() and not complete.all():
         parts["complete cases"] = complete
-    intervals = {where: _intervals(part, classes) for where, part in parts.items()}
-    return Summary(
-        intervals=intervals,
-        counts={where: part.height for where, part in parts.items()},
-    )
-
-
-def _intervals(frame: pl.DataFrame, classes: Sequence[str]) -> dict[str, Interval]:
+    names = [f"p_{name}" for name in classes]
     index = {name: number for number, name in enumerate(classes)}
-    probabilities = frame.select(f"p_{name}" for name in classes).to_numpy()
     targets = frame["true"].replace_strict(index, return_dtype=pl.Int64).to_numpy()
-    return {
-        name: group_bootstrap(statistic, probabilities, targets, frame["group"].to_numpy())
-        for name, statistic in _STATISTICS.items()
-    }
+    groups = frame["group"].to_numpy()
+    probabilities = [
+        table.select(names).to_numpy() for table in (frame, other) if table is not None
+    ]
+    intervals = {}
+    for where, part in parts.items():
+        rows = part.to_numpy()
+        intervals[where] = {
+            name: group_bootstrap(
+                statistic if other is None else _difference(statistic),
+                np.concatenate(probabilities, axis=1)[rows],
+                targets[rows],
+                groups[rows],
+            )
+            for name, statistic in _STATISTICS.items()
+        }
+    return Summary(intervals, counts={where: int(part.sum()) for where, part in parts.items()})
+
+
+def _difference(statistic: Statistic) -> Statistic:
+    """A statistic of probabilities (N, C) less that of C more columns beside them."""
+
+    def difference(probabilities: Floats, targets: NDArray[np.int64], weights: Floats) -> Floats:
+        one, other = np.split(probabilities, 2, axis=1)
+        result: Floats = statistic(one, targets, weights) - statistic(other, targets, weights)
+        return result
+
+    return difference
