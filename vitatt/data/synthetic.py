@@ -166,7 +166,7 @@ _PLANS = {
         {"ACK": 0.22, "BCC": 0.26, "MEL": 0.09, "NEV": 0.16, "SCC": 0.11, "SEK": 0.16},
         {"blue_ring": ("BCC", "ACK", "SEK"), "dark_dots": ("SCC", "MEL", "NEV")},
         ("bleed", "grew"),
-        ((True, False), (False, True), (False, False)),
+        ((True, False), (False, True), (True, True)),
     ),
     "isic_2019": _Plan(
         {"MEL": 0.17, "NV": 0.21, "BCC": 0.14, "BKL": 0.12}

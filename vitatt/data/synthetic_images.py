@@ -52,10 +52,11 @@ def draw(rng: np.random.Generator, size: int, sign: str | None, tone: float) -> 
     # Uniform over the picture: a map that only looks at the middle seldom finds the sign.
     place, elsewhere = _apart(rng)
     lesion_radius = rng.uniform(*_LESION_RADIUS)
-    # The sign lies off the lesion's middle, so a map of the whole lesion does not find it either.
+    # Sign or decoy lies on the lesion, off its middle: a map of the lesion finds neither for sure.
+    marked = (place, elsewhere)[rng.integers(2)]
     angle, distance = rng.uniform(0, 2 * np.pi), lesion_radius * rng.uniform(0.45, 0.9)
     offset = distance * np.array([np.cos(angle), np.sin(angle)])
-    middle = np.clip(place + offset, 0.3, 0.7)
+    middle = np.clip(marked + offset, 0.3, 0.7)
 
     image = _skin(rng, x, y, tone)
     image = _lesion(rng, image, x - middle[0], y - middle[1], lesion_radius)
