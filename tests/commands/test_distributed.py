@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,8 +11,9 @@ import polars as pl
 import pytest
 import torch
 
+from tests.commands.runs import history, only_run
+
 VITATT = str(Path(sys.executable).with_name("vitatt"))
-WANDB = str(Path(sys.executable).with_name("wandb"))
 PROCESSES = {
     1: ["--data.batch_size=8"],
     2: ["--data.batch_size=4", "--trainer.devices=2", "--trainer.strategy=ddp"],
@@ -21,27 +21,22 @@ PROCESSES = {
 EPOCHS = 2
 
 
-def run(folder: Path, *words: str) -> str:
+def run(folder: Path, *words: str) -> None:
     folder.mkdir(exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [VITATT, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
 
 
 def figures(folder: Path) -> dict[str, list[float]]:
-    """Every number that the only W&B run logged, in order, by W&B's own reader."""
-    (record,) = folder.glob("runs/wandb/offline-run-*")
-    reader = [WANDB, "leet", "inspect", "--json", str(record)]
-    text = subprocess.run(reader, capture_output=True, text=True, check=True).stdout
+    """Every number that the only run logged, in order."""
     found: dict[str, list[float]] = {}
-    for entry in map(json.loads, text.splitlines()):
-        if entry["type"] == "history":
-            for name, value in entry["history"]["item"].items():
-                if name.startswith(("train/", "val/", "test/")) and isinstance(value, int | float):
-                    found.setdefault(name, []).append(value)
+    for entry in history(only_run(folder)):
+        for name, value in entry["history"]["item"].items():
+            if name.startswith(("train/", "val/", "test/")) and isinstance(value, int | float):
+                found.setdefault(name, []).append(value)
     return found
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +13,12 @@ import torch
 import yaml
 from PIL import Image
 
+from tests.commands.runs import everything, history, only_run
 from vitatt.cli import main
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.synthetic import write_demo
 from vitatt.data.transforms import TrainingAugmentation
 from vitatt.models.classifier import LesionClassifier
-
-
-def everything(run: Path) -> str:
-    """The records of an offline run, a line each, by W&B's own reader."""
-    (record,) = run.parents[1].glob(f"wandb/offline-run-*{run.name}")
-    reader = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json"]
-    return subprocess.run([*reader, str(record)], capture_output=True, text=True, check=True).stdout
-
-
-def history(run: Path) -> list[dict[str, object]]:
-    """What was logged, step by step."""
-    records = [json.loads(line) for line in everything(run).splitlines()]
-    return [r for r in records if r["type"] == "history"]
-
-
-def only_run(folder: Path = Path()) -> Path:
-    (run,) = (folder / "runs" / "vitatt").iterdir()
-    return run
 
 
 def test_fit_leaves_checkpoints_config_and_maps(trained):

@@ -124,21 +124,14 @@ class ImageEncoder(nn.Module):
                 by default the block itself does.
         """
         run = at_block or self.run_block
-        given = image.ndim == 3
-        start = self.given_blocks if given else 0
-        tokens = image.to(self.vit.cls_token.dtype) if given else self.embed(image)
-        for index in range(start, self.num_blocks):
-            tokens = run(index, tokens)
-        return tokens if start == self.num_blocks else self.vit.norm(tokens)
+        if image.ndim == 3:
+            tokens = image.to(self.vit.cls_token.dtype)
+            return self._pass(tokens, self.given_blocks, self.num_blocks, run)
+        return self._pass(self.embed(image), 0, self.num_blocks, run)
 
     def tokens_after(self, image: Tensor, blocks: int) -> Tensor:
         """Tokens of pixels (B, 3, H, W) after the lower `blocks`, and after the norm if all."""
-        if blocks == self.num_blocks:
-            return self(image)
-        tokens = self.embed(image)
-        for index in range(blocks):
-            tokens = self.run_block(index, tokens)
-        return tokens
+        return self._pass(self.embed(image), 0, blocks, self.run_block)
 
     def embed(self, image: Tensor) -> Tensor:
         """Tokens before the first block, (B, num_prefix + P, D), of pixels (B, 3, H, W)."""
@@ -153,6 +146,12 @@ class ImageEncoder(nn.Module):
         if self.gradient_checkpointing and block.training:
             return checkpoint(block, tokens, attn_mask=attn_mask, use_reentrant=False)
         return block(tokens, attn_mask=attn_mask)
+
+    def _pass(self, tokens: Tensor, start: int, stop: int, run: BlockHook) -> Tensor:
+        """Tokens through the blocks from `start` to before `stop`, and the norm after the last."""
+        for index in range(start, stop):
+            tokens = run(index, tokens)
+        return self.vit.norm(tokens) if start < stop == self.num_blocks else tokens
 
     def _learning_parts(self) -> list[nn.Module]:
         """What is above the frozen blocks."""
