@@ -11,7 +11,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from vitatt.models.fusion import AttentionFusion
-from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.make_encoder import make_encoder
 from vitatt.models.network import LesionNetwork
 from vitatt.types import FeatureEncoding, LesionBatch, LesionTask, Split
 
@@ -96,7 +96,7 @@ def make_network(
     """A network in evaluation mode whose every weight matters and whose attention is uneven."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        image_encoder = ImageEncoder(encoder, image_size=task.image_size, frozen=frozen)
+        image_encoder = make_encoder(encoder, image_size=task.image_size, frozen=frozen)
         network = fusion(image_encoder, task, **arguments)
         with torch.no_grad():
             for parameter in network.parameters():

@@ -16,7 +16,18 @@ ALLOWED = {
     "explain": {"models", "types"},
     "evaluation": {"explain", "models", "types"},
     "callbacks": {"data", "evaluation", "explain", "models", "types"},
-    "commands": {"callbacks", "data", "evaluation", "explain", "models", "types"},
+    "training": {"callbacks", "data", "models", "types"},
+    "benchmark": {"callbacks", "data", "evaluation", "models", "training", "types"},
+    "commands": {
+        "benchmark",
+        "callbacks",
+        "data",
+        "evaluation",
+        "explain",
+        "models",
+        "training",
+        "types",
+    },
     "cli": {"commands", "types"},
 }
 """What each part may import of the others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 
@@ -14,13 +15,33 @@ commands:
   validate    metrics on the inner validation part of a checkpoint's fold
   test        metrics, intervals and predictions on the outer fold
   predict     probabilities of new cases, into a CSV file
+  ensemble    the same by several models, averaged
   explain     why a model decided as it did: maps, metadata, tests of both, one HTML report
-  check-data  what is in a dataset, and what would spoil a training
+  robustness  what a model is worth when metadata is missing or wrong, or images are spoilt
+  embed       where a model puts the cases: t-SNE of the fused class token
+  benchmark   every arm on every fold with every seed, and what sets them apart
+  report      one HTML file and a model card of a benchmark or a test run
   summarise   figures of several test runs pooled: all folds together
+  associate   which metadata features go with the diagnosis, and which give it away
+  check-data  what is in a dataset, and what would spoil a training
   demo-data   write a small synthetic dataset with planted evidence
 
 `vitatt COMMAND --help` lists the options of a command.
 """
+
+OWN = (
+    "associate",
+    "benchmark",
+    "check-data",
+    "demo-data",
+    "embed",
+    "ensemble",
+    "explain",
+    "report",
+    "robustness",
+    "summarise",
+)
+"""Commands with a module of their name and a function of its name; the others are Lightning's."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -53,23 +74,11 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str], *, from_shell: bool) -> int:
-    command, options = words[0], words[1:]
-    if command == "check-data":
-        from vitatt.commands.check_data import check_data
-
-        return check_data(options)
-    if command == "explain":
-        from vitatt.commands.explain import explain
-
-        return explain(options)
-    if command == "summarise":
-        from vitatt.commands.summarise import summarise
-
-        return summarise(options)
-    if command == "demo-data":
-        from vitatt.commands.demo_data import demo_data
-
-        return demo_data(options)
+    if words[0] in OWN:
+        name = words[0].replace("-", "_")
+        command = getattr(importlib.import_module(f"vitatt.commands.{name}"), name)
+        status: int = command(words[1:])
+        return status
     from vitatt.commands.training import train
 
     return train(None if from_shell else words)

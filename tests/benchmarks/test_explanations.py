@@ -15,7 +15,7 @@ from vitatt.explain.case_picture import case_picture
 from vitatt.explain.explain_cases import explain_cases
 from vitatt.explain.methods import METHODS, Method, explain
 from vitatt.models.fusion import AttentionFusion
-from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.make_encoder import make_encoder
 from vitatt.models.network import LesionNetwork
 from vitatt.types import FeatureEncoding, LesionBatch, LesionTask, Split
 
@@ -31,7 +31,7 @@ TASK = LesionTask("synthetic", tuple("ABCDEF"), (1,) * 6, FEATURES, 0.1, 224, Sp
 
 def network_of(name: str) -> LesionNetwork:
     torch.manual_seed(0)
-    encoder = ImageEncoder(name, image_size=224, frozen=True)
+    encoder = make_encoder(name, image_size=224, frozen=True)
     return AttentionFusion(encoder, TASK).eval().to(DEVICE)
 
 

@@ -16,6 +16,7 @@ import torch
 
 from vitatt.data import cases as cases_module
 from vitatt.data import datamodule as datamodule_module
+from vitatt.data import fold as fold_module
 from vitatt.data import isic_2019, pad_ufes_20
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.images import read_image
@@ -35,7 +36,7 @@ def own_pad(pad_demo: Path, tmp_path: Path) -> Path:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was told to the user beside warnings."""
     told: list[str] = []
-    for module in (cases_module, datamodule_module):
+    for module in (cases_module, datamodule_module, fold_module):
         monkeypatch.setattr(module, "rank_zero_info", told.append)
     return told
 

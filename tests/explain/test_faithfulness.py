@@ -19,6 +19,7 @@ from vitatt.explain.relevance import Cost, Relevance
 from vitatt.models.baselines.image_only import ImageOnly
 from vitatt.models.class_head import ClassHead
 from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.make_encoder import make_encoder
 from vitatt.models.network import LesionNetwork
 from vitatt.types import LesionBatch, LesionOutput, LesionTask
 
@@ -301,7 +302,7 @@ def additive() -> tuple[LesionNetwork, LesionBatch, Relevance]:
     """The network, cases in which everything speaks for class 0, and how much each part does."""
     task = make_task(classes=("ACK", "BCC"), image_size=64)
     with torch.random.fork_rng():
-        encoder = ImageEncoder("test_vit", image_size=64)
+        encoder = make_encoder("test_vit", image_size=64)
     network = Additive(encoder, task).eval()
     batch = make_batch(task, 6)
     metadata = batch.metadata.clone()

@@ -4,9 +4,7 @@ import base64
 import dataclasses
 import io
 import re
-import shutil
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.pages import Page, chromium
 from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.render import heatmap, overlay
 from vitatt.explain.report import Section, write_report
@@ -71,35 +70,6 @@ def write(path: Path, cases: list[ExplainedCase] = CASES, **changes: Any) -> str
     settings = {"title": "Report", "facts": {"method": "TMME"}, "sections": [SECTION]} | changes
     write_report(path, iter(cases), **settings)
     return path.read_text(encoding="utf-8")
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, and the text of each table row."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[str]] = []
-        self.in_cell = False
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th") and self.rows:
-            self.rows[-1].append("")
-            self.in_cell = True
-
-    def handle_endtag(self, tag: str) -> None:
-        self.in_cell &= tag not in ("td", "th")
-
-    def handle_data(self, data: str) -> None:
-        if self.in_cell:
-            self.rows[-1][-1] = " ".join((self.rows[-1][-1] + data).split())
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -274,15 +244,8 @@ class TestErrors:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
-    executable = next(filter(None, found), None)
-    if executable is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+    with chromium() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture

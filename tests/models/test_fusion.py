@@ -11,7 +11,7 @@ from vitatt.models.baselines.image_only import ImageOnly
 from vitatt.models.baselines.metadata_only import MetadataOnly
 from vitatt.models.baselines.missing_pattern import MissingPattern
 from vitatt.models.fusion import AttentionFusion, FusionBlock, JointAttention
-from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.make_encoder import make_encoder
 from vitatt.models.network import LesionNetwork
 
 TASK = make_task()
@@ -174,7 +174,7 @@ def test_every_trainable_parameter_gets_a_gradient(arguments: dict[str, Any]) ->
     ],
 )
 def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:
-    encoder = ImageEncoder("test_vit", image_size=32)
+    encoder = make_encoder("test_vit", image_size=32)
     with pytest.raises(ValueError, match=message):
         AttentionFusion(encoder, TASK, **arguments)
 

@@ -42,60 +42,107 @@ class TokenCaching(Callback):
     ) -> None:
         """Compute what is not cached yet, and serve tokens instead of pixels."""
         assert isinstance(pl_module, LesionClassifier)
-        encoder = pl_module.network.encoder
-        if self.views == 0 or encoder is None:
+        if self.views == 0 or pl_module.network.encoder is None:
             return
-        if not pl_module.network.takes_tokens:
+        self.serve(trainer, pl_module, ("val", "train"))
+        encoder = pl_module.network.encoder
+        rank_zero_info(
+            f"Training on {self.views} cached views of each image; {encoder.frozen_blocks} of the "
+            f"encoder's {encoder.num_blocks} blocks rest."
+        )
+
+    def serve(
+        self, trainer: lightning.Trainer, module: LesionClassifier, parts: Sequence[Part]
+    ) -> None:
+        """Serve tokens of these parts, computing what is not cached yet.
+
+        Raises:
+            UsageError: If the network's tokens cannot be computed beforehand.
+        """
+        tokens = FrozenTokens(trainer, module, self.views)
+        datamodule = _datamodule(trainer)
+        for part in parts:
+            slots = datamodule.labelled.cache.rows(datamodule.part(part)["image"].to_list())
+            views = self.views if part == "train" else 0
+            tokens.fill(slots, range(1, 1 + views) if views else (0,))
+            datamodule.use_source(part, TokenSource(tokens.cache, slots, views))
+        encoder = module.network.encoder
+        assert encoder is not None
+        encoder.given_blocks = encoder.frozen_blocks
+
+    def prepare(self, trainer: lightning.Trainer, module: LesionClassifier) -> None:
+        """Compute every view of every image, so that no later training has to.
+
+        Raises:
+            UsageError: If the network's tokens cannot be computed beforehand.
+        """
+        labelled = _datamodule(trainer).labelled
+        slots = labelled.cache.rows(labelled.frame["image"].to_list())
+        FrozenTokens(trainer, module, self.views).fill(slots, range(1 + self.views))
+
+
+class FrozenTokens:
+    """The cached tokens of a network's frozen blocks, and how they are computed.
+
+    Args:
+        trainer: Has the data and the precision.
+        module: Has the network.
+        views: Augmented views of each image.
+
+    Attributes:
+        cache: Where they are.
+
+    Raises:
+        UsageError: If the network's tokens cannot be computed beforehand.
+    """
+
+    def __init__(self, trainer: lightning.Trainer, module: LesionClassifier, views: int) -> None:
+        encoder = module.network.encoder
+        if encoder is None or not module.network.takes_tokens:
             raise UsageError(
                 "Expected frozen encoder blocks through which no metadata passes, to cache their "
                 "tokens: set `model.freeze_encoder` to true, or to a number of lower blocks that "
                 "is not above `join_at`, or set `token_cache.views` to 0."
             )
-        datamodule = trainer.datamodule
-        assert isinstance(datamodule, LesionDataModule)
-        images = datamodule.labelled.cache
-        augmentation = TrainingAugmentation(datamodule.image_size)
-        shape = (encoder.num_prefix + encoder.num_patches, encoder.dim)
-        tokens = TokenCache(
+        datamodule = _datamodule(trainer)
+        self._trainer = trainer
+        self._encoder = encoder
+        self._device = module.device
+        self._images = datamodule.labelled.cache
+        self._seed = datamodule.split.seed
+        self._augmentation = TrainingAugmentation(datamodule.image_size)
+        self.cache = TokenCache(
             datamodule.cache_dir,
             key="\n".join(
                 [
                     _digest(encoder),
-                    repr(encoder.vit),
+                    repr(encoder.backbone),
                     str(encoder.frozen_blocks),
-                    repr(augmentation),
-                    images.key,
-                    str(datamodule.split.seed),
+                    repr(self._augmentation),
+                    self._images.key,
+                    str(self._seed),
                     str(trainer.precision),
                 ]
             ),
-            num_slots=len(images.pixels),
-            num_views=1 + self.views,
-            token_shape=shape,
+            num_slots=len(self._images.pixels),
+            num_views=1 + views,
+            token_shape=encoder.token_shape(encoder.frozen_blocks),
         )
 
-        def pixels(slots: NDArray[np.int64], view: int) -> Tensor:
-            changed = None if view == 0 else augmentation
-            source = PixelSource(images, slots, changed)
-            seeds = [hash((datamodule.split.seed, view, int(slot))) & 0xFFFFFFFF for slot in slots]
-            return source.fetch(np.arange(len(slots)), seeds)
+    def fill(self, slots: NDArray[np.int64], views: Sequence[int]) -> None:
+        """Compute the tokens of these images in these views, as far as they are not there."""
+        for view in views:
+            self.cache.fill(slots, view, self._pixels, self._encode)
 
-        @torch.inference_mode()
-        def encode(image: Tensor) -> Tensor:
-            with trainer.precision_plugin.forward_context():
-                return encoder.tokens_after(image.to(pl_module.device), encoder.frozen_blocks)
+    def _pixels(self, slots: NDArray[np.int64], view: int) -> Tensor:
+        source = PixelSource(self._images, slots, self._augmentation if view else None)
+        seeds = [hash((self._seed, view, int(slot))) & 0xFFFFFFFF for slot in slots]
+        return source.fetch(np.arange(len(slots)), seeds)
 
-        slots = {part: images.rows(datamodule.part(part)["image"].to_list()) for part in _PARTS}
-        tokens.fill(slots["val"], 0, pixels, encode)
-        for view in range(1, 1 + self.views):
-            tokens.fill(slots["train"], view, pixels, encode)
-        encoder.given_blocks = encoder.frozen_blocks
-        datamodule.use_source("train", TokenSource(tokens, slots["train"], self.views))
-        datamodule.use_source("val", TokenSource(tokens, slots["val"], 0))
-        rank_zero_info(
-            f"Training on {self.views} cached views of each image; {encoder.frozen_blocks} of the "
-            f"encoder's {encoder.num_blocks} blocks rest."
-        )
+    @torch.inference_mode()
+    def _encode(self, image: Tensor) -> Tensor:
+        with self._trainer.precision_plugin.forward_context():
+            return self._encoder.tokens_after(image.to(self._device), self._encoder.frozen_blocks)
 
 
 class TokenSource:
@@ -118,7 +165,10 @@ class TokenSource:
         return self._cache.fetch(self._slots[rows], views)
 
 
-_PARTS: tuple[Part, ...] = ("train", "val")
+def _datamodule(trainer: lightning.Trainer) -> LesionDataModule:
+    datamodule = trainer.datamodule
+    assert isinstance(datamodule, LesionDataModule)
+    return datamodule
 
 
 def _digest(encoder: ImageEncoder) -> str:

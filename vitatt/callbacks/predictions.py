@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_folder, run_logger
-from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.datamodule import LesionDataModule, Part
 from vitatt.evaluation.summary import summarise
 from vitatt.explain.methods import explain
 from vitatt.explain.render import heatmap
@@ -59,7 +60,6 @@ class PredictionWriter(Callback):
         """Write the file, in the order of the input, from the first process."""
         assert isinstance(pl_module, LesionClassifier)
         datamodule = _datamodule(trainer)
-        spec = datamodule.spec
         probabilities = {
             case_id: row
             for case_ids, rows in _gather(self._batches)
@@ -67,19 +67,7 @@ class PredictionWriter(Callback):
         }
         if not trainer.is_global_zero:
             return
-        order = datamodule.part("predict")["case_id"].to_list()
-        frame = pl.DataFrame(
-            {
-                spec.id_column: order,
-                **{
-                    name: [probabilities[case_id][number] for case_id in order]
-                    for number, name in enumerate(spec.classes)
-                },
-                **({spec.unknown_class: [0.0] * len(order)} if spec.unknown_class else {}),
-            }
-        )
-        _write_atomically(frame, self.path)
-        rank_zero_info(f"Wrote the probabilities of {frame.height} cases to {self.path}")
+        write_published(datamodule, probabilities, self.path)
 
 
 class TestReport(Callback):
@@ -122,7 +110,7 @@ class TestReport(Callback):
             return
         datamodule = _datamodule(trainer)
         classes = datamodule.task.classes
-        frame = _prediction_frame(datamodule, predictions)
+        frame = prediction_frame(datamodule, "test", predictions)
         path = run_folder(trainer) / "predictions.parquet"
         _write_atomically(frame, path)
         summary = summarise(frame, classes, [f.name for f in datamodule.task.features])
@@ -148,6 +136,66 @@ class TestReport(Callback):
         logger.log_metrics({"test/cases": table})
 
 
+def write_published(
+    datamodule: LesionDataModule, probabilities: Mapping[str, Sequence[float]], path: Path
+) -> None:
+    """Predictions of `predict_root` as a CSV file, in the order of the input.
+
+    The columns are the published ones: the id of each case and a probability for each class.
+
+    Args:
+        datamodule: The data.
+        probabilities: Of each case, (C,).
+        path: The file; written whole or not at all.
+    """
+    spec = datamodule.spec
+    order = datamodule.part("predict")["case_id"].to_list()
+    frame = pl.DataFrame(
+        {
+            spec.id_column: order,
+            **{
+                name: [probabilities[case_id][number] for case_id in order]
+                for number, name in enumerate(spec.classes)
+            },
+            **({spec.unknown_class: [0.0] * len(order)} if spec.unknown_class else {}),
+        }
+    )
+    _write_atomically(frame, path)
+    rank_zero_info(f"Wrote the probabilities of {frame.height} cases to {path}")
+
+
+def prediction_frame(
+    datamodule: LesionDataModule, part: Part, predictions: Sequence[tuple[list[str], Tensor]]
+) -> pl.DataFrame:
+    """Cases of a part with id, group, true and predicted class, probabilities and metadata.
+
+    Args:
+        datamodule: The data.
+        part: Which part was predicted.
+        predictions: Case ids and probabilities (B, C), batch by batch.
+    """
+    classes = list(datamodule.task.classes)
+    probabilities = torch.cat([rows for _, rows in predictions]).double().numpy()
+    case_ids = [case_id for ids, _ in predictions for case_id in ids]
+    predicted = [classes[number] for number in probabilities.argmax(1)]
+    scores = pl.DataFrame(
+        {
+            "case_id": case_ids,
+            "predicted": predicted,
+            **{f"p_{name}": probabilities[:, n] for n, name in enumerate(classes)},
+        }
+    )
+    cases = datamodule.part(part).rename({"diagnosis": "true"}).drop("image")
+    frame = cases.select("case_id", "group", "true").join(
+        scores, on="case_id", how="left", maintain_order="left"
+    )
+    if absent := frame["predicted"].null_count():
+        rank_zero_warn(f"{absent} of {frame.height} {part} cases were not predicted.")
+        frame = frame.drop_nulls("predicted")
+    features = [feature.name for feature in datamodule.task.features]
+    return frame.join(cases.select("case_id", *features), on="case_id", maintain_order="left")
+
+
 def _datamodule(trainer: lightning.Trainer) -> LesionDataModule:
     datamodule = trainer.datamodule
     assert isinstance(datamodule, LesionDataModule)
@@ -161,32 +209,6 @@ def _gather(batches: list[_Batch]) -> list[_Batch]:
     parts: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(parts, batches)
     return [batch for part in parts for batch in part]
-
-
-def _prediction_frame(
-    datamodule: LesionDataModule, predictions: list[tuple[list[str], Tensor]]
-) -> pl.DataFrame:
-    """Test cases with id, group, true and predicted class, probabilities and metadata."""
-    classes = list(datamodule.task.classes)
-    probabilities = torch.cat([rows for _, rows in predictions]).double().numpy()
-    case_ids = [case_id for ids, _ in predictions for case_id in ids]
-    predicted = [classes[number] for number in probabilities.argmax(1)]
-    scores = pl.DataFrame(
-        {
-            "case_id": case_ids,
-            "predicted": predicted,
-            **{f"p_{name}": probabilities[:, n] for n, name in enumerate(classes)},
-        }
-    )
-    cases = datamodule.part("test").rename({"diagnosis": "true"}).drop("image")
-    frame = cases.select("case_id", "group", "true").join(
-        scores, on="case_id", how="left", maintain_order="left"
-    )
-    if absent := frame["predicted"].null_count():
-        rank_zero_warn(f"{absent} of {frame.height} test cases were not predicted.")
-        frame = frame.drop_nulls("predicted")
-    features = [feature.name for feature in datamodule.task.features]
-    return frame.join(cases.select("case_id", *features), on="case_id", maintain_order="left")
 
 
 def _write_atomically(frame: pl.DataFrame, path: Path) -> None:

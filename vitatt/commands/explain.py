@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-import torch
 from jsonargparse import ArgumentParser
 from PIL import Image
 
+from vitatt.commands.checkpoint import (
+    add_checkpoint_arguments,
+    load_model,
+    make_folder,
+    parse_with_checkpoint,
+)
 from vitatt.commands.choice import Choice, choose
 from vitatt.commands.evaluate_explanations import Evaluation, evaluate
-from vitatt.commands.parsing import add_data_arguments
 from vitatt.commands.progress import batches_on_device
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.explain.case_picture import case_picture
@@ -24,16 +26,15 @@ from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.methods import Method, predict
 from vitatt.explain.overview import overview
 from vitatt.explain.report import Section, write_report
-from vitatt.models.checkpoint import read_hyper_parameters
 from vitatt.models.classifier import LesionClassifier
-from vitatt.types import LesionTask, UsageError
+from vitatt.types import UsageError
 
 
 def explain(options: list[str]) -> int:
     """Write pictures, ``relevance.parquet`` and ``report.html``; 130 if interrupted on the way."""
     settings = _parse(options)
     output = Path(settings.output)
-    datamodule, model = settings.data, _load(settings)
+    datamodule, model = settings.data, load_model(settings.ckpt_path)
     part = settings.part
     cases = datamodule.part(part)
     chosen = choose(cases, settings.cases, model, datamodule, part)
@@ -95,15 +96,8 @@ def _parse(options: list[str]) -> Any:
         UsageError: If there is no usable checkpoint, a setting is out of its range, or the output
             folder cannot be written.
     """
-    early = argparse.ArgumentParser(prog="vitatt explain", add_help=False, allow_abbrev=False)
-    early.add_argument("--ckpt_path")
-    path = early.parse_known_args(options)[0].ckpt_path
-    if path is not None:
-        # Also after the configuration of a training, which names the one it went on from, or none.
-        options = [*options, f"--ckpt_path={path}"]
     parser = ArgumentParser(prog="vitatt explain", description=(__doc__ or "").split(": ")[1])
-    parser.add_argument("--ckpt_path", type=str, required=True, help="the trained model")
-    parser.add_argument("--output", type=str, required=True, help="folder for all that is written")
+    add_checkpoint_arguments(parser)
     parser.add_argument(
         "--part",
         type=Literal["test", "val", "train", "predict"],
@@ -114,34 +108,15 @@ def _parse(options: list[str]) -> Any:
     parser.add_argument("--cases", type=Choice, default=Choice())
     parser.add_argument("--evaluate", action="store_true", help="also test the methods")
     parser.add_argument("--evaluation", type=Evaluation, default=Evaluation())
-    add_data_arguments(parser)
-    if path is None:  # it may be in the configuration
-        path = parser.parse_args(options).ckpt_path
-    task = LesionTask.from_plain(read_hyper_parameters(path)["task"])
-    split = {f"data.{name}": value for name, value in dataclasses.asdict(task.split).items()}
-    parser.set_defaults({"data.dataset": task.dataset, **split})
-    settings = parser.parse_args(options)
-    settings.data.task = task.to_plain()
-    if not settings.methods:
+    parsed = parse_with_checkpoint(parser, options)
+    if not parsed.methods:
         raise UsageError("Expected `methods` to name a method, but it is empty.")
-    parsed = parser.instantiate_classes(settings)
     parsed.cases.check()
     if parsed.evaluate:
         parsed.evaluation.check()
-    try:
-        (Path(parsed.output) / "cases").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"The folder {parsed.output} cannot be made ({error.strerror}). Give another one as "
-            "--output."
-        ) from error
+    make_folder(Path(parsed.output))
+    (Path(parsed.output) / "cases").mkdir(exist_ok=True)
     return parsed
-
-
-def _load(settings: Any) -> LesionClassifier:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = LesionClassifier.load_from_checkpoint(settings.ckpt_path, map_location=device)
-    return model.eval()
 
 
 def _explained(

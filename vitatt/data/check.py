@@ -9,6 +9,7 @@ import polars as pl
 
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.image_cache import ImageCache
+from vitatt.data.leaks import Finding, label_copies, missing_pattern, shared_images
 from vitatt.data.schema import DataError
 from vitatt.data.splits import split_rows
 from vitatt.data.table import LesionTable
@@ -50,6 +51,14 @@ def check(datamodule: LesionDataModule) -> Report:
             split_rows(usable.frame, spec, replace(datamodule.split, fold=fold))
         except DataError as error:
             problems.append(str(error))
+    leaks: list[Finding] = []
+    try:
+        # All rows at once: nothing is fitted here, and no fold needs to be possible.
+        copies = label_copies(usable.frame, spec.features)
+        leaks += [*copies, missing_pattern(usable.frame, spec.features), *shared_images(usable)]
+        problems += [f"{one.outcome[0].upper()}{one.outcome[1:]}." for one in copies if not one.ok]
+    except DataError as error:
+        problems.append(str(error))
     sections = {
         f"{spec.title} in {table.root}: {table.cases.height} rows, "
         f"{table.cases['group'].n_unique()} {spec.group}s": "",
@@ -58,6 +67,7 @@ def check(datamodule: LesionDataModule) -> Report:
         f"Images absent: {len(table.absent)}": _some(table.absent),
         f"Images unreadable: {len(cache.unreadable)}": _some(list(cache.unreadable.values())),
         f"Images identical under several names: {len(twins)}": _some(twins),
+        "Leaks looked for": "\n".join(f"  {one.check}: {one.outcome}" for one in leaks),
         "Barred as features": "\n".join(
             f"  {name}: {reason}" for name, reason in spec.barred.items()
         ),

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning
-import numpy as np
 import polars as pl
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
-from vitatt.data.cases import READERS, UsableCases, load_cases
+from vitatt.data.cases import READERS, UsableCases
 from vitatt.data.dataset import ImageSource, LesionDataset, PixelSource
+from vitatt.data.feature_choice import FeatureChoice
+from vitatt.data.fold import Fold, Part
 from vitatt.data.image_cache import default_folder
 from vitatt.data.loader import TrainingLoader, evaluation_loader
-from vitatt.data.metadata import describe_values, encode, fit_features
+from vitatt.data.metadata import describe_values, encode
 from vitatt.data.schema import DataError, DatasetSpec
-from vitatt.data.splits import SplitRows, split_rows
-from vitatt.data.table import layout_help
+from vitatt.data.splits import SplitRows
 from vitatt.data.transforms import TrainingAugmentation
 from vitatt.types import LesionBatch, LesionTask, Split
 
-Part = Literal["train", "val", "test", "predict"]
+__all__ = ["LesionDataModule", "Part"]
 
 
 class LesionDataModule(lightning.LightningDataModule):
@@ -35,7 +33,8 @@ class LesionDataModule(lightning.LightningDataModule):
         dataset: Which dataset.
         root: Folder of the labelled data.
         predict_root: Folder of the data to predict, in the same layout, labels not needed.
-        features: Metadata columns to use, or ``all``.
+        features: Metadata columns to use, ``all``, or ``hc-K`` for the K that are most strongly
+            associated with the diagnosis in the training part, see `FeatureChoice`.
         fold: Outer test fold, 0 to ``num_folds - 1``.
         num_folds: Number of outer folds.
         inner_folds: The validation part is one of this many parts of the training groups.
@@ -60,7 +59,7 @@ class LesionDataModule(lightning.LightningDataModule):
         dataset: Literal["pad_ufes_20", "isic_2019"],
         root: str | None = None,
         predict_root: str | None = None,
-        features: Literal["all"] | list[str] = "all",
+        features: list[str] | str = "all",
         fold: int = 0,
         num_folds: int = 5,
         inner_folds: int = 5,
@@ -80,80 +79,55 @@ class LesionDataModule(lightning.LightningDataModule):
         self.spec: DatasetSpec = READERS[dataset].SPEC
         self.root = root
         self.predict_root = predict_root
-        self.selected = self.spec.select(None if features == "all" else features)
+        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_folder()
         self.split = Split(fold, num_folds, seed, inner_folds, inner_fold)
-        self._fitted = LesionTask.from_plain(task) if task else None
-        self.image_size = self._fitted.image_size if self._fitted else image_size
+        fitted = LesionTask.from_plain(task) if task else None
+        self.image_size = fitted.image_size if fitted else image_size
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.smoothing = smoothing
-        self.num_bins = num_bins
-        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_folder()
+        self.cases = Fold(
+            self.spec,
+            root,
+            predict_root,
+            self.split,
+            FeatureChoice(features, self.spec),
+            image_size=self.image_size,
+            smoothing=smoothing,
+            num_bins=num_bins,
+            cache_dir=self.cache_dir,
+            fitted=fitted,
+        )
         self._loader: TrainingLoader | None = None
         self._position: dict[str, int] | None = None
         self._parts: dict[Part, LesionDataset] = {}
 
-    @cached_property
+    @property
     def task(self) -> LesionTask:
         """Classes, fitted encodings and split, for the model and its checkpoint.
 
         Raises:
             DataError: If the given task is of another dataset or other classes.
         """
-        if self._fitted is not None:
-            self._check_fitted(self._fitted)
-            return self._fitted
-        training = self.part("train")
-        counts = dict(training["diagnosis"].value_counts().iter_rows())
-        return LesionTask(
-            dataset=self.spec.name,
-            classes=self.spec.classes,
-            class_counts=tuple(counts[name] for name in self.spec.classes),
-            features=fit_features(training, self.selected, num_bins=self.num_bins),
-            smoothing=self.smoothing,
-            image_size=self.image_size,
-            split=self.split,
-            seen=self._seen(self.rows),
-        )
+        return self.cases.task
 
-    @cached_property
+    @property
     def labelled(self) -> UsableCases:
         """Every labelled case of `root` whose image can be read."""
-        return self._load("data.root", self.root, labelled=True)
+        return self.cases.labelled
 
-    @cached_property
+    @property
     def unlabelled(self) -> UsableCases:
         """Every case of `predict_root` whose image can be read, labelled or not."""
-        return self._load("data.predict_root", self.predict_root, labelled=False)
+        return self.cases.unlabelled
 
-    @cached_property
+    @property
     def rows(self) -> SplitRows:
         """Rows of `labelled` that are for training, validation and testing."""
-        if self._fitted is not None and self._fitted.split != self.split:
-            raise DataError(
-                f"The checkpoint was trained with {_words(self._fitted.split)}, but the data are "
-                f"to be split with {_words(self.split)}: cases it was trained on would be scored "
-                "as unseen. Set `data.fold`, `data.num_folds`, `data.inner_fold`, "
-                "`data.inner_folds` and `data.seed` to the checkpoint's."
-            )
-        rows = split_rows(self.labelled.frame, self.spec, self.split)
-        if self._fitted is not None and self._fitted.seen not in ("", self._seen(rows)):
-            raise DataError(
-                "The checkpoint was trained on other cases than these data give its fold: images "
-                "or rows were added, removed or became unreadable, so that some test cases may "
-                "have been trained on. Use the data it was trained on."
-            )
-        rank_zero_info(
-            f"Fold {self.split.fold} of {self.split.num_folds}: {len(rows.train)} cases to train, "
-            f"{len(rows.val)} to validate, {len(rows.test)} to test; no {self.spec.group} in two."
-        )
-        return rows
+        return self.cases.rows
 
     def part(self, name: Part) -> pl.DataFrame:
         """The rows of one part, in the order of its dataset."""
-        if name == "predict":
-            return self.unlabelled.frame
-        return self.labelled.frame[getattr(self.rows, name)]
+        return self.cases.part(name)
 
     def dataset_of(self, name: Part) -> LesionDataset:
         """The dataset of one part, made once."""
@@ -257,12 +231,6 @@ class LesionDataModule(lightning.LightningDataModule):
         """Cases of `predict_root` in row order."""
         return self._evaluation("predict")
 
-    def _seen(self, rows: SplitRows) -> str:
-        """Digest of the cases and groups of the training and validation part."""
-        frame = self.labelled.frame[np.sort(np.concatenate([rows.train, rows.val]))]
-        text = "\n".join(sorted(frame["case_id"] + " " + frame["group"]))
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
     def _evaluation(self, name: Part) -> DataLoader[LesionBatch]:
         rank, world_size = self._place()
         return evaluation_loader(
@@ -284,27 +252,3 @@ class LesionDataModule(lightning.LightningDataModule):
         if not isinstance(dataset.source, PixelSource):
             return 0
         return min(8, (os.cpu_count() or 1) - 1)
-
-    def _load(self, key: str, root: str | None, *, labelled: bool) -> UsableCases:
-        if not root:
-            raise DataError(f"`{key}` is not set. {layout_help(self.spec)}")
-        return load_cases(
-            self.spec.name,
-            Path(root).expanduser(),
-            labelled=labelled,
-            image_size=self.image_size,
-            cache_dir=self.cache_dir,
-        )
-
-    def _check_fitted(self, task: LesionTask) -> None:
-        if task.dataset != self.spec.name or task.classes != self.spec.classes:
-            raise DataError(
-                f"The checkpoint was trained on {task.dataset} with the classes "
-                f"{', '.join(task.classes)}, but the data are {self.spec.name} with the classes "
-                f"{', '.join(self.spec.classes)}. Use the checkpoint's own dataset."
-            )
-
-
-def _words(split: Split) -> str:
-    inner = f"inner fold {split.inner_fold} of {split.inner_folds}, seed {split.seed}"
-    return f"fold {split.fold} of {split.num_folds} ({inner})"

@@ -53,6 +53,8 @@ SPEC = DatasetSpec(
         "image": "it identifies the image, and so would not generalise",
         "lesion_id": "it identifies the lesion, and so would not generalise",
     },
+    subgroups=("sex", "age_approx", "anatom_site_general"),
+    melanoma="MEL",
 )
 
 

@@ -66,6 +66,8 @@ SPEC = DatasetSpec(
         "lesion_id": "it identifies the lesion, and so would not generalise",
         "img_id": "it identifies the image, and so would not generalise",
     },
+    subgroups=("fitspatrick", "gender", "age", "region"),
+    melanoma="MEL",
 )
 
 _SPELLINGS = {"TRUE": "True", "FALSE": "False", "BRASIL": "BRAZIL"}

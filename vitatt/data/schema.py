@@ -45,6 +45,8 @@ class DatasetSpec:
         id_column: Column that names a case, also in files of predictions.
         unknown_class: A class of published predictions that training does not have.
         barred: Columns that give the label away, with the reason.
+        subgroups: Features that say who the patient is, or where the lesion.
+        melanoma: The class whose misses cost most.
     """
 
     name: str
@@ -58,6 +60,8 @@ class DatasetSpec:
     id_column: str
     unknown_class: str | None = None
     barred: Mapping[str, str] = field(default_factory=dict)
+    subgroups: tuple[str, ...] = ()
+    melanoma: str | None = None
 
     def select(self, names: Sequence[str] | None) -> tuple[Feature, ...]:
         """Features by name, in the dataset's own order; all of them for None.

@@ -20,7 +20,7 @@ from vitatt.explain.random_relevance import random_relevance
 from vitatt.explain.relevance import Cost, Relevance
 from vitatt.explain.tmme import tmme
 from vitatt.models.network import LesionNetwork
-from vitatt.types import LesionBatch
+from vitatt.types import LesionBatch, UsageError
 
 Method = Literal[
     "tmme", "attention", "rollout", "grad_cam", "integrated_gradients", "occlusion", "random"
@@ -74,8 +74,9 @@ def explain_by(
             class the same.
 
     Raises:
-        ValueError: If a method does not apply to the network (the message names those that do), the
-            batch holds tokens instead of pixels, or `target` is no (B, K) matrix of classes.
+        UsageError: If a method does not apply to the network (the message names those that do).
+        ValueError: If the batch holds tokens instead of pixels, or `target` is no (B, K) matrix of
+            classes.
     """
     _check(network, batch, methods)
     if target is None:
@@ -107,7 +108,6 @@ def predict(network: LesionNetwork, batch: LesionBatch) -> Tensor:
 
 
 _READ_ATTENTION: frozenset[Method] = frozenset({"tmme", "attention", "rollout"})
-_NEED_ATTENTION = _READ_ATTENTION | {"grad_cam"}
 
 _OTHERS: dict[Method, Callable[[LesionNetwork, LesionBatch, Tensor], Relevance]] = {
     "grad_cam": grad_cam,
@@ -149,7 +149,7 @@ def _check(network: LesionNetwork, batch: LesionBatch, methods: Sequence[Method]
         raise ValueError(f"Expected methods among {', '.join(METHODS)}, but got {unknown}.")
     name = type(network).__name__
     if network.encoder is None:
-        raise ValueError(
+        raise UsageError(
             f"Expected a network with an image encoder, but {name} has none: no method applies."
         )
     if batch.image.ndim != 4:
@@ -157,12 +157,12 @@ def _check(network: LesionNetwork, batch: LesionBatch, methods: Sequence[Method]
             "Expected pixels (B, 3, H, W) to explain, but got tokens of shape "
             f"{tuple(batch.image.shape)}: the encoder's layers would not run."
         )
-    refused = [method for method in methods if method in _NEED_ATTENTION]
+    refused = [method for method in methods if method in _READ_ATTENTION]
     if refused and not network.layouts:
-        others = [method for method in METHODS if method not in _NEED_ATTENTION]
-        raise ValueError(
-            f"{', '.join(refused)} read attention, and {name} has none. Methods that apply to it: "
-            f"{', '.join(others)}."
+        others = [method for method in METHODS if method not in _READ_ATTENTION]
+        raise UsageError(
+            f"{', '.join(refused)} read how a class token attends to all tokens, and {name} has no "
+            f"such attention. Methods that apply to it: {', '.join(others)}."
         )
 
 

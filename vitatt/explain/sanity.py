@@ -95,7 +95,7 @@ def stability(
 
 def _layer(name: str) -> str:
     """The layer a parameter belongs to: a block, or a part beside the blocks."""
-    match = re.match(r"(.*?blocks\.\d+)\.|(encoder\.vit\.[^.]+)|([^.]+)", name)
+    match = re.match(r"(.*?blocks\.\d+)\.|(encoder\.(?:vit|cnn)\.[^.]+)|([^.]+)", name)
     assert match is not None
     return next(group for group in match.groups() if group)
 

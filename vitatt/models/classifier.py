@@ -16,6 +16,7 @@ from vitatt.models import losses
 from vitatt.models.fusion import AttentionFusion
 from vitatt.models.image_encoder import ImageEncoder
 from vitatt.models.losses import ClassWeights, WeightedLoss
+from vitatt.models.make_encoder import make_encoder
 from vitatt.models.metrics import LesionMetrics
 from vitatt.models.network import LesionNetwork
 from vitatt.models.optimizer import make_optimizer, warmup_cosine
@@ -46,7 +47,7 @@ class LesionClassifier(lightning.LightningModule):
 
     Args:
         task: Plain form of the `LesionTask`; the command line takes it from the data.
-        encoder: Name of a timm vision transformer.
+        encoder: Name of a timm vision transformer or EfficientNet.
         encoder_weights: Path of its weights, ``hub`` to download timm's, or None for random ones.
         freeze_encoder: Keep the encoder as it is, or so many of its lower blocks, and train the
             rest.
@@ -86,7 +87,7 @@ class LesionClassifier(lightning.LightningModule):
         self.save_hyperparameters()
         self.hparams["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
         self.task = LesionTask.from_plain(task)
-        image_encoder = ImageEncoder(
+        image_encoder = make_encoder(
             encoder,
             image_size=self.task.image_size,
             weights=encoder_weights,

@@ -156,6 +156,11 @@ class AttentionFusion(LesionNetwork):
                 f"Expected argument `depth` to be at least 1 (0 is allowed with `join_at`), but "
                 f"got {depth}."
             )
+        if join_at is not None and not encoder.attends:
+            raise UsageError(
+                "Expected argument `join_at` to be null with a CNN as `model.encoder`, but got "
+                f"{join_at}: there is no attention in it that metadata tokens could join."
+            )
         if join_at is not None and not 0 <= join_at < encoder.num_blocks:
             raise UsageError(
                 f"Expected argument `join_at` to be one of the encoder's blocks 0 to "

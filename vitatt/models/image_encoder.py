@@ -1,17 +1,13 @@
-"""A timm vision transformer as a source of class and patch tokens."""
+"""What every image encoder promises: pixels to a class token and patch tokens."""
 
 from __future__ import annotations
 
-import difflib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 
 import timm
 import torch
-from timm.models import load_state_dict
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vitatt.types import UsageError
 
@@ -22,73 +18,57 @@ class EncoderError(UsageError):
     """An encoder or its weights that cannot be used; the message says why and what to do."""
 
 
-class ImageEncoder(nn.Module):
-    """Pixels to class token and patch tokens.
+class ImageEncoder(nn.Module, ABC):
+    """Pixels to class token and patch tokens; made by `make_encoder`.
 
     Args:
-        name: A timm vision transformer, such as ``vit_small_patch14_dinov2``.
-        image_size: Side of the square input, in pixels; position embeddings are resampled to it.
-        weights: Path of a weights file, ``hub`` to download timm's own, or None to start at random.
+        name: timm's name of the network, for messages.
+        network: The network by timm, which says how its pixels are normalised.
+        num_blocks: Blocks that can be frozen from below.
         frozen: Keep all weights as they are, in evaluation mode, or those of so many lower blocks
             and what comes before them.
-        gradient_checkpointing: Compute each block's activations again in the backward pass.
 
     Attributes:
+        attends: Whether it is a vision transformer: its blocks attend, and its class token has
+            gathered what it stands for. That of a CNN is no more than the mean of its patches.
         dim: Width D of the tokens.
+        num_heads: Attention heads for tokens of this width.
         num_prefix: Tokens before the patches: class token, then register or distillation tokens.
         grid_size: Rows and columns of patches.
         frozen_blocks: Lower blocks that keep their weights.
         given_blocks: Blocks that tokens given in the place of pixels have been through; all, with
             the norm after them, unless set.
+        last_prefix: Tokens before the patches in what enters `last_block`.
 
     Raises:
-        EncoderError: If the name is no timm vision transformer with a class token, or the weights
-            do not fit, or there are not so many blocks to freeze.
+        EncoderError: If there are not so many blocks to freeze.
     """
 
+    attends: bool
+    dim: int
+    num_heads: int
+    num_prefix: int
+    grid_size: tuple[int, int]
+    last_prefix: int
+    mean: Tensor
+    std: Tensor
+
     def __init__(
-        self,
-        name: str,
-        *,
-        image_size: int,
-        weights: str | None = None,
-        frozen: bool | int = False,
-        gradient_checkpointing: bool = False,
+        self, name: str, network: nn.Module, *, num_blocks: int, frozen: bool | int
     ) -> None:
         super().__init__()
-        self.vit = _create(name, weights)
-        patch = self.vit.patch_embed.patch_size[0]
-        if image_size % patch:
-            nearest = max(1, round(image_size / patch)) * patch
-            raise EncoderError(
-                f"Expected `data.image_size` to be a multiple of the patch size {patch} of {name}, "
-                f"but got {image_size}; {nearest} would do."
-            )
-        self.vit.set_input_size(img_size=(image_size, image_size))
-        self.dim: int = self.vit.embed_dim
-        self.num_heads: int = self.vit.blocks[0].attn.num_heads
-        self.num_prefix: int = self.vit.num_prefix_tokens
-        self.grid_size: tuple[int, int] = self.vit.patch_embed.grid_size
-        self.num_blocks = len(self.vit.blocks)
-        self.frozen_blocks = self.num_blocks * frozen if isinstance(frozen, bool) else frozen
-        if not 0 <= self.frozen_blocks <= self.num_blocks:
+        self.num_blocks = num_blocks
+        self.frozen_blocks = num_blocks * frozen if isinstance(frozen, bool) else frozen
+        if not 0 <= self.frozen_blocks <= num_blocks:
             raise EncoderError(
                 f"Expected `model.freeze_encoder` to be true, false, or a number of blocks up to "
-                f"the {self.num_blocks} of {name}, but got {frozen}."
+                f"the {num_blocks} of {name}, but got {frozen}."
             )
-        self.given_blocks = self.num_blocks
-        self.gradient_checkpointing = gradient_checkpointing
-        data = timm.data.resolve_model_data_config(self.vit)
+        self.given_blocks = num_blocks
+        data = timm.data.resolve_model_data_config(network)
         # Pixels arrive as uint8: the statistics are those of the 0..1 range, times 255.
         self.register_buffer("mean", torch.tensor(data["mean"]).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(data["std"]).view(1, 3, 1, 1) * 255)
-        self.mean: Tensor
-        self.std: Tensor
-        if self.frozen_blocks:
-            self.requires_grad_(False)
-            for part in self._learning_parts():
-                part.requires_grad_(True)
-            self.train()
 
     @property
     def num_patches(self) -> int:
@@ -96,9 +76,19 @@ class ImageEncoder(nn.Module):
         return self.grid_size[0] * self.grid_size[1]
 
     @property
+    @abstractmethod
+    def backbone(self) -> nn.Module:
+        """The network by timm."""
+
+    @property
+    @abstractmethod
     def last_block(self) -> nn.Module:
-        """The last transformer block."""
-        return self.vit.blocks[-1]
+        """The last part through which patches reach the class token, called with tokens."""
+
+    @property
+    def not_decayed(self) -> set[str]:
+        """Parameters of the backbone that weight decay leaves alone, beside biases and norms."""
+        return set()
 
     @property
     def frozen(self) -> bool:
@@ -118,113 +108,67 @@ class ImageEncoder(nn.Module):
         """Tokens after the last block and its norm, (B, num_prefix + P, D).
 
         Args:
-            image: Pixels (B, 3, H, W), 0 to 255; or tokens (B, num_prefix + P, D) that its lower
-                `given_blocks` computed before, see `tokens_after`.
-            at_block: Runs in place of block ``index`` on its tokens, ``at_block(index, tokens)``;
+            image: Pixels (B, 3, H, W), 0 to 255; or tokens (B, N, D) that its lower `given_blocks`
+                computed before, see `tokens_after`.
+            at_block: Runs in place of block ``index`` on what enters it, ``at_block(index, x)``;
                 by default the block itself does.
         """
         run = at_block or self.run_block
-        if image.ndim == 3:
-            tokens = image.to(self.vit.cls_token.dtype)
-            return self._pass(tokens, self.given_blocks, self.num_blocks, run)
-        return self._pass(self.embed(image), 0, self.num_blocks, run)
+        if image.ndim != 3:
+            x, start = self.embed(image), 0
+        elif self.given_blocks == self.num_blocks:
+            return image.to(self.mean.dtype)
+        else:
+            x, start = self._from_tokens(image.to(self.mean.dtype)), self.given_blocks
+        for index in range(start, self.num_blocks):
+            x = run(index, x)
+        return self._finish(x)
 
     def tokens_after(self, image: Tensor, blocks: int) -> Tensor:
         """Tokens of pixels (B, 3, H, W) after the lower `blocks`, and after the norm if all."""
-        return self._pass(self.embed(image), 0, blocks, self.run_block)
+        x = self.embed(image)
+        for index in range(blocks):
+            x = self.run_block(index, x)
+        return self._finish(x) if blocks == self.num_blocks else self._to_tokens(x)
 
+    @abstractmethod
+    def token_shape(self, blocks: int) -> tuple[int, int]:
+        """The shape (N, D) of one case's `tokens_after` so many blocks."""
+
+    @abstractmethod
     def embed(self, image: Tensor) -> Tensor:
-        """Tokens before the first block, (B, num_prefix + P, D), of pixels (B, 3, H, W)."""
-        pixels = (image.to(self.mean.dtype) - self.mean) / self.std
-        tokens = self.vit.patch_embed(pixels)
-        tokens = self.vit._pos_embed(tokens)
-        return self.vit.norm_pre(self.vit.patch_drop(tokens))
+        """What enters the first block, of pixels (B, 3, H, W)."""
 
-    def run_block(self, index: int, tokens: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        """One transformer block; `attn_mask` is True where a key may be attended to."""
-        block = self.vit.blocks[index]
-        if self.gradient_checkpointing and block.training:
-            return checkpoint(block, tokens, attn_mask=attn_mask, use_reentrant=False)
-        return block(tokens, attn_mask=attn_mask)
+    @abstractmethod
+    def run_block(self, index: int, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+        """One block; `attn_mask` is True where a key may be attended to."""
 
-    def _pass(self, tokens: Tensor, start: int, stop: int, run: BlockHook) -> Tensor:
-        """Tokens through the blocks from `start` to before `stop`, and the norm after the last."""
-        for index in range(start, stop):
-            tokens = run(index, tokens)
-        return self.vit.norm(tokens) if start < stop == self.num_blocks else tokens
+    @abstractmethod
+    def _finish(self, x: Tensor) -> Tensor:
+        """Tokens (B, num_prefix + P, D) of what the last block gave."""
+
+    @abstractmethod
+    def _to_tokens(self, x: Tensor) -> Tensor:
+        """What a lower block gave as tokens (B, N, D)."""
+
+    @abstractmethod
+    def _from_tokens(self, tokens: Tensor) -> Tensor:
+        """The inverse of `_to_tokens`, for block `given_blocks`."""
+
+    @abstractmethod
+    def _parts_above(self) -> list[nn.Module]:
+        """Blocks that are not frozen, and what comes after the blocks."""
 
     def _learning_parts(self) -> list[nn.Module]:
-        """What is above the frozen blocks."""
-        if self.frozen:
-            return []
-        return [*self.vit.blocks[self.frozen_blocks :], self.vit.norm]
+        return [] if self.frozen else self._parts_above()
 
+    def _freeze(self) -> None:
+        """Let what is frozen rest; for the end of a subclass's constructor."""
+        if self.frozen_blocks:
+            self.requires_grad_(False)
+            for part in self._learning_parts():
+                part.requires_grad_(True)
+            self.train()
 
-def _create(name: str, weights: str | None) -> VisionTransformer:
-    if not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models())
-        close = close or difflib.get_close_matches(name, timm.list_models("vit_*"), cutoff=0)
-        raise EncoderError(
-            f"timm has no model named '{name}'. Did you mean one of {', '.join(close)}?"
-        )
-    try:
-        vit = timm.create_model(name, pretrained=weights == "hub", num_classes=0)
-    except Exception as error:
-        if weights != "hub":
-            raise
-        # Whatever a download can fail with (no network, no such weights), the way out is the same.
-        raise EncoderError(
-            f"The weights of '{name}' could not be downloaded ({type(error).__name__}: {error}). "
-            "Download them elsewhere and name the file as `model.encoder_weights`."
-        ) from error
-    if not isinstance(vit, VisionTransformer):
-        raise EncoderError(
-            f"Expected `model.encoder` to be a vision transformer of timm, but '{name}' is a "
-            f"{type(vit).__name__}. Attention fusion needs tokens: choose a model such as "
-            "vit_small_patch16_224, deit_small_patch16_224 or vit_small_patch14_dinov2."
-        )
-    if vit.cls_token is None:
-        raise EncoderError(
-            f"'{name}' has no class token, which attention fusion reads. Choose one that has, such "
-            "as vit_small_patch16_224 or vit_small_patch14_dinov2."
-        )
-    if weights and weights != "hub":
-        _load_weights(vit, name, Path(weights).expanduser())
-    return vit
-
-
-def _load_weights(vit: VisionTransformer, name: str, path: Path) -> None:
-    if not path.is_file():
-        raise EncoderError(
-            f"The weights file {path} does not exist. Name a file as `model.encoder_weights`, or "
-            "`hub` to download them."
-        )
-    try:
-        state = load_state_dict(str(path), use_ema=False, device="cpu")
-    except Exception as error:  # the reader raises what it likes: pickle, zip, safetensors, OS
-        raise EncoderError(f"{path} is no weights file that can be read: {error}") from error
-    # A published file may hold a classification head, which the fusion replaces.
-    state = {
-        key: value for key, value in state.items() if not key.startswith(("head.", "head_dist."))
-    }
-    if strangers := [key for key, value in state.items() if not isinstance(value, Tensor)]:
-        raise EncoderError(f"{path} is no weights file: {strangers[0]} is no tensor.")
-    own = vit.state_dict()
-    lacking = [key for key in own if key not in state]
-    strange = [key for key in state if key not in own]
-    differing = [
-        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    if lacking or strange or differing:
-        raise EncoderError(
-            f"{path} does not hold the weights of '{name}': {_some('lacks', lacking)}; "
-            f"{_some('has unknown', strange)}; {_some('has the wrong shape for', differing)}. "
-            "Name the encoder that the file was made for as `model.encoder`."
-        )
-    vit.load_state_dict({key: value.to(own[key].dtype) for key, value in state.items()})
-
-
-def _some(what: str, keys: list[str]) -> str:
-    return f"{what} {len(keys)} tensors" + (f" ({', '.join(keys[:3])}, ...)" if keys else "")
+    def _normalised(self, image: Tensor) -> Tensor:
+        return (image.to(self.mean.dtype) - self.mean) / self.std

@@ -26,6 +26,11 @@ class MetadataTokens(NamedTuple):
     tokens: Tensor
     hidden: Tensor
 
+    def mean(self) -> Tensor:
+        """Mean (B, D) of the tokens that are not hidden; 0 if all are."""
+        known = (~self.hidden).unsqueeze(2).to(self.tokens.dtype)
+        return (self.tokens * known).sum(1) / known.sum(1).clamp(min=1)
+
 
 class MetadataDropout(nn.Module):
     """Hides observed features while training, so that absent metadata does no harm later.

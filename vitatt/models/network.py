@@ -80,9 +80,21 @@ class LesionNetwork(nn.Module, ABC):
         """Whether the tokens of frozen blocks can be computed before the training."""
         return self.encoder is not None and 0 < self.encoder.frozen_blocks <= self.image_blocks
 
+    @property
+    def map_layer(self) -> tuple[nn.Module, TokenLayout]:
+        """The last layer that reads a map of patches, called with it first, and what it is given.
+
+        The last attention layer; without one, the encoder's last part.
+        """
+        if self.layouts:
+            return self.last_layer, self.layouts[-1]
+        assert self.encoder is not None
+        layout = TokenLayout(self.encoder.last_prefix, self.encoder.num_patches)
+        return self.encoder.last_block, layout
+
     def encoder_layouts(self) -> list[TokenLayout]:
-        """The layouts of the image encoder's own layers."""
-        if self.encoder is None:
+        """The layouts of the image encoder's own layers; empty if they do not attend."""
+        if self.encoder is None or not self.encoder.attends:
             return []
         layout = TokenLayout(self.encoder.num_prefix, self.encoder.num_patches)
         return [layout] * self.encoder.num_blocks

@@ -39,9 +39,9 @@ def make_optimizer(
     encoder = network.encoder
     if encoder is not None and not encoder.frozen:
         for group in param_groups_layer_decay(
-            encoder.vit,
+            encoder.backbone,
             weight_decay,
-            no_weight_decay_list=encoder.vit.no_weight_decay(),
+            no_weight_decay_list=encoder.not_decayed,
             layer_decay=layer_decay,
         ):
             scale = group.pop("lr_scale")

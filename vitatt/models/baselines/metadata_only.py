@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from vitatt.models.class_head import ClassHead
 from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.metadata_vector import MetadataVector
 from vitatt.models.network import LesionNetwork
 from vitatt.types import LesionBatch, LesionOutput, LesionTask
 
@@ -19,25 +19,31 @@ class MetadataOnly(LesionNetwork):
         task: Classes and metadata features.
         hidden: Width of the hidden layer.
         dropout: Dropout after the hidden layer.
+        metadata_dropout: Probability of hiding an observed feature in training.
+        metadata_dropout_all: Probability of hiding all features of a case in training.
     """
 
     encoder: None
 
     def __init__(
-        self, encoder: ImageEncoder, task: LesionTask, hidden: int = 128, dropout: float = 0.2
+        self,
+        encoder: ImageEncoder,
+        task: LesionTask,
+        hidden: int = 128,
+        dropout: float = 0.2,
+        metadata_dropout: float = 0.1,
+        metadata_dropout_all: float = 0.1,
     ) -> None:
         super().__init__()
         self.encoder = None
         self.cardinalities = task.cardinalities
+        self.vector = MetadataVector(task, metadata_dropout, metadata_dropout_all)
         self.layers = nn.Sequential(
-            nn.Linear(sum(task.cardinalities) + len(task.features), hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
+            nn.Linear(self.vector.width, hidden), nn.GELU(), nn.Dropout(dropout)
         )
         self.head = ClassHead(hidden, len(task.classes))
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and the hidden layer of a batch."""
-        missing = batch.missing.to(batch.metadata.dtype)
-        embedding = self.layers(torch.cat([batch.metadata, missing], dim=1))
+        embedding = self.layers(self.vector(batch.metadata, batch.missing))
         return LesionOutput(self.head(embedding), embedding)

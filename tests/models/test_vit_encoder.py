@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
 import tests.tasks  # noqa: F401  (it registers an encoder with register tokens)
-from vitatt.models.image_encoder import EncoderError, ImageEncoder
+from vitatt.models.image_encoder import EncoderError
+from vitatt.models.make_encoder import make_encoder
 
 REGISTERS = "vitatt_test_registers"
 
@@ -42,7 +42,7 @@ def test_tokens_are_those_of_timm_on_normalised_pixels(
 ) -> None:
     path = tmp_path / "weights.pt"
     state = saved_vit(name, path).state_dict()
-    encoder = ImageEncoder(name, image_size=size, weights=str(path)).eval()
+    encoder = make_encoder(name, image_size=size, weights=str(path)).eval()
     vit = timm.create_model(name, num_classes=0, img_size=size).eval()
     vit.load_state_dict(checkpoint_filter_fn(state, vit, "bicubic", antialias=True))
     data = timm.data.resolve_model_data_config(vit)
@@ -60,7 +60,7 @@ def test_tokens_are_those_of_timm_on_normalised_pixels(
 @pytest.mark.parametrize("name", ["test_vit", REGISTERS])
 def test_position_embeddings_are_resampled_and_prefix_ones_kept(name: str, tmp_path: Path) -> None:
     vit = saved_vit(name, tmp_path / "w.pt")
-    encoder = ImageEncoder(name, image_size=32, weights=str(tmp_path / "w.pt"))
+    encoder = make_encoder(name, image_size=32, weights=str(tmp_path / "w.pt"))
     count = vit.pos_embed.shape[1] - vit.patch_embed.num_patches
     side = vit.patch_embed.grid_size[0]
     grid = vit.pos_embed[:, count:].unflatten(1, (side, side)).permute(0, 3, 1, 2)
@@ -69,30 +69,20 @@ def test_position_embeddings_are_resampled_and_prefix_ones_kept(name: str, tmp_p
     torch.testing.assert_close(encoder.vit.pos_embed, expected)
 
 
-def test_weights_in_safetensors_and_with_a_head(tmp_path: Path) -> None:
-    vit = timm.create_model("test_vit", num_classes=10)
-    save_file(vit.state_dict(), tmp_path / "w.safetensors")
-    torch.save({"state_dict": vit.state_dict()}, tmp_path / "w.pt")
-    for file in ("w.safetensors", "w.pt"):
-        encoder = ImageEncoder("test_vit", image_size=160, weights=str(tmp_path / file))
-        for name, value in encoder.vit.state_dict().items():
-            assert torch.equal(value, vit.state_dict()[name]), name
-
-
 def test_frozen_encoder_stays_in_evaluation_mode_and_without_gradient() -> None:
-    encoder = ImageEncoder("test_vit", image_size=32, frozen=True)
+    encoder = make_encoder("test_vit", image_size=32, frozen=True)
     torch.nn.Sequential(encoder).train()
     assert not any(module.training for module in encoder.modules())
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
     assert not encoder(pixels(32)).requires_grad
-    learning = ImageEncoder("test_vit", image_size=32).train()
+    learning = make_encoder("test_vit", image_size=32).train()
     assert all(module.training for module in learning.modules())
     assert all(parameter.requires_grad for parameter in learning.parameters())
 
 
 @pytest.mark.parametrize("blocks", [1, 4])
 def test_frozen_lower_blocks_rest_and_the_others_learn(blocks: int) -> None:
-    encoder = ImageEncoder("test_vit", image_size=32, frozen=blocks).train()
+    encoder = make_encoder("test_vit", image_size=32, frozen=blocks).train()
     encoder(pixels(32)).sum().backward()
     resting = {f"vit.blocks.{n}." for n in range(blocks)} | {"vit.patch", "vit.pos", "vit.cls"}
     for name, parameter in encoder.named_parameters():
@@ -106,7 +96,7 @@ def test_frozen_lower_blocks_rest_and_the_others_learn(blocks: int) -> None:
 
 @pytest.mark.parametrize("blocks", [0, 1, 4, 6])
 def test_tokens_of_lower_blocks_stand_for_the_pixels(blocks: int) -> None:
-    encoder, image = ImageEncoder("test_vit", image_size=32, frozen=blocks).eval(), pixels(32)
+    encoder, image = make_encoder("test_vit", image_size=32, frozen=blocks).eval(), pixels(32)
     encoder.given_blocks = blocks
     torch.testing.assert_close(encoder(encoder.tokens_after(image, blocks)), encoder(image))
 
@@ -114,7 +104,7 @@ def test_tokens_of_lower_blocks_stand_for_the_pixels(blocks: int) -> None:
 @pytest.mark.parametrize("blocks", [-1, 7])
 def test_more_blocks_to_freeze_than_there_are(blocks: int) -> None:
     with pytest.raises(EncoderError, match=f"up to the 6 of test_vit, but got {blocks}"):
-        ImageEncoder("test_vit", image_size=32, frozen=blocks)
+        make_encoder("test_vit", image_size=32, frozen=blocks)
 
 
 @pytest.mark.parametrize("frozen", [False, 2])
@@ -122,7 +112,7 @@ def test_gradients_with_and_without_checkpointing(frozen: bool | int) -> None:
     results = []
     for checkpointing in (False, True):
         torch.manual_seed(0)
-        encoder = ImageEncoder(
+        encoder = make_encoder(
             "test_vit", image_size=32, frozen=frozen, gradient_checkpointing=checkpointing
         ).train()
         kept: list[torch.Tensor] = []
@@ -141,13 +131,13 @@ def test_gradients_with_and_without_checkpointing(frozen: bool | int) -> None:
 
 def test_tokens_pass_through() -> None:
     tokens = torch.randn(2, 5, 64).half()
-    passed = ImageEncoder("test_vit", image_size=32)(tokens)
+    passed = make_encoder("test_vit", image_size=32)(tokens)
     assert passed.dtype == torch.float32
     assert torch.equal(passed, tokens.float())
 
 
 def test_blocks_can_be_run_in_their_place() -> None:
-    encoder, image = ImageEncoder("test_vit", image_size=32).eval(), pixels(32)
+    encoder, image = make_encoder("test_vit", image_size=32).eval(), pixels(32)
     ran: list[int] = []
 
     def at_block(index: int, tokens: torch.Tensor) -> torch.Tensor:
@@ -158,77 +148,8 @@ def test_blocks_can_be_run_in_their_place() -> None:
     assert ran == list(range(6))
 
 
-# What it refuses.
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("test_vi", "timm has no model named 'test_vi'. Did you mean one of test_vit"),
-        ("no such model", "timm has no model named 'no such model'. Did you mean one of vit_"),
-        ("resnet18", "'resnet18' is a ResNet"),
-        ("test_vit_relpos", "'test_vit_relpos' is a VisionTransformerRelPos"),
-        ("swin_tiny_patch4_window7_224", "is a SwinTransformer"),
-        ("test_vit2", "'test_vit2' has no class token"),
-    ],
-)
-def test_models_that_cannot_be_fused(name: str, message: str) -> None:
-    with pytest.raises(EncoderError, match=message):
-        ImageEncoder(name, image_size=32)
-
-
 @pytest.mark.parametrize(("size", "nearest"), [(40, 32), (33, 32), (60, 64), (3, 16)])
 def test_image_size_that_is_no_multiple_of_the_patch(size: int, nearest: int) -> None:
     message = f"multiple of the patch size 16 of test_vit, but got {size}; {nearest} would do"
     with pytest.raises(EncoderError, match=message):
-        ImageEncoder("test_vit", image_size=size)
-
-
-def test_weights_file_that_is_not_there(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent.pt", tmp_path):
-        with pytest.raises(EncoderError, match=r"does not exist|is a folder") as info:
-            ImageEncoder("test_vit", image_size=32, weights=str(path))
-        assert str(path) in str(info.value)
-
-
-@pytest.mark.parametrize("file", ["w.pt", "w.pth", "w.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"\x00garbage" * 99, b"version https://git-lfs"])
-def test_weights_file_that_is_garbage(file: str, content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / file
-    path.write_bytes(content)
-    with pytest.raises(EncoderError, match="is no weights file that can be read"):
-        ImageEncoder("test_vit", image_size=32, weights=str(path))
-
-
-@pytest.mark.parametrize("saved", [[1, 2], 3, {"cls_token": 1}], ids=["list", "number", "values"])
-def test_weights_file_that_holds_no_tensors(saved: object, tmp_path: Path) -> None:
-    torch.save(saved, tmp_path / "w.pt")
-    with pytest.raises(EncoderError, match=str(tmp_path)):
-        ImageEncoder("test_vit", image_size=32, weights=str(tmp_path / "w.pt"))
-
-
-def test_weights_of_another_model(tmp_path: Path) -> None:
-    path = tmp_path / "w.pt"
-    state = timm.create_model("test_vit", num_classes=0).state_dict()
-    wanting = [
-        ({k: v for k, v in state.items() if k != "norm.bias"}, r"lacks 1 tensors \(norm\.bias,"),
-        ({**state, "fc.weight": state["norm.bias"]}, r"has unknown 1 tensors \(fc\.weight,"),
-        ({**state, "norm.bias": torch.zeros(3)}, r"norm\.bias \(3,\) instead of \(64,\)"),
-        (timm.create_model("resnet18").state_dict(), r"lacks \d+ tensors \(cls_token, pos_embed"),
-    ]
-    for other, message in wanting:
-        torch.save(other, path)
-        with pytest.raises(
-            EncoderError, match=f"does not hold the weights of 'test_vit'.*{message}"
-        ):
-            ImageEncoder("test_vit", image_size=32, weights=str(path))
-
-
-def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(name: str, *, pretrained: bool, **_: object) -> None:
-        assert pretrained
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(EncoderError, match=r"(?s)no route to host.*`model\.encoder_weights`"):
-        ImageEncoder("test_vit", image_size=32, weights="hub")
+        make_encoder("test_vit", image_size=size)

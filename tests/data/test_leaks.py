@@ -1,0 +1,230 @@
+"""Each leak is planted in demo data and must be named; clean data must not be accused."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from vitatt.data import pad_ufes_20
+from vitatt.data.association import associate
+from vitatt.data.check import check
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.leaks import (
+    COPY,
+    ENCODING,
+    GAPS,
+    IMAGES,
+    Finding,
+    check_encoding,
+    find_leaks,
+    label_copies,
+    missing_pattern,
+    require_no_leaks,
+    shared_images,
+)
+from vitatt.data.metadata import fit_features
+from vitatt.data.schema import DataError
+
+Make = Callable[..., LesionDataModule]
+FEATURES = pad_ufes_20.SPEC.features
+
+
+@pytest.fixture
+def own_pad(pad_demo: Path, tmp_path: Path) -> Path:
+    """A synthetic dataset that a test may change."""
+    return Path(shutil.copytree(pad_demo, tmp_path / "own"))
+
+
+def change(root: Path, **columns: pl.Expr) -> None:
+    path = root / "metadata.csv"
+    pl.read_csv(path, infer_schema=False).with_columns(**columns).write_csv(path)
+
+
+def failed(findings: list[Finding]) -> list[tuple[str, str]]:
+    return [(one.check, one.culprit) for one in findings if not one.ok]
+
+
+def test_a_sound_dataset_is_not_accused(make_module: Make, isic_demo: Path) -> None:
+    for module in (make_module(), make_module(dataset="isic_2019", root=str(isic_demo))):
+        findings = find_leaks(module.cases)
+        assert [one.check for one in findings] == [COPY, GAPS, IMAGES, ENCODING]
+        assert failed(findings) == []
+        require_no_leaks(findings)
+
+
+def test_no_features_cannot_leak(make_module: Make) -> None:
+    findings = find_leaks(make_module(features="hc-0").cases)
+    assert failed(findings) == []
+    assert [one.outcome for one in findings[:2]] == ["no metadata is used"] * 2
+
+
+class TestLabelCopies:
+    @pytest.mark.parametrize("wrong", [0.0, 0.02])
+    def test_a_category(self, wrong: float, own_pad: Path, make_module: Make) -> None:
+        noisy = pl.int_range(pl.len()) < wrong * pl.len()
+        copy = pl.when(noisy).then(pl.lit("X")).otherwise("X" + pl.col("diagnostic"))
+        change(own_pad, gender=copy)
+        module = make_module(root=str(own_pad))
+        findings = find_leaks(module.cases)
+        assert failed(findings) == [(COPY, "gender")]
+        assert findings[0].outcome.startswith("'gender' alone gives the diagnosis away: ")
+        with pytest.raises(DataError, match=r"'gender' alone gives .*`data\.features`"):
+            require_no_leaks(findings)
+        require_no_leaks(findings, allowed=["gender"])
+        with pytest.raises(DataError, match="gender"):
+            require_no_leaks(findings, allowed=["age"])
+
+    def test_a_number_without_order(self, own_pad: Path, make_module: Make) -> None:
+        """Means say little of it: classes lie on both sides of one another."""
+        rng = np.random.default_rng(0)
+        values = {"ACK": 50, "BCC": 10, "MEL": 90, "NEV": 30, "SCC": 70, "SEK": 20}
+        age = pl.col("diagnostic").replace_strict(values) + pl.Series(rng.integers(0, 5, 240))
+        change(own_pad, age=age.cast(pl.String))
+        training = make_module(root=str(own_pad)).part("train")
+        (finding,) = label_copies(training, FEATURES)
+        assert (finding.culprit, finding.ok) == ("age", False)
+
+    def test_a_copy_with_gaps(self, own_pad: Path, make_module: Make) -> None:
+        """A guess fails where it is not recorded; the association of the rest does not."""
+        known = pl.int_range(pl.len()) % 2 == 0
+        change(own_pad, smoke=pl.when(known).then("X" + pl.col("diagnostic")))
+        training = make_module(root=str(own_pad)).part("train")
+        (finding,) = label_copies(training, FEATURES)
+        assert (finding.culprit, finding.ok) == ("smoke", False)
+        accuracy = float(finding.outcome.split("accuracy ")[1].split(",")[0])
+        assert accuracy < 0.9
+
+    def test_two_are_both_named(self, own_pad: Path, make_module: Make) -> None:
+        copy = "X" + pl.col("diagnostic")
+        change(own_pad, smoke=copy, region=copy)
+        findings = find_leaks(make_module(root=str(own_pad)).cases)
+        with pytest.raises(DataError) as caught:
+            require_no_leaks(findings)
+        assert "'smoke' alone" in str(caught.value)
+        assert "'region' alone" in str(caught.value)
+        with pytest.raises(DataError, match=r"^'region' alone"):
+            require_no_leaks(findings, allowed=["smoke"])
+
+    def test_few_rows_with_values_of_their_own_are_none(self, make_module: Make) -> None:
+        training = make_module().part("train")
+        few = pl.when(pl.int_range(pl.len()) < 2).then(pl.int_range(pl.len()).cast(pl.Float64))
+        training = training.with_columns(age=few)
+        age = [feature for feature in FEATURES if feature.name == "age"]
+        association = associate(training, age)["association"][0]
+        assert association == pytest.approx(1) or association == 0
+        assert label_copies(training, age)[0].ok
+
+    def test_a_copy_that_is_not_used_does_no_harm(self, own_pad: Path, make_module: Make) -> None:
+        change(own_pad, gender="X" + pl.col("diagnostic"))
+        module = make_module(root=str(own_pad), features=["age", "region"])
+        require_no_leaks(find_leaks(module.cases))
+
+    def test_check_data_names_it(self, own_pad: Path, make_module: Make) -> None:
+        change(own_pad, gender="X" + pl.col("diagnostic"))
+        text, problems = check(make_module(root=str(own_pad), num_folds=2))
+        (problem,) = problems
+        assert problem.startswith("'gender' alone gives the diagnosis away")
+        assert "Leaks looked for\n  copies of the label: 'gender'" in text
+
+
+class TestMissingPattern:
+    def test_gaps_that_tell(self, own_pad: Path, make_module: Make) -> None:
+        benign = pl.col("diagnostic").is_in(["ACK", "NEV", "SEK"])
+        change(own_pad, smoke=pl.when(~benign).then("smoke").fill_null("UNK"))
+        module = make_module(root=str(own_pad))
+        finding = missing_pattern(module.part("train"), FEATURES)
+        assert (finding.check, finding.culprit, finding.ok) == (GAPS, "smoke", False)
+        association = associate(module.part("train"), FEATURES).filter(feature="smoke")
+        assert f"association {association['missing_association'][0]:.3f}" in finding.outcome
+        require_no_leaks(find_leaks(module.cases))
+
+    def test_complete_metadata_is_chance(self, make_module: Make) -> None:
+        training = make_module().part("train").with_columns(age=pl.lit(3.0))
+        finding = missing_pattern(training, [f for f in FEATURES if f.name == "age"])
+        assert finding.outcome.endswith("balanced accuracy of 0.167 (chance 0.167)")
+        assert finding.ok
+
+
+@pytest.mark.filterwarnings("ignore:.*share an image.*")
+class TestSharedImages:
+    def test_two_patients(self, own_pad: Path, make_module: Make) -> None:
+        table = pad_ufes_20.read(own_pad, labelled=True).cases
+        one = table.row(0, named=True)
+        other = table.filter(pl.col("group") != one["group"]).row(3, named=True)
+        shutil.copy(one["image"], other["image"])
+        module = make_module(root=str(own_pad))
+        (finding,) = shared_images(module.labelled)
+        assert (finding.check, finding.ok) == (IMAGES, False)
+        assert finding.culprit == f"{one['case_id']}, {other['case_id']}"
+        names = [f"{row['case_id']} ({row['group']})" for row in (one, other)]
+        assert finding.outcome.startswith(" = ".join(names))
+        assert finding.outcome in check(module).text
+        places = [
+            name
+            for name in ("train", "val", "test")
+            for case_id in module.part(name)["case_id"]
+            if case_id in (one["case_id"], other["case_id"])
+        ]
+        assert len(places) == 2
+        assert len(set(places)) == 1, "as the finding says, they are kept together"
+
+    def test_twice_of_one_patient_is_none(self, own_pad: Path, make_module: Make) -> None:
+        table = pad_ufes_20.read(own_pad, labelled=True).cases
+        pair = table.filter(pl.col("group").is_duplicated()).partition_by("group")[0]
+        shutil.copy(pair["image"][0], pair["image"][1])
+        (finding,) = shared_images(make_module(root=str(own_pad)).labelled)
+        assert finding.ok
+
+
+class TestEncoding:
+    def test_fitted_on_all_rows(self, make_module: Make) -> None:
+        module = make_module()
+        every = fit_features(module.labelled.frame, FEATURES, num_bins=8)
+        leaking = dataclasses.replace(module.task, features=every)
+        first = next(
+            own.name for own, other in zip(module.task.features, every, strict=True) if own != other
+        )
+        training = module.part("train")
+        check_encoding(module.task, training, FEATURES, 8)
+        with pytest.raises(DataError, match=rf"'{first}' was not fitted on the {training.height}"):
+            check_encoding(leaking, training, FEATURES, 8)
+
+    def test_each_kind_of_difference_is_named(self, make_module: Make) -> None:
+        module = make_module(features=["age", "region"])
+        task, training, features = module.task, module.part("train"), module.cases.chosen
+        age, region = task.features
+        shifted = dataclasses.replace(age, centres=tuple(c + 0.1 for c in age.centres))
+        more = dataclasses.replace(region, categories=(*region.categories, "MOON"))
+        fewer = dataclasses.replace(region, categories=region.categories[1:])
+        for changed, message in (
+            ((shifted, region), "'age' .* its centres are"),
+            ((age, more), "'region' .* has categories that they lack: MOON"),
+            ((age, fewer), f"'region' .* lacks categories that they have: {region.categories[0]}"),
+            ((age,), "'region' .* choose it, but it is not among"),
+        ):
+            leaking = dataclasses.replace(task, features=changed)
+            with pytest.raises(DataError, match=message):
+                check_encoding(leaking, training, features, 8)
+        with pytest.raises(DataError, match="'age' .* its centres are"):
+            check_encoding(task, training, features, 7)
+        counts = dataclasses.replace(task, class_counts=tuple(n + 1 for n in task.class_counts))
+        with pytest.raises(DataError, match="'diagnosis' .* it counts"):
+            check_encoding(counts, training, features, 8)
+
+    def test_a_checkpoint_that_saw_the_test_part(self, make_module: Make) -> None:
+        """Its encoding was fitted on all rows: named, refused, let through only by name."""
+        module = make_module()
+        every = fit_features(module.labelled.frame, FEATURES, num_bins=8)
+        leaking = dataclasses.replace(module.task, features=every)
+        findings = find_leaks(make_module(task=leaking.to_plain()).cases)
+        ((name, culprit),) = failed(findings)
+        assert name == ENCODING
+        with pytest.raises(DataError, match=rf"'{culprit}' .*fit inside the fold"):
+            require_no_leaks(findings)
+        require_no_leaks(findings, allowed=[culprit])

@@ -1,0 +1,127 @@
+"""Ranks, the Friedman test and the critical difference against Demsar 2006 and scipy."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import friedmanchisquare, rankdata
+
+from tests.evaluation.predictions import CLASSES, make_predictions
+from vitatt.evaluation.figures import COMPARED
+from vitatt.evaluation.out_of_fold import score_folds
+from vitatt.evaluation.ranks import critical_difference, not_told_apart, rank_arms, ranks_picture
+from vitatt.types import UsageError
+
+ARMS = {"image": 0.3, "metadata": 0.5, "fusion": 1.5}
+
+# Demsar 2006, table 5a: q of 2 to 10 classifiers.
+Q = {
+    0.05: [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164],
+    0.10: [1.645, 2.052, 2.291, 2.459, 2.589, 2.693, 2.780, 2.855, 2.920],
+}
+
+
+@pytest.mark.parametrize("alpha", Q)
+def test_critical_difference_of_demsar(alpha):
+    for k, q in enumerate(Q[alpha], start=2):
+        # The table is rounded.
+        expected = q * np.sqrt(k * (k + 1) / (6 * 14))
+        assert critical_difference(k, 14, alpha) == pytest.approx(expected, abs=1.1e-3)
+
+
+def test_the_example_of_demsar():
+    """Section 3.2.4: four classifiers on 14 datasets, CD 1.25 at 0.10."""
+    assert critical_difference(4, 14, 0.10) == pytest.approx(1.25, abs=0.2)
+    assert critical_difference(4, 14, 0.10) == pytest.approx(2.291 * np.sqrt(20 / 84), abs=1e-3)
+
+
+@pytest.mark.parametrize("figure", COMPARED)
+def test_ranks_and_friedman_agree_with_scipy(figure):
+    frame = make_predictions(ARMS, folds=5)
+    table = rank_arms(frame, CLASSES, figure)
+    scores = score_folds(frame, CLASSES, COMPARED)
+    matrix = np.array(
+        [
+            [scores.filter(arm=arm, fold=fold)[figure].to_numpy().mean() for arm in ARMS]
+            for fold in range(5)
+        ]
+    )
+    expected = rankdata(-matrix, axis=1).mean(0)
+    found = dict(table.select("arm", "mean_rank").rows())
+    assert found == pytest.approx(dict(zip(ARMS, expected, strict=True)))
+    assert table["mean_rank"].is_sorted()
+    assert table["arm"][0] == "fusion"
+    assert set(table["blocks"]) == {5}
+    assert table["friedman_p"][0] == pytest.approx(friedmanchisquare(*matrix.T).pvalue, abs=1e-12)
+    assert table["critical_difference"][0] == pytest.approx(2.343 * np.sqrt(12 / 30), abs=1e-3)
+
+
+def test_equal_arms_share_their_rank():
+    frame = make_predictions({"one": 1.0})
+    same = [frame.with_columns(arm=pl.lit(arm)) for arm in ("one", "two", "three")]
+    table = rank_arms(pl.concat(same), CLASSES, "macro AUROC")
+    assert table["mean_rank"].to_list() == [2, 2, 2]
+    assert table["friedman_p"].to_list() == [None] * 3
+
+
+def test_two_arms_and_one():
+    two = rank_arms(make_predictions(), CLASSES, "macro AUROC")
+    assert two["arm"].to_list() == ["fusion", "image"]
+    assert two["friedman_p"].null_count() == 2
+    assert two["critical_difference"][0] == pytest.approx(1.960 * np.sqrt(1 / 3), abs=1e-3)
+    one = rank_arms(make_predictions({"alone": 1.0}), CLASSES, "macro AUROC")
+    assert one.select("mean_rank", "critical_difference").rows() == [(1, None)]
+
+
+def test_other_figures_are_refused():
+    with pytest.raises(UsageError, match="among balanced accuracy, macro AUROC, but got 'Brier'"):
+        rank_arms(make_predictions(), CLASSES, "Brier")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_runs_join_exactly_the_pairs_that_are_not_told_apart(seed):
+    rng = np.random.default_rng(seed)
+    ranks = np.sort(rng.uniform(1, 12, 12))
+    runs = not_told_apart(ranks, 2.5)
+    for one, other in itertools.combinations(range(12), 2):
+        joined = any(first <= one and other <= last for first, last in runs)
+        assert joined == (ranks[other] - ranks[one] < 2.5)
+    for one, other in itertools.permutations(runs, 2):
+        assert not (other[0] <= one[0] and one[1] <= other[1])
+
+
+def test_runs_of_extremes():
+    assert not_told_apart(np.array([1.0, 5.0, 9.0]), 2.0) == []
+    assert not_told_apart(np.array([1.0, 2.0, 3.0]), 9.0) == [(0, 2)]
+    assert not_told_apart(np.array([1.0, 3.0]), 2.0) == []  # from the difference on
+
+
+@pytest.mark.parametrize("arms", [2, 7, 25])
+def test_the_picture_grows_with_the_arms(arms):
+    ranks = np.linspace(1, arms, arms)
+    names = [f"arm number {n} with a name that is rather long" for n in range(arms)]
+    picture = ranks_picture(names, ranks, 3.0, xlabel="mean rank")
+    assert picture.dtype == np.uint8
+    assert picture.shape[1:] == (1280, 3)
+    short = ranks_picture([f"arm {n}" for n in range(arms)], ranks, 3.0, xlabel="mean rank")
+    assert short.shape[0] <= picture.shape[0] <= (2 + 0.5 * arms) * 200
+    # Nothing is cut: the margin is paper.
+    for edge in (picture[:2], picture[-2:], picture[:, :2], picture[:, -2:]):
+        assert (edge > 250).all()
+
+
+def test_the_picture_shows_a_point_an_arm_best_on_top():
+    picture = ranks_picture(["worse", "best"], [2.0, 1.0], 0.5, xlabel="mean rank").astype(int)
+    blue = (picture[..., 2] - picture[..., 0]) > 120
+    columns = [np.flatnonzero(rows.any(0)).mean() for rows in _bands(blue)]
+    assert len(columns) == 2
+    assert columns[0] < columns[1]
+
+
+def _bands(mask):
+    """Runs of rows in which anything is set."""
+    rows = np.flatnonzero(mask.any(1))
+    return [mask[band] for band in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)]

@@ -1,0 +1,1 @@
+"""Every arm on every fold with every seed, and what their predictions say together."""

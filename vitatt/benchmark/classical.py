@@ -1,0 +1,80 @@
+"""The arms that scikit-learn trains, on the same folds and the same encoded metadata."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from vitatt.benchmark.plan import Cell
+from vitatt.benchmark.training import NetworkTraining
+from vitatt.callbacks.predictions import prediction_frame
+from vitatt.data.datamodule import LesionDataModule, Part
+from vitatt.data.metadata import encode
+from vitatt.models.baselines.gradient_boosting import EncodedCases, GradientBoosting
+from vitatt.models.baselines.two_stage import TwoStage
+
+INNER_MODELS = 5
+"""Models of the first stage, each predicting the training cases that it did not see."""
+
+
+def predict_classically(cell: Cell, training: NetworkTraining) -> dict[Part, pl.DataFrame]:
+    """Predictions of the validation and the test part, as `NetworkTraining.predict` gives them.
+
+    Args:
+        cell: What is trained.
+        training: Has the data; its network is not used.
+    """
+    data = training.datamodule
+    if cell.benchmark.arms[cell.arm].classical == "two_stage":
+        return _two_stage(cell, data)
+    model = GradientBoosting(data.task.cardinalities, seed=cell.seed)
+    model.fit(_encoded(data, data.part("train")), _encoded(data, data.part("val")))
+    val, test = (model.predict(_encoded(data, data.part(part))) for part in ("val", "test"))
+    return {"val": _frame(data, "val", val), "test": _frame(data, "test", test)}
+
+
+def _two_stage(cell: Cell, data: LesionDataModule) -> dict[Part, pl.DataFrame]:
+    """The first stage out-of-fold on all cases outside the test fold, then the second."""
+    rest = pl.concat([data.part("train"), data.part("val")])
+    names = [f"p_{name}" for name in data.task.classes]
+    held_out, test = [], []
+    for inner in range(INNER_MODELS):
+        first = NetworkTraining(
+            [
+                *cell.options(cell.benchmark.arms[cell.arm].first_stage),
+                f"--data.inner_folds={INNER_MODELS}",
+                f"--data.inner_fold={inner}",
+                # What it predicts must not have decided when it stops.
+                "--early_stopping.patience=1000000",
+                "--trainer.logger=false",
+            ],
+            last=True,
+        )
+        first.fit()
+        held_out.append(first.predict("val").select("case_id", *names))
+        test.append(first.predict("test").select(names).to_numpy())
+    probabilities = rest.select("case_id").join(
+        pl.concat(held_out), on="case_id", how="left", maintain_order="left"
+    )
+    second = TwoStage(seed=cell.seed)
+    again = second.fit(
+        _encoded(data, rest), probabilities.select(names).to_numpy(), rest["group"].to_numpy()
+    )
+    in_val = rest["case_id"].is_in(data.part("val")["case_id"].to_list()).to_numpy()
+    final = second.predict(_encoded(data, data.part("test")), np.mean(test, axis=0))
+    return {"val": _frame(data, "val", again[in_val]), "test": _frame(data, "test", final)}
+
+
+def _encoded(data: LesionDataModule, cases: pl.DataFrame) -> EncodedCases:
+    task = data.task
+    soft_one_hot, missing = encode(cases, task.features, smoothing=task.smoothing)
+    index = {name: number for number, name in enumerate(task.classes)}
+    target = cases["diagnosis"].replace_strict(index, return_dtype=pl.Int64).to_numpy()
+    return EncodedCases(soft_one_hot.astype(np.float64), missing, target)
+
+
+def _frame(data: LesionDataModule, part: Part, probabilities: NDArray[np.float64]) -> pl.DataFrame:
+    case_ids = data.part(part)["case_id"].to_list()
+    return prediction_frame(data, part, [(case_ids, torch.from_numpy(probabilities))])

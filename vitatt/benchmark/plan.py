@@ -1,0 +1,172 @@
+"""What a benchmark consists of: arms, folds, seeds, and the cells that they make."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from vitatt.types import UsageError
+
+Classical = Literal["gradient_boosting", "two_stage"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One model in the comparison.
+
+    Attributes:
+        title: Name for tables and plots.
+        source: Where the method comes from.
+        configs: Overlays after the benchmark's own, each a file that `vitatt fit` accepts.
+        settings: Options of `vitatt fit` after those, such as ``model.fusion.init_args.depth: 2``.
+        classical: A scikit-learn model in the place of a network.
+        first_stage: The arm whose probabilities a ``two_stage`` model starts from.
+        choose_from: No training of its own: in each outer fold, the predictions of whichever of
+            these arms is best on the inner validation parts.
+    """
+
+    title: str
+    source: str = ""
+    configs: tuple[str, ...] = ()
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    classical: Classical | None = None
+    first_stage: str | None = None
+    choose_from: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Arms, protocol and place of a comparison.
+
+    Attributes:
+        arms: By name.
+        configs: Configurations that all trainings start from, later ones winning.
+        options: Options of `vitatt fit` for all trainings, before those of an arm.
+        reference: The arm that others are compared with.
+        output: Folder for all results.
+        num_folds: Outer folds.
+        inner_folds: The inner validation part is one of this many parts of the training groups.
+        seeds: Each decides initial weights, dropout, and which inner part validates.
+        keep: Arms whose trained models stay on disk.
+        threads: CPU threads of a training. Sums depend on it in their last digits, so a table that
+            does not depend on the machine needs a fixed number.
+        question: What the comparison is to answer, for the report.
+    """
+
+    arms: dict[str, Arm]
+    configs: tuple[str, ...]
+    options: tuple[str, ...]
+    reference: str
+    output: Path
+    num_folds: int = 5
+    inner_folds: int = 10
+    seeds: tuple[int, ...] = (0, 1, 2)
+    keep: tuple[str, ...] = ()
+    threads: int = 1
+    question: str = ""
+
+    def check(self) -> None:
+        """Look at what can be wrong before the work begins.
+
+        Raises:
+            UsageError: If an arm is named that is not there, or described in two ways.
+        """
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise UsageError(f"Expected `seeds` to be different numbers, but got {self.seeds}.")
+        if self.threads < 1:
+            raise UsageError(f"Expected `threads` to be at least 1, but got {self.threads}.")
+        named = {"reference": (self.reference,), "keep": self.keep}
+        for name, arm in self.arms.items():
+            named[f"arms.{name}.choose_from"] = arm.choose_from
+            if arm.classical == "two_stage" and arm.first_stage is None:
+                raise UsageError(f"Expected `arms.{name}.first_stage` to name an arm.")
+            if arm.first_stage is not None:
+                named[f"arms.{name}.first_stage"] = (arm.first_stage,)
+        for place, names in named.items():
+            for name in names:
+                if name not in self.arms:
+                    raise UsageError(
+                        f"Expected `{place}` to name arms of the benchmark, but '{name}' is none. "
+                        f"It has: {', '.join(self.arms)}."
+                    )
+                if place.endswith(("choose_from", "first_stage")):
+                    other = self.arms[name]
+                    if other.choose_from or (place.endswith("first_stage") and other.classical):
+                        raise UsageError(
+                            f"Expected `{place}` to name trained networks, but got '{name}'."
+                        )
+
+    def cells(self) -> Iterator[Cell]:
+        """All trainings, fold by fold, so that a table can be had of the folds that are done."""
+        for fold in range(self.num_folds):
+            for seed in self.seeds:
+                for name, arm in self.arms.items():
+                    if not arm.choose_from:
+                        yield Cell(self, name, fold, seed)
+
+    def arm_options(self, name: str) -> list[str]:
+        """Options of `vitatt fit` that make an arm, whatever the fold and seed.
+
+        What a training draws, tests or keeps for people is left out: there are hundreds of them.
+        """
+        arm = self.arms[name]
+        return [
+            *(f"--config={path}" for path in (*self.configs, *arm.configs)),
+            "--explanations.size=0",
+            "--explanation_tests.cases=0",
+            "--checkpoint.save_top_k=0",
+            "--trainer.enable_progress_bar=false",
+            "--trainer.enable_model_summary=false",
+            *self.options,
+            *(f"--{key}={_as_option(value)}" for key, value in arm.settings.items()),
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One arm trained for one outer fold with one seed.
+
+    Attributes:
+        benchmark: What it belongs to.
+        arm: Name of the arm.
+        fold: Outer fold.
+        seed: Seed.
+    """
+
+    benchmark: Benchmark
+    arm: str
+    fold: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The cell's name in messages, W&B and on disk."""
+        return f"{self.arm}/fold-{self.fold}-seed-{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its predictions are once it is finished; absent before."""
+        return self.benchmark.output / "cells" / self.arm / f"fold-{self.fold}-seed-{self.seed}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.folder.is_dir()
+
+    def options(self, arm: str | None = None) -> list[str]:
+        """Options of `vitatt fit` for this fold and seed, of this arm or another."""
+        return [
+            *self.benchmark.arm_options(arm or self.arm),
+            f"--data.num_folds={self.benchmark.num_folds}",
+            f"--data.fold={self.fold}",
+            f"--data.inner_folds={self.benchmark.inner_folds}",
+            f"--data.inner_fold={self.seed % self.benchmark.inner_folds}",
+            f"--seed_everything={self.seed}",
+        ]
+
+
+def _as_option(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,82 @@
+"""The facts of a benchmark: the data, the folds, and whether anything in them leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vitatt.benchmark.plan import Benchmark, Cell
+from vitatt.benchmark.training import NetworkTraining
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.leaks import find_leaks, require_no_leaks
+
+
+def protocol(
+    benchmark: Benchmark, configs: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], LesionDataModule]:
+    """What a reader must know beside the predictions, and the data of the first fold.
+
+    Args:
+        benchmark: What is run.
+        configs: The configuration of each arm that is trained.
+
+    Raises:
+        DataError: If a feature copies the label, or an encoding was fitted on other rows than a
+            fold's own: the benchmark would report a leak as skill.
+    """
+    trained = [name for name, arm in benchmark.arms.items() if not arm.choose_from]
+    reference = benchmark.arms[benchmark.reference]
+    name = benchmark.reference if benchmark.reference in trained else reference.choose_from[0]
+    checks = []
+    for fold in range(benchmark.num_folds):
+        data = _data(benchmark, name, fold)
+        findings = find_leaks(data.cases)
+        require_no_leaks(findings)
+        if fold == 0:
+            first = data
+            checks = [
+                {"check": one.check, "outcome": one.outcome, "ok": one.ok} for one in findings
+            ]
+    for other in trained:  # an arm may have features, or a fitted task, of its own
+        if configs[other]["data"] != configs[name]["data"]:
+            require_no_leaks(find_leaks(_data(benchmark, other, 0).cases))
+    spec, labelled = first.spec, first.labelled
+    config = configs[name]
+    counts = dict(labelled.frame["diagnosis"].value_counts().iter_rows())
+    facts = {
+        "dataset": spec.name,
+        "title": spec.title,
+        "classes": list(spec.classes),
+        "class_titles": dict(spec.class_titles),
+        "group": spec.group,
+        "features": [feature.name for feature in spec.features],
+        "feature_labels": {feature.name: feature.label for feature in spec.features},
+        "cases": labelled.frame.height,
+        "groups": labelled.frame["group"].n_unique(),
+        "rows": labelled.table.cases.height,
+        "absent": len(labelled.table.absent),
+        "unreadable": len(labelled.cache.unreadable),
+        "class_counts": {label: counts.get(label, 0) for label in spec.classes},
+        "num_folds": benchmark.num_folds,
+        "inner_folds": benchmark.inner_folds,
+        "seeds": list(benchmark.seeds),
+        "encoder": config["model"]["encoder"],
+        "frozen": config["model"]["freeze_encoder"] is True,
+        "image_size": config["data"]["image_size"],
+        "reference": benchmark.reference,
+        "arms": {
+            name: {"title": arm.title, "source": arm.source} for name, arm in benchmark.arms.items()
+        },
+        "checks": checks,
+        "melanoma": spec.melanoma,
+        "question": benchmark.question,
+    }
+    return facts, first
+
+
+def _data(benchmark: Benchmark, arm: str, fold: int) -> LesionDataModule:
+    """The data of an arm in a fold, as its trainings see them."""
+    cell = Cell(benchmark, arm, fold, benchmark.seeds[0])
+    name = benchmark.arms[arm].first_stage or arm
+    options = [*cell.options(name), "--trainer.logger=false"]
+    return NetworkTraining(options).datamodule

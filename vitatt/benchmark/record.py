@@ -1,0 +1,84 @@
+"""What a benchmark was asked for, on disk, so that going on with something else is noticed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vitatt.benchmark.plan import Benchmark
+from vitatt.benchmark.training import ParsedTraining, quiet
+from vitatt.types import UsageError
+
+_MAY_CHANGE = ("data.root", "data.cache_dir", "data.num_workers", "trainer.logger", "config")
+"""Where things are, which no result depends on."""
+
+
+def check_and_record(benchmark: Benchmark) -> dict[str, dict[str, Any]]:
+    """Parse every arm's configuration, and compare it with that of the cells already there.
+
+    Returns:
+        The configuration of each arm that is trained, by name.
+
+    Raises:
+        UsageError: If the folder holds results of other settings. Wrong options exit with 2, as
+            in `vitatt fit`, before anything is trained.
+    """
+    configs = {}
+    for name, arm in benchmark.arms.items():
+        if arm.choose_from:
+            continue
+        with quiet():
+            options = benchmark.arm_options(arm.first_stage or name)
+            config = ParsedTraining(options).plain()
+        config["benchmark"] = {
+            "classical": arm.classical,
+            "num_folds": benchmark.num_folds,
+            "inner_folds": benchmark.inner_folds,
+            "threads": benchmark.threads,
+        }
+        configs[name] = config
+        _compare(benchmark.output / "cells" / name / "config.yaml", name, config)
+    return configs
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _compare(path: Path, arm: str, config: dict[str, Any]) -> None:
+    text = yaml.safe_dump(config, sort_keys=True)
+    if not path.is_file():
+        write_atomically(path, text)
+        return
+    before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
+    changed = [
+        f"{key}: {json.dumps(before.get(key))} before, {json.dumps(now.get(key))} now"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and not key.startswith(_MAY_CHANGE)
+    ]
+    if changed:
+        shown = "\n  ".join(changed[:8])
+        raise UsageError(
+            f"{path.parent} holds results of the arm '{arm}' with other settings:\n  {shown}\n"
+            "Name another --output, give the arm another name, or remove that folder."
+        )
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    return dict(_items(config, ""))
+
+
+def _items(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _items(item, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, value

@@ -1,0 +1,69 @@
+"""From pooled predictions to the tables that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from vitatt.evaluation.arms import score_arms
+from vitatt.evaluation.comparison import compare_arms
+from vitatt.evaluation.out_of_fold import average_seeds
+from vitatt.evaluation.ranks import rank_arms
+from vitatt.evaluation.subgroups import score_subgroups
+
+SHOWN = ("balanced accuracy", "macro AUROC")
+
+
+def write_tables(
+    predictions: pl.DataFrame,
+    folder: Path,
+    *,
+    classes: Sequence[str],
+    features: Sequence[str],
+    subgroups: Sequence[str],
+    reference: str,
+    melanoma: str | None,
+) -> dict[str, pl.DataFrame]:
+    """All tables of a benchmark, by name, each also as CSV.
+
+    Args:
+        predictions: Out-of-fold, of all arms.
+        folder: For the CSV files.
+        classes: Class names.
+        features: Metadata columns that decide whether a case is complete.
+        subgroups: Columns whose subgroups the reference arm is scored on.
+        reference: The arm that others are compared with.
+        melanoma: Its class, if there is one.
+    """
+    of_reference = average_seeds(predictions.filter(arm=reference))
+    tables = {
+        "arms": score_arms(predictions, classes, features, melanoma),
+        "pairs": compare_arms(predictions, classes, reference),
+        "ranks": rank_arms(predictions, classes, SHOWN[0]),
+        "subgroups": score_subgroups(of_reference, classes, subgroups),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.write_csv(folder / f"{name}.csv")
+    return tables
+
+
+def lines(tables: dict[str, pl.DataFrame]) -> list[str]:
+    """The main table as lines for people: all cases, seeds averaged, best first."""
+    scored = tables["arms"].filter(cases="all").filter(pl.col("figure").is_in(SHOWN))
+    width = max(len(name) for name in scored["arm"])
+    best = scored.filter(figure=SHOWN[0]).sort("value", descending=True, nulls_last=True)
+    shown = []
+    for arm in best["arm"]:
+        figures = [
+            "{value:.3f} [{low:.3f}, {high:.3f}], one model {single:.3f}".format(
+                **scored.row(
+                    by_predicate=(pl.col("arm") == arm) & (pl.col("figure") == figure), named=True
+                )
+            )
+            for figure in SHOWN
+        ]
+        shown.append(f"{arm:{width}}  {figures[0]}   AUROC {figures[1]}")
+    return shown

@@ -1,0 +1,103 @@
+"""One training of a network inside a benchmark, and what it predicts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import lightning
+import polars as pl
+import torch
+import yaml
+from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch.callbacks import Callback
+
+from vitatt.callbacks.best_weights import BestWeights
+from vitatt.callbacks.frozen_encoder import TokenCaching
+from vitatt.callbacks.predictions import prediction_frame
+from vitatt.data.datamodule import LesionDataModule, Part
+from vitatt.models.classifier import LesionClassifier
+from vitatt.training import SELECTION, TrainingCLI
+
+
+class ParsedTraining(TrainingCLI):
+    """The configuration of a training, checked, with nothing made of it."""
+
+    def __init__(self, options: Sequence[str]) -> None:
+        super().__init__(options, run=False, callbacks=[])
+
+    def instantiate_classes(self) -> None:
+        """Nothing: `config` is what counts."""
+
+    def plain(self) -> dict[str, Any]:
+        """The configuration as dicts, lists and scalars."""
+        config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        return config
+
+
+class NetworkTraining:
+    """Model, data and trainer of one training.
+
+    Args:
+        options: Options of `vitatt fit`.
+        last: End with the last weights, not with those of the best validation run.
+    """
+
+    def __init__(self, options: Sequence[str], *, last: bool = False) -> None:
+        callbacks: list[Callback] = [] if last else [BestWeights(SELECTION)]
+        with quiet():
+            made = TrainingCLI(options, run=False, callbacks=callbacks)
+        self.trainer: lightning.Trainer = made.trainer
+        assert isinstance(made.model, LesionClassifier)
+        assert isinstance(made.datamodule, LesionDataModule)
+        self.model = made.model
+        self.datamodule = made.datamodule
+        # Lightning tells the data module of its trainer when it runs; tokens are wanted before.
+        self.datamodule.trainer = self.trainer
+        self.trainer.datamodule = self.datamodule
+        self._caching = next(c for c in self.trainer.callbacks if isinstance(c, TokenCaching))
+
+    def fit(self) -> None:
+        """Train."""
+        with quiet():
+            self.trainer.fit(self.model, datamodule=self.datamodule)
+
+    def prepare(self) -> None:
+        """Compute the tokens of every image, so that no training waits for another's."""
+        if self._caches:
+            self._caching.prepare(self.trainer, self.model)
+
+    @torch.inference_mode()
+    def predict(self, part: Part) -> pl.DataFrame:
+        """Predictions of a part, a row a case."""
+        if self._caches:
+            self._caching.serve(self.trainer, self.model, (part,))
+        self.model.eval()
+        batches = []
+        for batch in self.datamodule.dataset_of(part).batches(self.datamodule.batch_size):
+            with self.trainer.precision_plugin.forward_context():
+                logits = self.model(move_data_to_device(batch, self.model.device)).logits
+            batches.append((list(batch.case_id), logits.float().softmax(-1).cpu()))
+        return prediction_frame(self.datamodule, part, batches)
+
+    @property
+    def _caches(self) -> bool:
+        return self._caching.views > 0 and self.model.network.encoder is not None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences what Lightning and W&B say of each training: there are hundreds."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,30 @@
+"""The tables of a benchmark as a W&B run of their own, in the group of its trainings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import wandb
+
+from vitatt.callbacks.tracking import RunLogger, closing_run
+
+
+def log_benchmark(output: Path, facts: dict[str, Any], tables: dict[str, pl.DataFrame]) -> None:
+    """Log facts and tables.
+
+    Args:
+        output: The benchmark's folder, whose name is the group.
+        facts: The protocol.
+        tables: By name.
+    """
+    with closing_run():
+        logger = RunLogger(name="summary", save_dir=str(output / "runs"), group=output.name)
+        logger.log_hyperparams(facts)
+        logger.log_metrics(
+            {
+                f"benchmark/{name}": wandb.Table(columns=table.columns, data=table.rows())
+                for name, table in tables.items()
+            }
+        )

@@ -1,0 +1,59 @@
+"""The best weights of a training, kept in memory."""
+
+from __future__ import annotations
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from vitatt.types import UsageError
+
+
+class BestWeights(Callback):
+    """Ends a training with the weights of its best validation run, without writing a checkpoint.
+
+    For many short trainings, where the disk would take longer than the arithmetic. What is frozen
+    is not copied.
+
+    Args:
+        monitor: The figure that decides; higher is better.
+    """
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+        self.best = float("-inf")
+        self._weights: dict[str, Tensor] = {}
+
+    def on_validation_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Copy the weights if they are the best so far.
+
+        Raises:
+            UsageError: If the figure is not logged.
+        """
+        if self.monitor not in trainer.callback_metrics:
+            raise UsageError(
+                f"Expected a validation run to log '{self.monitor}', but it logged "
+                f"{', '.join(sorted(trainer.callback_metrics))}."
+            )
+        value = float(trainer.callback_metrics[self.monitor])
+        if not self._weights or value > self.best:
+            self.best = value
+            self._weights = {
+                name: tensor.detach().clone() for name, tensor in _changing(pl_module).items()
+            }
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Go back to the best."""
+        del trainer
+        with torch.no_grad():
+            for name, tensor in _changing(pl_module).items():
+                tensor.copy_(self._weights[name])
+
+
+def _changing(module: lightning.LightningModule) -> dict[str, Tensor]:
+    """Trainable parameters and all buffers, which batch normalisation changes."""
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    return parameters | dict(module.named_buffers())

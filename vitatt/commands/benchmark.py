@@ -1,0 +1,147 @@
+"""benchmark: every arm on every fold with every seed, and the tables that compare them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser
+
+from vitatt.benchmark.engine import run_all
+from vitatt.benchmark.plan import Arm, Benchmark, Cell
+from vitatt.benchmark.pool import pool
+from vitatt.benchmark.protocol import protocol
+from vitatt.benchmark.record import check_and_record, write_atomically
+from vitatt.benchmark.tables import lines, write_tables
+from vitatt.benchmark.training import NetworkTraining
+from vitatt.callbacks.benchmark_summary import log_benchmark
+from vitatt.types import UsageError
+
+_OF_TRAININGS = ("data", "model", "trainer", "token_cache", "early_stopping")
+"""Sections whose options are passed on to every training."""
+
+
+def benchmark(options: list[str]) -> int:
+    """Run what is not finished, then write predictions, tables and protocol."""
+    settings, plan = _parse(options)
+    configs = check_and_record(plan)
+    write_atomically(plan.output / "benchmark.yaml", yaml.safe_dump(_plain(plan), sort_keys=False))
+    cells = list(plan.cells())
+    print(
+        f"{len(plan.arms)} arms, {plan.num_folds} outer folds, {len(plan.seeds)} seeds: "
+        f"{len(cells)} trainings, {sum(cell.finished for cell in cells)} of them finished."
+    )
+    facts, data = protocol(plan, configs)
+    facts["command"] = shlex.join(["vitatt", "benchmark", *options])
+    write_atomically(plan.output / "protocol.json", json.dumps(facts, indent=1))
+    for line in facts["checks"]:
+        print(f"  {'ok' if line['ok'] else 'note'}: {line['check']}: {line['outcome']}")
+    _prepare(plan, configs)
+    run_all(plan, workers=settings.workers, ray_address=settings.ray_address)
+    names = [feature.name for feature in data.spec.features]
+    predictions = pool(plan, data.labelled.frame, data.spec.classes, names)
+    predictions.write_parquet(plan.output / "predictions.parquet")
+    tables = write_tables(
+        predictions,
+        plan.output / "tables",
+        classes=data.spec.classes,
+        features=names,
+        subgroups=data.spec.subgroups,
+        reference=plan.reference,
+        melanoma=facts["melanoma"],
+    )
+    log_benchmark(plan.output, facts, tables)
+    print("\n".join(lines(tables)))
+    print(f"Tables: {plan.output / 'tables'}. For the report: vitatt report {plan.output}")
+    return 0
+
+
+def _parse(options: list[str]) -> tuple[Any, Benchmark]:
+    """The command's own settings, and the plan with everything else passed on to the trainings.
+
+    Raises:
+        UsageError: If the plan is not consistent.
+    """
+    own, passed = _sort_out(options)
+    parser = ArgumentParser(prog="vitatt benchmark", description=(__doc__ or "").split(": ")[1])
+    parser.add_argument("--config", action=ActionConfigFile, help="such as conf/benchmark/pad.yaml")
+    parser.add_argument("--arms", type=dict[str, Arm], required=True, help="models to compare")
+    parser.add_argument("--configs", type=list[str], default=[], help="all trainings start from")
+    parser.add_argument("--options", type=dict[str, Any], default={}, help="for all trainings")
+    parser.add_argument("--reference", type=str, required=True, help="arm to compare others with")
+    parser.add_argument("--output", type=str, required=True, help="folder for all results")
+    parser.add_argument("--num_folds", type=int, default=5)
+    parser.add_argument("--inner_folds", type=int, default=10)
+    parser.add_argument("--seeds", type=list[int], default=[0, 1, 2])
+    parser.add_argument("--keep", type=list[str], default=[], help="arms whose models stay on disk")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
+    parser.add_argument("--question", type=str, default="", help="for the report")
+    parser.add_argument("--workers", type=int | None, default=None, help="trainings at a time")
+    parser.add_argument("--ray_address", type=str | None, default=None, help="a Ray cluster")
+    settings = parser.parse_args(own)
+    folder = Path(str(settings.config[0])).parent if settings.config else Path()
+    arms = {
+        name: dataclasses.replace(arm, configs=tuple(str(folder / path) for path in arm.configs))
+        for name, arm in parser.instantiate_classes(settings).arms.items()
+    }
+    plan = Benchmark(
+        arms=arms,
+        configs=tuple(str(folder / path) for path in settings.configs),
+        options=(*(f"--{key}={value}" for key, value in settings.options.items()), *passed),
+        reference=settings.reference,
+        output=Path(settings.output).expanduser().resolve(),
+        num_folds=settings.num_folds,
+        inner_folds=settings.inner_folds,
+        seeds=tuple(settings.seeds),
+        keep=tuple(settings.keep),
+        threads=settings.threads,
+        question=settings.question,
+    )
+    plan.check()
+    return settings, plan
+
+
+def _sort_out(options: list[str]) -> tuple[list[str], list[str]]:
+    """The command's own options, and those of the trainings as ``--key=value``."""
+    own: list[str] = []
+    passed: list[str] = []
+    words = iter(options)
+    for word in words:
+        if not word.startswith(tuple(f"--{section}." for section in _OF_TRAININGS)):
+            own.append(word)
+            continue
+        if "=" not in word:
+            if (value := next(words, None)) is None:
+                raise UsageError(f"Expected a value after {word}.")
+            word = f"{word}={value}"
+        passed.append(word)
+    return own, passed
+
+
+def _plain(plan: Benchmark) -> dict[str, Any]:
+    plain = json.loads(json.dumps(dataclasses.asdict(plan), default=str))
+    return dict(plain)
+
+
+def _prepare(plan: Benchmark, configs: dict[str, dict[str, Any]]) -> None:
+    """Compute the tokens of frozen encoders, once for each kind of encoder."""
+    seen = set()
+    for name, config in configs.items():
+        model, data = config["model"], config["data"]
+        kind = json.dumps(
+            [
+                *(model[key] for key in ("encoder", "encoder_weights", "freeze_encoder")),
+                data["image_size"],
+                config["token_cache"],
+            ]
+        )
+        if kind in seen:
+            continue
+        seen.add(kind)
+        first = Cell(plan, name, 0, plan.seeds[0])
+        arm = plan.arms[name].first_stage or name
+        NetworkTraining([*first.options(arm), "--trainer.logger=false"]).prepare()

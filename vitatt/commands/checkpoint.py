@@ -1,0 +1,69 @@
+"""Commands that take a checkpoint: it decides the task, and the data are as it knows them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser
+
+from vitatt.commands.parsing import add_data_arguments
+from vitatt.models.checkpoint import read_hyper_parameters
+from vitatt.models.classifier import LesionClassifier
+from vitatt.types import LesionTask, UsageError
+
+
+def add_checkpoint_arguments(parser: ArgumentParser) -> None:
+    """The trained model, and where the results go."""
+    parser.add_argument("--ckpt_path", type=str, required=True, help="the trained model")
+    parser.add_argument("--output", type=str, required=True, help="folder for all that is written")
+
+
+def parse_with_checkpoint(parser: ArgumentParser, options: list[str]) -> Any:
+    """Settings and the objects they describe; task and split are the checkpoint's.
+
+    Args:
+        parser: With `add_checkpoint_arguments`, and whatever the command asks for beside the data.
+        options: Of the command.
+
+    Raises:
+        UsageError: If there is no usable checkpoint.
+    """
+    early = argparse.ArgumentParser(prog=parser.prog, add_help=False, allow_abbrev=False)
+    early.add_argument("--ckpt_path")
+    path = early.parse_known_args(options)[0].ckpt_path
+    if path is not None:
+        # Also after the configuration of a training, which names the one it went on from, or none.
+        options = [*options, f"--ckpt_path={path}"]
+    add_data_arguments(parser)
+    if path is None:  # it may be in the configuration
+        path = parser.parse_args(options).ckpt_path
+    task = LesionTask.from_plain(read_hyper_parameters(path)["task"])
+    split = {f"data.{name}": value for name, value in dataclasses.asdict(task.split).items()}
+    parser.set_defaults({"data.dataset": task.dataset, **split})
+    settings = parser.parse_args(options)
+    settings.data.task = task.to_plain()
+    return parser.instantiate_classes(settings)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, with those above it.
+
+    Raises:
+        UsageError: If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The folder {folder} cannot be made ({error.strerror}). Give another one as --output."
+        ) from error
+
+
+def load_model(path: str) -> LesionClassifier:
+    """The model of a checkpoint in evaluation mode, on the accelerator if there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return LesionClassifier.load_from_checkpoint(path, map_location=device).eval()

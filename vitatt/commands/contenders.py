@@ -1,0 +1,163 @@
+"""Several checkpoints on the same cases: they share the pictures, and often an encoder."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vitatt.commands.checkpoint import load_model
+from vitatt.data.corruptions import corrupt
+from vitatt.data.datamodule import LesionDataModule, Part
+from vitatt.data.metadata import encode
+from vitatt.models.classifier import LesionClassifier
+from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.network import LesionNetwork
+from vitatt.types import LesionBatch, LesionTask, UsageError
+
+_BATCH = 16
+
+
+class Contender(NamedTuple):
+    """A model in a comparison.
+
+    Attributes:
+        name: In tables and pictures.
+        model: In evaluation mode.
+    """
+
+    name: str
+    model: LesionClassifier
+
+    @property
+    def network(self) -> LesionNetwork:
+        """From a batch to logits."""
+        return self.model.network
+
+    def batch(self, cases: pl.DataFrame, image: Tensor) -> LesionBatch:
+        """All cases in one batch, their metadata encoded as this model knows them.
+
+        Args:
+            cases: Labelled rows.
+            image: Their pixels or tokens, on the model's device.
+        """
+        task = self.model.task
+        metadata, missing = encode(cases, task.features, smoothing=task.smoothing)
+        index = {name: number for number, name in enumerate(task.classes)}
+        target = cases["diagnosis"].replace_strict(index, return_dtype=pl.Int64)
+        return LesionBatch(
+            image,
+            torch.from_numpy(metadata).to(image.device),
+            torch.from_numpy(missing).to(image.device),
+            torch.tensor(target.to_numpy(), device=image.device),
+            cases["case_id"].to_list(),
+        )
+
+
+def load_contenders(paths: Sequence[tuple[str, str]], task: LesionTask) -> list[Contender]:
+    """Models by name and checkpoint, which must know the same data.
+
+    Raises:
+        UsageError: If a checkpoint is of other data, another split or image size, so that its
+            figures could not be compared.
+    """
+    contenders = []
+    for name, path in paths:
+        model = load_model(path)
+        for what in ("dataset", "classes", "image_size", "split", "seen"):
+            expected, found = getattr(task, what), getattr(model.task, what)
+            if found != expected:
+                raise UsageError(
+                    f"The checkpoints cannot be compared: `{name}` ({path}) was trained with "
+                    f"another {what.replace('_', ' ')} ({found}) than the first ({expected}). "
+                    "Compare models of the same data, split and image size."
+                )
+        contenders.append(Contender(name, model))
+    return contenders
+
+
+class Images:
+    """Pictures of cases as each network takes them.
+
+    An encoder that sees nothing but the image runs once for all the metadata that its picture is
+    shown with, and once for all networks that share its weights, as on a frozen encoder they do.
+
+    Args:
+        datamodule: Has the pictures.
+    """
+
+    def __init__(self, datamodule: LesionDataModule) -> None:
+        self._datamodule = datamodule
+        self._last: dict[Part, tuple[tuple[str, int] | None, ImageEncoder | None, Tensor]] = {}
+
+    def of(
+        self,
+        contender: Contender,
+        part: Part,
+        cases: pl.DataFrame,
+        corruption: tuple[str, int] | None = None,
+    ) -> Tensor:
+        """Tokens (N, L, D), or pixels (N, 3, H, W) if metadata joins inside the encoder.
+
+        Args:
+            contender: Whose network it is; one that sees no image gets (N, 0).
+            part: Of the data.
+            cases: Rows of that part; the same ones in every call.
+            corruption: Name and strength, if the pictures are to be corrupted.
+        """
+        network, device = contender.network, contender.model.device
+        if network.encoder is None:
+            return torch.zeros(cases.height, 0, device=device)
+        encoder = network.encoder if network.encodes_alone else None
+        known, of_encoder, image = self._last.get(part, (("", 0), None, torch.empty(0)))
+        if known == corruption and _same(encoder, of_encoder):
+            return image
+        image = self._make(encoder, part, cases, corruption, device)
+        self._last[part] = (corruption, encoder, image)
+        return image
+
+    def _make(
+        self,
+        encoder: ImageEncoder | None,
+        part: Part,
+        cases: pl.DataFrame,
+        corruption: tuple[str, int] | None,
+        device: torch.device,
+    ) -> Tensor:
+        what = f"images of {part}" if corruption is None else f"{corruption[0]} {corruption[1]}"
+        made = []
+        with tqdm(total=cases.height, desc=what, unit="image", leave=False) as bar:
+            for batch in self._datamodule.make_dataset(part, cases).batches(_BATCH):
+                pixels = batch.image if corruption is None else _corrupted(batch, *corruption)
+                pixels = pixels.to(device)
+                with torch.inference_mode():
+                    made.append(pixels if encoder is None else encoder(pixels))
+                bar.update(len(pixels))
+        return torch.cat(made)
+
+
+def _corrupted(batch: LesionBatch, corruption: str, strength: int) -> Tensor:
+    """Corrupted pixels; a case's seed is its name's, whatever other cases there are."""
+    pictures = batch.image.permute(0, 2, 3, 1).numpy()
+    seeds = [zlib.crc32(name.encode()) for name in batch.case_id]
+    changed = [
+        corrupt(picture, corruption, strength, seed=seed)
+        for picture, seed in zip(pictures, seeds, strict=True)
+    ]
+    return torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2)
+
+
+def _same(one: ImageEncoder | None, other: ImageEncoder | None) -> bool:
+    """Whether two encoders, None for bare pixels, give the same tokens."""
+    if one is None or other is None or one is other:
+        return one is other
+    weights, others = one.state_dict(), other.state_dict()
+    return repr(one) == repr(other) and all(
+        torch.equal(weights[name], others[name]) for name in weights
+    )

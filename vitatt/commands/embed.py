@@ -1,0 +1,150 @@
+"""embed: where a model puts the cases, how far it sets the classes apart, and what fusion adds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import polars as pl
+import torch
+from jsonargparse import ArgumentParser
+from PIL import Image
+
+from vitatt.callbacks.embedding_record import log_embedding
+from vitatt.commands.checkpoint import (
+    add_checkpoint_arguments,
+    load_model,
+    make_folder,
+    parse_with_checkpoint,
+)
+from vitatt.commands.embedding_results import (
+    embedding_pictures,
+    points_table,
+    separation_lines,
+    separation_table,
+)
+from vitatt.commands.progress import batches_on_device
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.schema import DatasetSpec, Feature
+from vitatt.evaluation.embedding import Projection, project, projections, separation
+from vitatt.evaluation.intervals import Floats
+from vitatt.models.classifier import LesionClassifier
+from vitatt.types import UsageError
+
+FUSED, ALONE = "fused class token", "image class token"
+
+
+class _Vectors(NamedTuple):
+    """Vectors (N, D) by the token they are of, and the predicted class of each case."""
+
+    by_token: dict[str, Floats]
+    predicted: list[str]
+
+
+def embed(options: list[str]) -> int:
+    """Write ``embedding.parquet``, ``separation.csv`` and pictures, print figures, log to W&B."""
+    settings = _parse(options)
+    datamodule, output, part = settings.data, Path(settings.output), settings.part
+    columns = _columns(settings.color, datamodule.spec)
+    cases = datamodule.part(part)
+    model = load_model(settings.ckpt_path)
+    vectors = _vectors(model, datamodule, part, cases)
+    targets = cases["diagnosis"].replace_strict(
+        {name: number for number, name in enumerate(model.task.classes)}, return_dtype=pl.Int64
+    )
+    groups = cases["group"].to_numpy()
+    found = {
+        token: separation(values, targets.to_numpy(), groups)
+        for token, values in vectors.by_token.items()
+    }
+    views: dict[Projection, dict[str, Floats]] = {
+        method: {
+            token: project(values, method, seed=settings.seed)
+            for token, values in vectors.by_token.items()
+        }
+        for method in projections()
+    }
+    make_folder(output)
+    points_table(cases, vectors.predicted, views).write_parquet(output / "embedding.parquet")
+    table = separation_table(found)
+    table.write_csv(output / "separation.csv")
+    spec, split = datamodule.spec, model.task.split
+    where = (
+        f"{spec.title}, {part} part of fold {split.fold} of {split.num_folds}: {cases.height} "
+        f"cases of {cases['group'].n_unique()} {spec.group}s"
+    )
+    print(f"{where}; intervals: 95 %, resampling {spec.group}s")
+    print("\n".join(separation_lines(found, cases)))
+    pictures = embedding_pictures(cases, views, columns, found, where, spec.group)
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(output / f"{name}.png")
+    print(f"Pictures and tables: {output}")
+    figures = {
+        f"{row['token']}/{row['figure']}".replace(" ", "_"): row["value"]
+        for row in table.to_dicts()
+    }
+    facts = {"checkpoint": Path(settings.ckpt_path).name, "data": where, "seed": settings.seed}
+    log_embedding(output, facts, figures, pictures)
+    return 0
+
+
+def _parse(options: list[str]) -> Any:
+    parser = ArgumentParser(prog="vitatt embed", description=(__doc__ or "").split(": ")[1])
+    add_checkpoint_arguments(parser)
+    parser.add_argument(
+        "--part",
+        type=Literal["test", "val", "train"],
+        default="test",
+        help="the checkpoint's outer fold, or its inner parts",
+    )
+    parser.add_argument(
+        "--color",
+        type=str,
+        nargs="+",
+        help="metadata columns to colour by, beside the class; default those of sex, site, skin",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="decides the views")
+    settings = parse_with_checkpoint(parser, options)
+    if settings.seed < 0:
+        raise UsageError(f"Expected `seed` to be at least 0, but got {settings.seed}.")
+    return settings
+
+
+def _columns(asked: list[str] | None, spec: DatasetSpec) -> list[Feature]:
+    """The columns to colour by.
+
+    Raises:
+        UsageError: If one is not of the dataset.
+    """
+    known = {feature.name: feature for feature in spec.features}
+    if asked is None:
+        return [known[name] for name in spec.subgroups if known[name].kind == "categorical"]
+    if unknown := [name for name in asked if name not in known]:
+        raise UsageError(
+            f"Expected `color` to name metadata columns of {spec.title}, but got {unknown}. It "
+            f"has: {', '.join(known)}."
+        )
+    return [known[name] for name in dict.fromkeys(asked)]
+
+
+def _vectors(
+    model: LesionClassifier, datamodule: LesionDataModule, part: Any, cases: pl.DataFrame
+) -> _Vectors:
+    """What the head is given, and the encoder's class token of the image alone."""
+    encoder = model.network.encoder
+    vectors: dict[str, list[torch.Tensor]] = {FUSED: []}
+    predicted = []
+    with torch.inference_mode():
+        for batch in batches_on_device(model, datamodule, part, cases, "embedding"):
+            if encoder is not None:
+                tokens = encoder(batch.image)
+                vectors.setdefault(ALONE, []).append(tokens[:, 0])
+                if model.network.encodes_alone:  # then they can stand for the image
+                    batch = batch._replace(image=tokens)
+            output = model(batch)
+            vectors[FUSED].append(output.embedding)
+            predicted += [model.task.classes[n] for n in output.logits.argmax(1).tolist()]
+    by_token = {
+        token: torch.cat(values).double().cpu().numpy() for token, values in vectors.items()
+    }
+    return _Vectors(by_token, predicted)

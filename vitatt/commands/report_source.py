@@ -1,0 +1,185 @@
+"""What a report is made from, read from the folder of a benchmark or of a test run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import yaml
+
+from vitatt.benchmark.tables import write_tables
+from vitatt.data.cases import READERS
+from vitatt.data.schema import DatasetSpec
+from vitatt.evaluation.arms import score_arms
+from vitatt.evaluation.out_of_fold import average_seeds, check_out_of_fold
+from vitatt.evaluation.report_facts import Facts
+from vitatt.evaluation.subgroups import largest_gaps, score_subgroups
+from vitatt.types import LesionTask, UsageError
+
+
+class Source(NamedTuple):
+    """Protocol, predictions and tables.
+
+    Attributes:
+        facts: The protocol.
+        predictions: Out-of-fold.
+        tables: ``arms``, ``subgroups`` and ``gaps``; of a benchmark also ``pairs`` and ``ranks``.
+    """
+
+    facts: Facts
+    predictions: pl.DataFrame
+    tables: dict[str, pl.DataFrame]
+
+
+def read_benchmark(folder: Path) -> Source:
+    """A benchmark; its tables are made again if they are absent or older than the predictions.
+
+    Raises:
+        UsageError: If it is not finished, or a file is not what it should be.
+    """
+    path = folder / "protocol.json"
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} is no JSON: {error}") from error
+    spec = _spec(plain.get("dataset"), path)
+    facts = Facts.from_plain(plain, str(path))
+    predictions = _predictions(
+        folder,
+        [*_OF_TRAININGS, *(f"p_{name}" for name in facts.classes)],
+        "the benchmark is not finished: run the same `vitatt benchmark` again",
+    )
+    files = {name: folder / "tables" / f"{name}.csv" for name in _TABLES}
+    written = (folder / "predictions.parquet").stat().st_mtime
+    if all(file.is_file() and file.stat().st_mtime >= written for file in files.values()):
+        tables = {name: pl.read_csv(file, schema_overrides=_TYPES) for name, file in files.items()}
+    else:
+        check_out_of_fold(predictions)
+        tables = write_tables(
+            predictions,
+            folder / "tables",
+            classes=facts.classes,
+            features=facts.features,
+            subgroups=spec.subgroups,
+            reference=facts.reference,
+            melanoma=facts.melanoma,
+        )
+    return Source(facts, predictions, {**tables, "gaps": largest_gaps(tables["subgroups"])})
+
+
+def read_run(folder: Path) -> Source:
+    """A run of `vitatt test`.
+
+    Raises:
+        UsageError: If it is a training, or a file is not what it should be.
+    """
+    path = folder / "config.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(config, dict) or not config.get("data", {}).get("task"):
+        raise UsageError(
+            f"{path} is not of a test: a report needs the figures of an outer fold. Run `vitatt "
+            "test --ckpt_path BEST.ckpt` with the options of the training, and give its run folder."
+        )
+    task = LesionTask.from_plain(config["data"]["task"])
+    spec = _spec(task.dataset, path)
+    found = _predictions(
+        folder,
+        ["case_id", "group", "true", *(f"p_{name}" for name in task.classes)],
+        "the test did not end: run it again",
+    )
+    arm = config["model"]["fusion"]["class_path"].rsplit(".", 1)[-1]
+    predictions = found.with_columns(
+        arm=pl.lit(arm),
+        fold=pl.lit(task.split.fold),
+        seed=pl.lit(config["seed_everything"]),
+        temperature=pl.lit(1.0),
+    )
+    check_out_of_fold(predictions)
+    facts = _run_facts(folder, config, task, spec, arm, predictions)
+    arms = score_arms(predictions, task.classes, facts.features, facts.melanoma)
+    attributes = [name for name in spec.subgroups if name in predictions.columns]
+    subgroups = score_subgroups(average_seeds(predictions), task.classes, attributes)
+    tables = {
+        # No temperature was fitted: these would repeat the figures before it.
+        "arms": arms.filter(~pl.col("figure").str.ends_with(", tempered")),
+        "subgroups": subgroups,
+        "gaps": largest_gaps(subgroups),
+    }
+    return Source(facts, predictions, tables)
+
+
+_OF_TRAININGS = ("arm", "fold", "seed", "case_id", "group", "true", "temperature")
+_TABLES = ("arms", "pairs", "ranks", "subgroups")
+
+# A column without any value, or with digits alone, would be read as something else.
+_TYPES = {
+    **dict.fromkeys(("arm", "cases", "figure", "reference", "attribute", "subgroup"), pl.String),
+    **dict.fromkeys(
+        ("value", "low", "high", "single", "single_low", "single_high", "difference"), pl.Float64
+    ),
+    **dict.fromkeys(("p", "p_holm", "mean_rank", "friedman_p", "critical_difference"), pl.Float64),
+}
+
+_WITHOUT_IMAGE = ("MetadataOnly", "MissingPattern")
+
+
+def _spec(dataset: object, path: Path) -> DatasetSpec:
+    if dataset not in READERS:
+        raise UsageError(
+            f"Expected {path} to name a dataset among {', '.join(READERS)}, but got '{dataset}'."
+        )
+    spec: DatasetSpec = READERS[str(dataset)].SPEC
+    return spec
+
+
+def _predictions(folder: Path, columns: list[str], remedy: str) -> pl.DataFrame:
+    path = folder / "predictions.parquet"
+    if not path.is_file():
+        raise UsageError(f"Expected predictions in {path}, but there is no such file: {remedy}.")
+    try:
+        frame = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise UsageError(f"{path} is no parquet file of predictions: {error}") from error
+    if lacking := [name for name in columns if name not in frame.columns]:
+        raise UsageError(
+            f"{path} lacks the column {lacking[0]}: it has other contents than its folder says."
+        )
+    return frame
+
+
+def _run_facts(
+    folder: Path,
+    config: dict[str, Any],
+    task: LesionTask,
+    spec: DatasetSpec,
+    arm: str,
+    predictions: pl.DataFrame,
+) -> Facts:
+    counts = dict(predictions["true"].value_counts().iter_rows())
+    names = [feature.name for feature in task.features]
+    return Facts(
+        dataset=task.dataset,
+        title=spec.title,
+        classes=task.classes,
+        class_titles=spec.class_titles,
+        group=spec.group,
+        features=tuple(name for name in names if name in predictions.columns),
+        feature_labels={feature.name: feature.label for feature in task.features},
+        cases=predictions.height,
+        groups=predictions["group"].n_unique(),
+        class_counts={name: counts.get(name, 0) for name in task.classes},
+        num_folds=task.split.num_folds,
+        inner_folds=task.split.inner_folds,
+        seeds=(config["seed_everything"],),
+        encoder=None if arm in _WITHOUT_IMAGE else config["model"]["encoder"],
+        frozen=config["model"]["freeze_encoder"] is True,
+        image_size=task.image_size,
+        reference=arm,
+        arms={arm: {"title": arm, "source": ""}},
+        command=shlex.join(["vitatt", "test", "--config", str(folder / "config.yaml")]),
+        melanoma=spec.melanoma,
+        fold=task.split.fold,
+    )

@@ -1,0 +1,167 @@
+"""The cases of one outer fold in their parts, and what is fitted on its training part."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from lightning.pytorch.utilities import rank_zero_info
+
+from vitatt.data.cases import UsableCases, load_cases
+from vitatt.data.feature_choice import FeatureChoice
+from vitatt.data.metadata import fit_features
+from vitatt.data.schema import DataError, DatasetSpec, Feature
+from vitatt.data.splits import SplitRows, split_rows
+from vitatt.data.table import layout_help
+from vitatt.types import LesionTask, Split
+
+Part = Literal["train", "val", "test", "predict"]
+
+
+class Fold:
+    """Training, validation and test cases of a folder, and the task that they make.
+
+    Args:
+        spec: Which dataset.
+        root: Folder of the labelled data.
+        predict_root: Folder of the data to predict.
+        split: Which fold, of how many.
+        features: Which metadata features.
+        image_size: Side of the square input image, in pixels.
+        smoothing: Probability mass that a soft one-hot vector gives to the other categories.
+        num_bins: Bins of a numeric feature.
+        cache_dir: Folder for decoded images.
+        fitted: A task to use as it is instead of fitting one.
+    """
+
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        root: str | None,
+        predict_root: str | None,
+        split: Split,
+        features: FeatureChoice,
+        *,
+        image_size: int,
+        smoothing: float,
+        num_bins: int,
+        cache_dir: Path,
+        fitted: LesionTask | None,
+    ) -> None:
+        self.spec = spec
+        self.root = root
+        self.predict_root = predict_root
+        self.split = split
+        self.features = features
+        self.image_size = image_size
+        self.smoothing = smoothing
+        self.num_bins = num_bins
+        self.cache_dir = cache_dir
+        self.fitted = fitted
+
+    @cached_property
+    def task(self) -> LesionTask:
+        """Classes, fitted encodings and split, for the model and its checkpoint.
+
+        Raises:
+            DataError: If the given task is of another dataset or other classes.
+        """
+        if self.fitted is not None:
+            self._check_fitted(self.fitted)
+            return self.fitted
+        training = self.part("train")
+        counts = dict(training["diagnosis"].value_counts().iter_rows())
+        return LesionTask(
+            dataset=self.spec.name,
+            classes=self.spec.classes,
+            class_counts=tuple(counts[name] for name in self.spec.classes),
+            features=fit_features(training, self.chosen, num_bins=self.num_bins),
+            smoothing=self.smoothing,
+            image_size=self.image_size,
+            split=self.split,
+            seen=self._seen(self.rows),
+        )
+
+    @cached_property
+    def chosen(self) -> tuple[Feature, ...]:
+        """The metadata features of the given task, or else those chosen on the training rows."""
+        if self.fitted is not None:
+            return self.spec.select([feature.name for feature in self.fitted.features])
+        return self.features.of(self.part("train"))
+
+    @cached_property
+    def labelled(self) -> UsableCases:
+        """Every labelled case of `root` whose image can be read."""
+        return self._load("data.root", self.root, labelled=True)
+
+    @cached_property
+    def unlabelled(self) -> UsableCases:
+        """Every case of `predict_root` whose image can be read, labelled or not."""
+        return self._load("data.predict_root", self.predict_root, labelled=False)
+
+    @cached_property
+    def rows(self) -> SplitRows:
+        """Rows of `labelled` that are for training, validation and testing.
+
+        Raises:
+            DataError: If the given task was fitted with another split, or on other cases.
+        """
+        if self.fitted is not None and self.fitted.split != self.split:
+            raise DataError(
+                f"The checkpoint was trained with {_words(self.fitted.split)}, but the data are "
+                f"to be split with {_words(self.split)}: cases it was trained on would be scored "
+                "as unseen. Set `data.fold`, `data.num_folds`, `data.inner_fold`, "
+                "`data.inner_folds` and `data.seed` to the checkpoint's."
+            )
+        rows = split_rows(self.labelled.frame, self.spec, self.split)
+        if self.fitted is not None and self.fitted.seen not in ("", self._seen(rows)):
+            raise DataError(
+                "The checkpoint was trained on other cases than these data give its fold: images "
+                "or rows were added, removed or became unreadable, so that some test cases may "
+                "have been trained on. Use the data it was trained on."
+            )
+        rank_zero_info(
+            f"Fold {self.split.fold} of {self.split.num_folds}: {len(rows.train)} cases to train, "
+            f"{len(rows.val)} to validate, {len(rows.test)} to test; no {self.spec.group} in two."
+        )
+        return rows
+
+    def part(self, name: Part) -> pl.DataFrame:
+        """The rows of one part."""
+        if name == "predict":
+            return self.unlabelled.frame
+        return self.labelled.frame[getattr(self.rows, name)]
+
+    def _seen(self, rows: SplitRows) -> str:
+        """Digest of the cases and groups of the training and validation part."""
+        frame = self.labelled.frame[np.sort(np.concatenate([rows.train, rows.val]))]
+        text = "\n".join(sorted(frame["case_id"] + " " + frame["group"]))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def _load(self, key: str, root: str | None, *, labelled: bool) -> UsableCases:
+        if not root:
+            raise DataError(f"`{key}` is not set. {layout_help(self.spec)}")
+        return load_cases(
+            self.spec.name,
+            Path(root).expanduser(),
+            labelled=labelled,
+            image_size=self.image_size,
+            cache_dir=self.cache_dir,
+        )
+
+    def _check_fitted(self, task: LesionTask) -> None:
+        if task.dataset != self.spec.name or task.classes != self.spec.classes:
+            raise DataError(
+                f"The checkpoint was trained on {task.dataset} with the classes "
+                f"{', '.join(task.classes)}, but the data are {self.spec.name} with the classes "
+                f"{', '.join(self.spec.classes)}. Use the checkpoint's own dataset."
+            )
+
+
+def _words(split: Split) -> str:
+    inner = f"inner fold {split.inner_fold} of {split.inner_folds}, seed {split.seed}"
+    return f"fold {split.fold} of {split.num_folds} ({inner})"

@@ -1,0 +1,98 @@
+"""Every figure of every arm, with intervals, over all cases and over complete ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vitatt.evaluation.figures import CALIBRATION, figures
+from vitatt.evaluation.intervals import Floats, Statistic, resample
+from vitatt.evaluation.out_of_fold import arrays, average_seeds, with_tempered
+
+_BOTH = ("p_", "q_")
+
+
+def score_arms(
+    predictions: pl.DataFrame,
+    classes: Sequence[str],
+    features: Sequence[str],
+    melanoma: str | None,
+) -> pl.DataFrame:
+    """Figures of each arm's out-of-fold predictions.
+
+    All arms and figures share the resamples. The figures that calibration changes are there twice,
+    the second time after temperature scaling (`Brier, tempered`).
+
+    Args:
+        predictions: As `vitatt.evaluation.out_of_fold` has them.
+        classes: Class names.
+        features: Metadata columns that decide whether a case is complete.
+        melanoma: Its class, if there is one.
+
+    Returns:
+        A row an arm, set of cases and figure. ``arm``, ``cases`` (``all``, and ``complete`` if some
+        but not all are), ``n`` cases, ``groups``, ``figure``; ``value``, ``low`` and ``high`` of
+        the probabilities averaged over seeds, with the 95 % interval of the group bootstrap;
+        ``single``, ``single_low`` and ``single_high``: mean, lowest and highest figure of the
+        seeds one by one. Null where a figure is undefined.
+    """
+    averaged, of_seeds = average_seeds(predictions), with_tempered(predictions)
+    statistics = _statistics(classes, melanoma)
+    rows = []
+    for arm in predictions["arm"].unique(maintain_order=True):
+        for cases, part in _sets(averaged.filter(arm=arm), features).items():
+            resampled = resample(statistics, *arrays(part, classes, prefixes=_BOTH))
+            models = of_seeds.filter(pl.col("case_id").is_in(part["case_id"].implode()), arm=arm)
+            single = _of_each_seed(models, classes, statistics)
+            count = {"n": part.height, "groups": part["group"].n_unique()}
+            for name, figure in resampled.items():
+                row = {"arm": arm, "cases": cases, **count, "figure": name}
+                rows.append(row | figure.interval()._asdict() | single[name])
+    return pl.DataFrame(rows, infer_schema_length=None).fill_nan(None)
+
+
+def _statistics(classes: Sequence[str], melanoma: str | None) -> dict[str, Statistic]:
+    """Of probabilities and tempered ones side by side, (N, 2C)."""
+    count = len(classes)
+    raw, tempered = slice(0, count), slice(count, 2 * count)
+    return {
+        **{name: _of(raw, figure) for name, figure in figures(classes, melanoma).items()},
+        **{f"{name}, tempered": _of(tempered, figure) for name, figure in CALIBRATION.items()},
+    }
+
+
+def _of(columns: slice, statistic: Statistic) -> Statistic:
+    def figure(probabilities: Floats, targets: NDArray[np.int64], weights: Floats) -> Floats:
+        return statistic(probabilities[:, columns], targets, weights)
+
+    return figure
+
+
+def _sets(frame: pl.DataFrame, features: Sequence[str]) -> dict[str, pl.DataFrame]:
+    complete = frame.drop_nulls(list(features)) if features else frame
+    partly = 0 < complete.height < frame.height
+    return {"all": frame, **({"complete": complete} if partly else {})}
+
+
+def _of_each_seed(
+    frame: pl.DataFrame, classes: Sequence[str], statistics: dict[str, Statistic]
+) -> dict[str, dict[str, float]]:
+    seeds = [arrays(part, classes, prefixes=_BOTH) for part in frame.partition_by("seed")]
+    scores = {
+        name: [
+            statistic(probabilities, targets, np.ones((1, len(targets))))[0]
+            for probabilities, targets, _ in seeds
+        ]
+        for name, statistic in statistics.items()
+    }
+    return {
+        name: {
+            "single": float(np.mean(values)),
+            "single_low": float(np.min(values)),
+            "single_high": float(np.max(values)),
+        }
+        for name, values in scores.items()
+    }

@@ -1,0 +1,129 @@
+"""Paired differences between arms, and how surely they are no accident."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike
+from scipy.stats import t
+
+from vitatt.evaluation.figures import COMPARED
+from vitatt.evaluation.intervals import Floats, Resampled, resample
+from vitatt.evaluation.out_of_fold import arrays, average_seeds, score_folds
+from vitatt.types import UsageError
+
+
+def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: str) -> pl.DataFrame:
+    """Each other arm less the reference.
+
+    The interval is of the cases: seed-averaged predictions of both arms, paired in every resample
+    of groups. The test is of the trainings: each arm's figures on single folds with single seeds.
+    In its ratio of test to training cases, training is everything outside the fold, the inner
+    validation part included.
+
+    Args:
+        predictions: As `vitatt.evaluation.out_of_fold` has them.
+        classes: Class names.
+        reference: The arm that others are compared with.
+
+    Returns:
+        A row a figure and arm: ``figure``, ``arm``, ``reference``, ``difference`` with ``low`` and
+        ``high`` of its 95 % interval, ``p`` of `corrected_resampled_t_test`, ``p_holm`` after
+        `holm` over the arms of the figure, and the number of ``pairs`` of trainings behind it. Null
+        where undefined.
+
+    Raises:
+        UsageError: If `reference` is none of the arms.
+    """
+    arms = predictions["arm"].unique(maintain_order=True).to_list()
+    if reference not in arms:
+        raise UsageError(
+            f"Expected the reference to be one of {', '.join(arms)}, but got '{reference}'."
+        )
+    averaged = average_seeds(predictions)
+    resampled = {
+        arm: resample(COMPARED, *arrays(averaged.filter(arm=arm), classes)) for arm in arms
+    }
+    trainings = score_folds(predictions, classes, COMPARED)
+    cases = averaged["case_id"].n_unique()
+    tables = []
+    for figure in COMPARED:
+        rows = []
+        for arm in arms:
+            if arm == reference:
+                continue
+            one, other = resampled[arm][figure], resampled[reference][figure]
+            apart = Resampled(one.value - other.value, one.values - other.values)
+            value, low, high = apart.interval()
+            pairs = _pairs(trainings, arm, reference, figure)
+            tested = float(np.mean(pairs["n"].to_numpy())) if pairs.height else float("nan")
+            p = corrected_resampled_t_test(pairs["difference"], tested / (cases - tested))
+            row = {"figure": figure, "arm": arm, "reference": reference, "difference": value}
+            rows.append(row | {"low": low, "high": high, "p": p, "pairs": pairs.height})
+        adjusted = holm([row["p"] for row in rows])
+        tables += [row | {"p_holm": float(p)} for row, p in zip(rows, adjusted, strict=True)]
+    return pl.DataFrame(tables, schema=_SCHEMA).fill_nan(None)
+
+
+def corrected_resampled_t_test(differences: ArrayLike, test_to_train: float) -> float:
+    """Two-sided p of a mean difference over trainings whose training parts overlap.
+
+    With J differences of mean m and variance s^2, t = m / sqrt((1/J + n_test/n_train) s^2) is
+    looked up with J - 1 degrees of freedom. The plain t-test has 1/J alone and takes overlapping
+    folds for new data (Nadeau and Bengio 2003, "Inference for the generalization error", equation
+    9; for repeated cross-validation Bouckaert and Frank 2004). Repeats of one fold with another
+    seed are counted as Bouckaert and Frank count other splits: they vary less, so p is a guide
+    where few folds have many seeds.
+
+    Args:
+        differences: One a training, (J,).
+        test_to_train: Number of test cases over that of training cases.
+
+    Returns:
+        p; NaN if there are fewer than two differences, 1 if all are 0.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if len(values) < 2 or np.isnan(values).any():
+        return float("nan")
+    if not values.any():
+        return 1.0
+    deviation = np.sqrt((1 / len(values) + test_to_train) * values.var(ddof=1))
+    with np.errstate(divide="ignore"):
+        statistic = np.abs(values.mean()) / deviation
+    return float(2 * t.sf(statistic, len(values) - 1))
+
+
+def holm(p: ArrayLike) -> Floats:
+    """P-values after Holm's step-down correction for all of them being looked at.
+
+    The i-th smallest of m is multiplied by m - i + 1, and is at least as large as those before it
+    (Holm 1979). An undefined p is none of the m and stays NaN.
+    """
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values)[: np.count_nonzero(~np.isnan(values))]  # NaN sorts last
+    factors = np.arange(len(order), 0, -1)
+    adjusted: Floats = np.full(len(values), np.nan)
+    adjusted[order] = np.maximum.accumulate(factors * values[order]).clip(max=1)
+    return adjusted
+
+
+_SCHEMA = {
+    "figure": pl.String,
+    "arm": pl.String,
+    "reference": pl.String,
+    "difference": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "p": pl.Float64,
+    "p_holm": pl.Float64,
+    "pairs": pl.Int64,
+}
+
+
+def _pairs(trainings: pl.DataFrame, arm: str, reference: str, figure: str) -> pl.DataFrame:
+    """The trainings of both arms in which the figure is defined: ``n``, ``difference``."""
+    other = trainings.filter(arm=reference).select("fold", "seed", pl.col(figure).alias("other"))
+    paired = trainings.filter(arm=arm).join(other, on=["fold", "seed"])
+    return paired.select("n", (pl.col(figure) - pl.col("other")).alias("difference")).drop_nulls()

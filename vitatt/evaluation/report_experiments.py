@@ -1,0 +1,82 @@
+"""The first three experiments: the image only, all metadata, and the five strongest features."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from vitatt.evaluation.report_cells import interval, p_value
+from vitatt.evaluation.report_facts import Facts
+from vitatt.evaluation.report_page import Section
+from vitatt.evaluation.report_tables import arms_table
+
+
+def experiments(facts: Facts) -> dict[str, str]:
+    """The three arms by what they see, or none of them if one is absent.
+
+    An arm is known by its name, letters and digits alone: ``imageonly``; one that ends in ``hc5``;
+    and for all metadata the one that the latter is called after (``vitatt`` for ``vitatt_hc5``),
+    else the reference.
+    """
+    arms = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in facts.arms}
+    of_five = [name for name in arms if name.endswith("hc5")]
+    if "imageonly" not in arms or not of_five:
+        return {}
+    everything = arms.get(of_five[0].removesuffix("hc5"), facts.reference)
+    return {
+        "image only": arms["imageonly"],
+        "all metadata": everything,
+        "HC-5": arms[of_five[0]],
+    }
+
+
+def experiments_section(
+    facts: Facts, tables: Mapping[str, pl.DataFrame], figures: Sequence[str]
+) -> list[Section]:
+    """The three compared, where a benchmark has them."""
+    named = experiments(facts)
+    if not named:
+        return []
+    pairs = tables["pairs"]
+    points = []
+    for figure in pairs["figure"].unique(maintain_order=True):
+        of_figure = {row["arm"]: row for row in pairs.filter(figure=figure).iter_rows(named=True)}
+        for what, arm in named.items():
+            if arm in of_figure:
+                points.append(_difference(what, of_figure[arm], facts, figure))
+    return [
+        Section(
+            "First three experiments",
+            [
+                "What the metadata adds: the same network with the image alone, with all "
+                f"{len(facts.features)} metadata features, and with the five that go most with the "
+                "diagnosis in the training part of each fold (HC-5)."
+            ],
+            points,
+            tables=[
+                arms_table(
+                    tables["arms"],
+                    facts,
+                    figures,
+                    "Image only, all metadata, HC-5: value [95 % interval]",
+                    only=list(named.values()),
+                )
+            ],
+            strong=True,
+        )
+    ]
+
+
+def _difference(what: str, row: Mapping[str, float], facts: Facts, figure: str) -> str:
+    """One comparison with the reference, in words."""
+    cell = interval(row["difference"], row["low"], row["high"])
+    p, p_holm = (p_value(row[key]).text for key in ("p", "p_holm"))
+    verdict = "not told apart"
+    if row["p_holm"] is not None and row["p_holm"] < 0.05:
+        verdict = "clearly lower" if row["difference"] < 0 else "clearly higher"
+    return (
+        f"{figure[0].upper()}{figure[1:]}, {what} less {facts.arm_title(facts.reference)}: "
+        f"{cell.text} {cell.note}, p {p}, after Holm {p_holm}: {verdict}."
+    )

@@ -1,0 +1,115 @@
+"""What a report says about the protocol, beside the predictions and their tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from vitatt.types import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """The protocol of a benchmark, or of one test run.
+
+    Attributes:
+        dataset: Short name of the dataset.
+        title: Its name for people.
+        classes: Class names, in the order of the logits.
+        class_titles: What each stands for.
+        group: What is never in two parts: ``patient`` or ``lesion``.
+        features: Metadata columns that decide whether a case is complete.
+        cases: Cases that were predicted.
+        groups: Groups of these.
+        class_counts: Cases of each class.
+        num_folds: Outer folds.
+        inner_folds: The inner validation part is one of this many parts of the training groups.
+        seeds: Of the models of each fold.
+        encoder: Name of the image encoder; None where no image is seen.
+        frozen: Whether the encoder was left as it came.
+        image_size: Side of the input image, in pixels.
+        reference: The arm that others are compared with.
+        arms: ``title`` and ``source`` of each arm, by name.
+        command: What made the predictions.
+        melanoma: The class of melanoma; None where the dataset has none.
+        rows: Rows of the published table; None where not counted.
+        absent: Rows left out because their image is absent.
+        unreadable: Rows left out because their image cannot be read.
+        checks: ``check``, ``outcome`` and ``ok`` of each leak looked for.
+        feature_labels: Names of metadata columns for people.
+        question: What the comparison is to answer.
+        fold: The only outer fold that was predicted; None where all were.
+    """
+
+    dataset: str
+    title: str
+    classes: tuple[str, ...]
+    class_titles: Mapping[str, str]
+    group: str
+    features: tuple[str, ...]
+    cases: int
+    groups: int
+    class_counts: Mapping[str, int]
+    num_folds: int
+    inner_folds: int
+    seeds: tuple[int, ...]
+    encoder: str | None
+    frozen: bool
+    image_size: int
+    reference: str
+    arms: Mapping[str, Mapping[str, str]]
+    command: str
+    melanoma: str | None = None
+    rows: int | None = None
+    absent: int = 0
+    unreadable: int = 0
+    checks: tuple[Mapping[str, Any], ...] = ()
+    feature_labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    question: str = ""
+    fold: int | None = None
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any], place: str) -> Facts:
+        """Facts as ``protocol.json`` holds them; keys that the report does not show are ignored.
+
+        Args:
+            plain: The file's content.
+            place: The file, for the error.
+
+        Raises:
+            UsageError: If a key is absent.
+        """
+        fields = dataclasses.fields(cls)
+        missing = dataclasses.MISSING
+        required = [
+            field.name
+            for field in fields
+            if field.default is missing and field.default_factory is missing
+        ]
+        if lacking := [name for name in required if name not in plain]:
+            raise UsageError(
+                f"Expected {place} to hold `{lacking[0]}`, but it does not: it was written by "
+                "another version of vitatt. Run the same `vitatt benchmark` again: what is "
+                "finished is kept, the protocol is written anew."
+            )
+        known: dict[str, Any] = {
+            field.name: tuple(value) if isinstance(value, list) else value
+            for field in fields
+            if (value := plain.get(field.name, missing)) is not missing
+        }
+        return cls(**known)
+
+    @property
+    def one_model(self) -> bool:
+        """Whether the report is of one test run, not of a benchmark."""
+        return self.fold is not None
+
+    @property
+    def compared(self) -> bool:
+        """Whether there are arms to compare."""
+        return len(self.arms) > 1
+
+    def arm_title(self, arm: str) -> str:
+        """An arm's name for people."""
+        return self.arms[arm]["title"] if arm in self.arms else arm

@@ -1,0 +1,166 @@
+"""A page of sections with text, tables and pictures: one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from vitatt.evaluation.report_cells import Cell
+from vitatt.explain.render import check_image
+from vitatt.explain.report_case import picture_address
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a column.
+
+    Attributes:
+        title: What its cells are.
+        note: Below the title: cases, unit.
+        number: Whether its cells are numbers, aligned and sorted as such.
+    """
+
+    title: str
+    note: str = ""
+    number: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that readers can sort.
+
+    Attributes:
+        title: Its caption.
+        columns: Heads.
+        rows: Cells, as many in each row as there are columns; the first one heads its row.
+        highlighted: Numbers of the rows that stand out.
+        folded: Whether it is shown only when asked for.
+    """
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    highlighted: frozenset[int] = frozenset()
+    folded: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A drawn picture.
+
+    Attributes:
+        pixels: (H, W, 3) uint8, RGB; shown at most half as wide as it is, for sharp screens.
+        alt: What it shows, for those who cannot see it.
+        caption: Below it.
+    """
+
+    pixels: NDArray[np.uint8]
+    alt: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it, in this order.
+
+    Attributes:
+        title: Heading.
+        paragraphs: Plain text.
+        points: A list.
+        code: A command, shown as such.
+        tables: Each in a box of its own that scrolls.
+        pictures: Beside each other where there is room.
+        strong: Whether the section stands out.
+    """
+
+    title: str
+    paragraphs: Sequence[str] = ()
+    points: Sequence[str] = ()
+    code: str = ""
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = field(default=())
+    strong: bool = False
+
+    @property
+    def anchor(self) -> str:
+        """Its place in the page."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+
+def write_page(
+    path: Path, *, title: str, subtitle: str, facts: Mapping[str, str], sections: Sequence[Section]
+) -> None:
+    """Write the page; one that was there stays until the new one is complete.
+
+    Args:
+        path: The HTML file; its folder is made where it is missing.
+        title: Heading of the page.
+        subtitle: Below it.
+        facts: Short values by name, shown below the heading.
+        sections: The content.
+
+    Raises:
+        ValueError: If a table or picture is malformed, or two sections have one heading.
+    """
+    _check(sections)
+    script = _asset("report.js")
+    html = (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            title=title,
+            subtitle=subtitle,
+            facts=facts,
+            sections=sections,
+            style=_asset("report.css", "vitatt.explain") + _asset("report.css"),
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(html, encoding="utf-8", newline="\n")
+    temporary.replace(path)
+
+
+def _check(sections: Sequence[Section]) -> None:
+    anchors = [section.anchor for section in sections]
+    if len(set(anchors)) < len(anchors):
+        raise ValueError(f"Expected sections with different headings, but got {anchors}")
+    for section in sections:
+        for table in section.tables:
+            for row in table.rows:
+                if len(row) != len(table.columns):
+                    raise ValueError(
+                        f"Expected {len(table.columns)} cells in each row of the table "
+                        f"'{table.title}', but got {len(row)}: {[cell.text for cell in row]}"
+                    )
+        for picture in section.pictures:
+            check_image(picture.pixels, "pixels")
+            if not picture.alt:
+                raise ValueError(f"Expected `alt` of each picture of '{section.title}', but no")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("vitatt.evaluation", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["address"] = picture_address
+    return environment
+
+
+def _asset(name: str, package: str = "vitatt.evaluation") -> str:
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")

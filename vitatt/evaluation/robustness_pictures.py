@@ -1,0 +1,145 @@
+"""Curves of robustness, one picture a kind of perturbation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from vitatt.explain.render import GREY, INK, PAPER
+
+
+class Axis(NamedTuple):
+    """How the levels of a perturbation are drawn.
+
+    Attributes:
+        title: Of the panel.
+        label: Of the levels, with their unit.
+        percent: Whether levels are shares, shown in per cent.
+    """
+
+    title: str
+    label: str
+    percent: bool = False
+
+
+Style = tuple[str, str, str]
+"""Colour, mark and line."""
+
+_COLUMNS = 3
+_PANEL = (3.5, 2.7)  # inches
+_FONT = 11
+
+# Okabe and Ito's, safe for colour-blind readers, and told apart by mark and line as well.
+_STYLES: tuple[Style, ...] = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#009E73", "^", "-."),
+    ("#CC79A7", "D", ":"),
+    ("#E69F00", "v", "-"),
+    ("#56B4E9", "P", "--"),
+)
+
+
+def curves_picture(
+    curves: pl.DataFrame,
+    axes: Mapping[str, Axis],
+    *,
+    title: str,
+    note: str,
+    reference: str | None = None,
+) -> NDArray[np.uint8]:
+    """Draw a panel a figure and perturbation: a line a model, with its interval as a band.
+
+    Args:
+        curves: Of one kind, as `vitatt.evaluation.robustness.CURVES`.
+        axes: How each perturbation is drawn, in this order; those not measured are left out.
+        title: Above all.
+        note: Above the legend: cases and what the bands are.
+        reference: The model drawn in black.
+
+    Returns:
+        The picture (H, W, 3).
+    """
+    shown = [name for name in axes if name in curves["perturbation"]]
+    figures = curves["figure"].unique(maintain_order=True).to_list()
+    models = curves["model"].unique(maintain_order=True).to_list()
+    others = [name for name in models if name != reference]
+    styles: dict[str, Style] = {name: _STYLES[n % len(_STYLES)] for n, name in enumerate(others)}
+    if reference in models:
+        styles[str(reference)] = (INK, "", ":")
+    columns = min(_COLUMNS, len(shown))
+    lines = -(-len(shown) // columns)
+    size = (_PANEL[0] * columns + 0.3, _PANEL[1] * lines * len(figures) + 1.2)
+    picture = Figure(figsize=size, dpi=160, layout="constrained", facecolor=PAPER)
+    panels = picture.subplots(lines * len(figures), columns, squeeze=False)
+    for number, figure in enumerate(figures):
+        block = panels[number * lines : (number + 1) * lines].ravel()
+        part = curves.filter(pl.col("figure") == figure)
+        limits = _limits(part.select("value", "low", "high").to_numpy())
+        for panel, name in zip(block, shown, strict=False):
+            of_panel = part.filter(pl.col("perturbation") == name).sort("level")
+            _draw(panel, of_panel, axes[name], styles)
+            panel.set_ylim(limits)
+        for panel in block[::columns]:
+            panel.set_ylabel(figure, fontsize=_FONT)
+        for panel in block[len(shown) :]:
+            panel.set_axis_off()
+    picture.suptitle(title, fontsize=_FONT + 3, x=0.01, ha="left", color=INK)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    picture.legend(
+        handles,
+        labels,
+        loc="outside lower left",
+        ncols=4,
+        frameon=False,
+        fontsize=_FONT,
+        title=note,
+        title_fontsize=_FONT - 1,
+        alignment="left",
+    )
+    canvas = FigureCanvasAgg(picture)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw(panel: Axes, curves: pl.DataFrame, axis: Axis, styles: Mapping[str, Style]) -> None:
+    end = curves["level"].max()
+    for name, (colour, mark, line) in styles.items():
+        curve = curves.filter(pl.col("model") == name)
+        level, value, low, high = curve.select("level", "value", "low", "high").to_numpy().T
+        if len(level) == 1:  # it does not see what is perturbed
+            level, value, low, high = np.array([0, end]), *(x.repeat(2) for x in (value, low, high))
+        panel.fill_between(level, low, high, color=colour, alpha=0.13, linewidth=0)
+        panel.plot(
+            level,
+            value,
+            color=colour,
+            marker=mark,
+            linestyle=line,
+            label=name,
+            markersize=4.5,
+            linewidth=1.8,
+        )
+    panel.set_title(axis.title, fontsize=_FONT, loc="left", color=INK)
+    panel.set_xlabel(axis.label, fontsize=_FONT - 1)
+    panel.tick_params(labelsize=_FONT - 1)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(color=GREY, alpha=0.2)
+    panel.set_axisbelow(True)
+    if axis.percent:
+        panel.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    else:
+        panel.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+
+
+def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Ends of the axis of a figure, the same in all its panels."""
+    return float(np.nanmin(values)) - 0.02, min(float(np.nanmax(values)) + 0.02, 1.01)

@@ -1,0 +1,127 @@
+"""How an arm does on parts of the patients: by skin type, sex, age band, site."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from vitatt.evaluation.figures import COMPARED
+from vitatt.evaluation.intervals import resample
+from vitatt.evaluation.out_of_fold import arrays
+
+AGE_EDGES = (40.0, 60.0, 80.0)
+"""Years at which a new age band begins."""
+
+MISSING = "missing"
+"""The subgroup of the cases whose attribute is not known."""
+
+FEW_CASES = 30
+FEW_OF_CLASS = 5
+
+
+def score_subgroups(
+    frame: pl.DataFrame,
+    classes: Sequence[str],
+    columns: Sequence[str],
+    *,
+    edges: Sequence[float] = AGE_EDGES,
+) -> pl.DataFrame:
+    """Figures of each subgroup, with 95 % intervals of the group bootstrap within it.
+
+    A subgroup's figure is over the classes that occur in it: where they differ, so may figures,
+    without the arm being better or worse at any class.
+
+    Args:
+        frame: Predictions of one arm, a row a case: ``group``, ``true``, ``p_CLASS`` and the
+            columns.
+        classes: Class names.
+        columns: Attributes. Numeric ones are cut into bands.
+        edges: Where a new band begins, in increasing order.
+
+    Returns:
+        A row an attribute, subgroup and figure: ``attribute``, ``subgroup``, ``n`` cases,
+        ``groups``, ``figure``, ``value``, ``low``, ``high`` (null where undefined), and whether it
+        is ``small``: fewer than 30 cases, or fewer than two classes with at least 5. Small ones and
+        cases without a value are there like all others.
+    """
+    rows = []
+    for column in columns:
+        named = _named(frame[column], edges)
+        for name in _in_order(frame[column], named, edges):
+            part = frame.filter(named == name)
+            facts = {
+                "attribute": column,
+                "subgroup": name,
+                "n": part.height,
+                "groups": part["group"].n_unique(),
+            }
+            for figure, resampled in resample(COMPARED, *arrays(part, classes)).items():
+                interval = resampled.interval()._asdict()
+                rows.append({**facts, "figure": figure, **interval, "small": _is_small(part)})
+    return pl.DataFrame(rows, schema=_SCHEMA).fill_nan(None)
+
+
+def largest_gaps(subgroups: pl.DataFrame) -> pl.DataFrame:
+    """The largest difference between two subgroups of an attribute.
+
+    Small subgroups are left out, for chance alone sets them apart; so are cases without a value,
+    which are no kind of patient.
+
+    Args:
+        subgroups: As `score_subgroups` gives it.
+
+    Returns:
+        A row an attribute and figure: ``attribute``, ``figure``, ``gap``, and the subgroups
+        ``highest`` and ``lowest``; null where fewer than two are left.
+    """
+    kept = pl.col("value").is_not_null() & ~pl.col("small") & (pl.col("subgroup") != MISSING)
+    value, name = (pl.col(column).filter(kept) for column in ("value", "subgroup"))
+    enough = kept.sum() > 1
+    return subgroups.group_by("attribute", "figure", maintain_order=True).agg(
+        pl.when(enough).then(value.max() - value.min()).alias("gap"),
+        pl.when(enough).then(name.get(value.arg_max(), null_on_oob=True)).alias("highest"),
+        pl.when(enough).then(name.get(value.arg_min(), null_on_oob=True)).alias("lowest"),
+    )
+
+
+_SCHEMA = {
+    "attribute": pl.String,
+    "subgroup": pl.String,
+    "n": pl.Int64,
+    "groups": pl.Int64,
+    "figure": pl.String,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "small": pl.Boolean,
+}
+
+
+def _named(values: pl.Series, edges: Sequence[float]) -> pl.Series:
+    """The subgroup of each case."""
+    if not values.dtype.is_numeric():
+        return values.cast(pl.String).fill_null(MISSING)
+    numbers = values.cast(pl.Float64).to_numpy()
+    bands = np.array(_bands(edges))[np.digitize(numbers, edges)]  # NaN goes to the last
+    return pl.Series(np.where(np.isnan(numbers), MISSING, bands))
+
+
+def _in_order(values: pl.Series, named: pl.Series, edges: Sequence[float]) -> list[str]:
+    """The subgroups that occur: bands by number, others by name, the missing last."""
+    present = set(named)
+    known = _bands(edges) if values.dtype.is_numeric() else sorted(present - {MISSING})
+    return [name for name in [*known, MISSING] if name in present]
+
+
+def _bands(edges: Sequence[float]) -> list[str]:
+    """``<40``, ``40-59``, ``60-79``, ``80+``, for whole numbers."""
+    between = [f"{low:g}-{high - 1:g}" for low, high in itertools.pairwise(edges)]
+    return [f"<{edges[0]:g}", *between, f"{edges[-1]:g}+"]
+
+
+def _is_small(part: pl.DataFrame) -> bool:
+    counts = part["true"].value_counts()["count"]
+    return part.height < FEW_CASES or int((counts >= FEW_OF_CLASS).sum()) < 2
