@@ -26,3 +26,11 @@ def only_run(folder: Path = Path()) -> Path:
     """The folder of the only run below a folder."""
     (run,) = (folder / "runs" / "vitatt").iterdir()
     return run
+
+
+def group_of(record: Path) -> str:
+    """The group of an offline run, given its folder, by W&B's own reader."""
+    reader = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json"]
+    text = subprocess.run([*reader, str(record)], capture_output=True, text=True, check=True).stdout
+    (run,) = (json.loads(line)["run"] for line in text.splitlines() if '"type":"run"' in line)
+    return run["run_group"]

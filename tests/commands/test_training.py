@@ -157,15 +157,24 @@ def test_arms_without_attention_train(options):
         assert main(["fit", *options, fusion, "--trainer.max_epochs=1"]) == 0
 
 
-@pytest.mark.parametrize("freeze", ["true", "4"])
+@pytest.mark.parametrize(
+    ("encoder", "freeze"),
+    [
+        ("test_vit", "true"),
+        ("test_vit", "4"),
+        ("test_efficientnet", "true"),
+        ("test_efficientnet", "2"),
+    ],
+)
 def test_cached_tokens_of_plain_views_give_the_losses_of_pixels(
-    options, tmp_path, monkeypatch, freeze
+    options, tmp_path, monkeypatch, encoder, freeze
 ):
     monkeypatch.setattr(TrainingAugmentation, "__call__", lambda self, image, seed: image)
     losses = {}
     for views in (0, 1):
         own = [f"--data.cache_dir={tmp_path / 'cache'}", f"--trainer.logger.save_dir=views-{views}"]
         frozen = [f"--model.freeze_encoder={freeze}", f"--token_cache.views={views}"]
+        frozen.append(f"--model.encoder={encoder}")
         epochs = ["--trainer.max_epochs=3", "--explanations.size=2"]
         assert main(["fit", *options, *own, *frozen, *epochs]) == 0
         (run,) = Path(f"views-{views}", "vitatt").iterdir()

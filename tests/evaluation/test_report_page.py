@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.pages import Page
-from vitatt.evaluation.report_cells import Cell, count, interval, number, p_value
+from vitatt.evaluation.report_cells import Cell, count, interval, number, p_value, p_words
 from vitatt.evaluation.report_page import Column, Picture, Section, Table, write_page
 
 BLACK = np.zeros((4, 6, 3), dtype=np.uint8)
@@ -34,7 +34,8 @@ def test_cells(cell: Cell, text: str, value: float | None) -> None:
     assert (cell.text, cell.value) == (text, value)
 
 
-def test_interval_and_count() -> None:
+def test_words() -> None:
+    assert [p_words(p) for p in (0.25, 0.0004, None)] == ["p = 0.250", "p < 0.001", "p = –"]
     assert interval(0.5, -0.25, 1).note == "[−0.250, 1.000]"
     assert count(1234) == "n\u00a0=\u00a01,234"
 

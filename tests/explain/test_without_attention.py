@@ -91,7 +91,7 @@ def test_grad_cam_of_a_cnn_is_that_of_its_last_map(arm: Any) -> None:
                 logit, (positions, metadata), retain_graph=True, allow_unused=True
             )
             weights = of_map[0].mean(0)
-            expected = [max(0.0, float(weights @ position)) for position in positions[0]]
+            expected = [max(0.0, float(weights @ place)) for place in positions[0].detach()]
             torch.testing.assert_close(
                 found.patches[case, number].flatten().tolist(), expected, rtol=1e-9, atol=1e-12
             )

@@ -95,6 +95,19 @@ def test_frozen_lower_stages_rest_and_the_others_learn() -> None:
     assert not encoder.cnn.bn1.training
 
 
+def test_what_frozen_stages_give_does_not_depend_on_the_statistics_of_others() -> None:
+    encoder, rested = (make_encoder(NAME, image_size=SIZE, frozen=2) for _ in range(2))
+    names = encoder.frozen_state().keys()
+    assert {"mean", "std", "cnn.conv_stem.weight", "cnn.blocks.1.0.bn1.running_mean"} <= names
+    assert not any(name.startswith(("cnn.blocks.2.", "cnn.bn2.")) for name in names)
+    before = {name: value.clone() for name, value in encoder.frozen_state().items()}
+    encoder.train()(pixels())  # moves the statistics of what learns
+    torch.testing.assert_close(encoder.frozen_state(), before, rtol=0, atol=0)
+    rested.load_state_dict({**rested.state_dict(), **before})
+    tokens = [part.tokens_after(pixels(), 2) for part in (encoder, rested)]
+    torch.testing.assert_close(*tokens)
+
+
 @pytest.mark.parametrize("blocks", [1, 3, 5])
 @pytest.mark.parametrize("fusion", [ImageOnly, AttentionFusion])
 def test_tokens_of_frozen_stages_stand_for_the_pixels(blocks: int, fusion: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -92,6 +93,8 @@ class NetworkTraining:
 def quiet() -> Iterator[None]:
     """Silences what Lightning and W&B say of each training: there are hundreds."""
     os.environ.setdefault("WANDB_SILENT", "true")
+    # Lightning's doubt whether options may come from Python: here they must.
+    warnings.filterwarnings("ignore", "LightningCLI's args parameter")
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -172,10 +172,10 @@ def _datamodule(trainer: lightning.Trainer) -> LesionDataModule:
 
 
 def _digest(encoder: ImageEncoder) -> str:
-    """What the tokens depend on: every frozen weight, and the pixel statistics."""
+    """What the tokens depend on."""
     digest = hashlib.blake2b(digest_size=16)
-    frozen = [(name, p) for name, p in encoder.named_parameters() if not p.requires_grad]
-    for name, tensor in [*frozen, *encoder.named_buffers()]:
+    for name, tensor in encoder.frozen_state().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        flat = tensor.detach().cpu().flatten()  # a count of batches has no dimension
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

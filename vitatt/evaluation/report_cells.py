@@ -44,6 +44,12 @@ def p_value(value: float | None) -> Cell:
     return Cell("< 0.001", cell.value) if cell.value is not None and cell.value < 0.001 else cell
 
 
+def p_words(value: float | None) -> str:
+    """A probability in a sentence."""
+    text = p_value(value).text
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
 def count(n: int) -> str:
     """A number of cases, on one line."""
     return f"n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{n:,}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from vitatt.evaluation.report_cells import interval, p_value
+from vitatt.evaluation.report_cells import interval, p_words
 from vitatt.evaluation.report_facts import Facts
 from vitatt.evaluation.report_page import Section
 from vitatt.evaluation.report_tables import arms_table
@@ -72,11 +72,11 @@ def experiments_section(
 def _difference(what: str, row: Mapping[str, float], facts: Facts, figure: str) -> str:
     """One comparison with the reference, in words."""
     cell = interval(row["difference"], row["low"], row["high"])
-    p, p_holm = (p_value(row[key]).text for key in ("p", "p_holm"))
     verdict = "not told apart"
     if row["p_holm"] is not None and row["p_holm"] < 0.05:
         verdict = "clearly lower" if row["difference"] < 0 else "clearly higher"
     return (
         f"{figure[0].upper()}{figure[1:]}, {what} less {facts.arm_title(facts.reference)}: "
-        f"{cell.text} {cell.note}, p {p}, after Holm {p_holm}: {verdict}."
+        f"{cell.text} {cell.note}, {p_words(row['p'])}, after Holm {p_words(row['p_holm'])}: "
+        f"{verdict}."
     )

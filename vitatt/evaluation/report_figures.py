@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vitatt.evaluation.figures import BINS
 from vitatt.evaluation.out_of_fold import arrays, average_seeds
 from vitatt.evaluation.ranks import ranks_picture
+from vitatt.evaluation.report_cells import p_words
 from vitatt.evaluation.report_facts import Facts
 from vitatt.evaluation.report_page import Picture
 from vitatt.evaluation.report_plots import forest_picture, reliability_picture
@@ -50,7 +51,7 @@ def critical_difference(ranks: pl.DataFrame, facts: Facts) -> list[Picture]:
         return []
     figure, blocks, p = ranks.row(0, named=True), ranks["blocks"][0], ranks["friedman_p"][0]
     name = figure["figure"]
-    friedman = "" if p is None else f" Friedman test that all arms rank alike: p = {p:.3f}."
+    friedman = "" if p is None else f" Friedman test that all arms rank alike: {p_words(p)}."
     return [
         Picture(
             ranks_picture(
@@ -115,7 +116,7 @@ def _forest(arms: pl.DataFrame, facts: Facts, figure: str) -> Picture:
         forest_picture(
             [facts.arm_title(arm) for arm in names],
             series,
-            xlabel=f"{figure} (95 % interval)",
+            xlabel=f"{figure}\n(95 % interval)".replace(" %", "\N{NO-BREAK SPACE}%"),
             ylabel="arm",
             line=of_reference,
             line_label=f"{title}, all cases",

@@ -17,7 +17,7 @@ from vitatt.explain.render import BLUE, GREY, PAPER
 
 # Inches at 200 dots each, shown at half size: 5.5 are 550 pixels, of which 12-point letters are 17.
 _WIDTH = 5.5
-_LETTERS = 28  # in a line
+_LETTERS = 26  # in a line
 _FONT = 12
 _ORANGE = "#D55E00"  # with the blue, of Okabe and Ito: told apart by the colour-blind
 
@@ -40,7 +40,7 @@ def forest_picture(
         labels: Names of the N rows, from the top.
         series: Value, lower and upper end of each row, (N, 3), NaN for none; by the series' name.
             At most two.
-        xlabel: What the values are, with their unit.
+        xlabel: What the values are, with their unit; long lines are broken.
         ylabel: What the rows are.
         line: A value to compare with, drawn as a line through all rows.
         line_label: What the line is.
@@ -125,7 +125,8 @@ def reliability_picture(
 def _figure(height: float, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_WIDTH, height), dpi=200, layout="constrained", facecolor=PAPER)
     axes = figure.add_subplot()
-    axes.set_xlabel(textwrap.fill(xlabel, 24), fontsize=_FONT)
+    lines = [textwrap.fill(line, _LETTERS) for line in xlabel.splitlines()]
+    axes.set_xlabel("\n".join(lines), fontsize=_FONT)
     axes.set_ylabel(ylabel, fontsize=_FONT)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     _plain(axes)

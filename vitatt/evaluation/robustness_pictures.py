@@ -10,6 +10,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
@@ -78,7 +79,9 @@ def curves_picture(
     columns = min(_COLUMNS, len(shown))
     lines = -(-len(shown) // columns)
     size = (_PANEL[0] * columns + 0.3, _PANEL[1] * lines * len(figures) + 1.2)
-    picture = Figure(figsize=size, dpi=160, layout="constrained", facecolor=PAPER)
+    picture = Figure(
+        figsize=size, dpi=160, layout=ConstrainedLayoutEngine(h_pad=0.08), facecolor=PAPER
+    )
     panels = picture.subplots(lines * len(figures), columns, squeeze=False)
     for number, figure in enumerate(figures):
         block = panels[number * lines : (number + 1) * lines].ravel()
@@ -112,12 +115,13 @@ def curves_picture(
 
 def _draw(panel: Axes, curves: pl.DataFrame, axis: Axis, styles: Mapping[str, Style]) -> None:
     end = curves["level"].max()
+    opacity = min(0.15, 0.35 / len(styles))  # many bands on one another would hide the lines
     for name, (colour, mark, line) in styles.items():
         curve = curves.filter(pl.col("model") == name)
         level, value, low, high = curve.select("level", "value", "low", "high").to_numpy().T
         if len(level) == 1:  # it does not see what is perturbed
             level, value, low, high = np.array([0, end]), *(x.repeat(2) for x in (value, low, high))
-        panel.fill_between(level, low, high, color=colour, alpha=0.13, linewidth=0)
+        panel.fill_between(level, low, high, color=colour, alpha=opacity, linewidth=0)
         panel.plot(
             level,
             value,

@@ -131,6 +131,16 @@ class ImageEncoder(nn.Module, ABC):
             x = self.run_block(index, x)
         return self._finish(x) if blocks == self.num_blocks else self._to_tokens(x)
 
+    def frozen_state(self) -> dict[str, Tensor]:
+        """All that the frozen blocks' tokens depend on: weights, and the statistics of pixels."""
+        learning = {
+            id(tensor)
+            for part in self._learning_parts()
+            for tensor in (*part.parameters(), *part.buffers())
+        }
+        every = (*self.named_parameters(), *self.named_buffers())
+        return {name: tensor for name, tensor in every if id(tensor) not in learning}
+
     @abstractmethod
     def token_shape(self, blocks: int) -> tuple[int, int]:
         """The shape (N, D) of one case's `tokens_after` so many blocks."""

@@ -1,0 +1,142 @@
+"""A benchmark ends with every arm's out-of-fold predictions, however it got there."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from tests.benchmark.conftest import ARMS, PLAN, tables_of
+from tests.commands.runs import group_of
+from vitatt.benchmark import engine
+from vitatt.benchmark.pool import choose
+from vitatt.commands.benchmark import benchmark
+from vitatt.models.checkpoint import read_hyper_parameters
+from vitatt.types import UsageError
+
+CLASSES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
+
+
+def test_every_case_is_predicted_once_by_each_arm_and_seed(finished):
+    predictions = pl.read_parquet(finished / "predictions.parquet")
+    assert predictions["arm"].unique(maintain_order=True).to_list() == list(ARMS)
+    for _, part in predictions.group_by("arm", "seed"):
+        assert part["case_id"].n_unique() == part.height == 90
+    across = predictions.group_by("group").agg(pl.col("fold").n_unique())
+    assert across["fold"].max() == 1
+    assert predictions["age"].null_count() < predictions.height
+    assert (predictions["temperature"] > 0).all()
+
+
+def test_the_table_agrees_with_scikit_learn(finished):
+    predictions = pl.read_parquet(finished / "predictions.parquet").filter(arm="trees")
+    table = pl.read_csv(finished / "tables" / "arms.csv").filter(arm="trees", cases="all")
+    scores = predictions.select(f"p_{name}" for name in CLASSES).to_numpy()
+    true = np.array([CLASSES.index(name) for name in predictions["true"]])
+    figures = dict(table.select("figure", "value").iter_rows())
+    expected = balanced_accuracy_score(true, scores.argmax(1))
+    assert figures["balanced accuracy"] == pytest.approx(expected, abs=1e-9)
+    areas = [roc_auc_score(true == n, scores[:, n]) for n in range(len(CLASSES))]
+    assert figures["macro AUROC"] == pytest.approx(np.mean(areas), abs=1e-9)
+
+
+def test_the_protocol_says_what_was_done(finished):
+    facts = json.loads((finished / "protocol.json").read_text())
+    assert facts["cases"] == sum(facts["class_counts"].values()) == 90
+    assert (facts["num_folds"], facts["inner_folds"], facts["seeds"]) == (2, 3, [0])
+    assert set(facts["arms"]) == set(ARMS)
+    assert {"copies of the label", "encoding"} <= {check["check"] for check in facts["checks"]}
+    assert facts["command"].startswith("vitatt benchmark --config=")
+
+
+def test_all_trainings_and_the_summary_are_in_one_group(finished):
+    runs = sorted((finished / "runs" / "wandb").glob("offline-run-*"))
+    trainings = 2 * len([arm for arm in ARMS.values() if "choose_from" not in arm])
+    assert len(runs) == trainings + 1
+    assert {group_of(run) for run in runs} == {"out"}
+
+
+def test_kept_models_are_self_contained(finished):
+    for fold in range(2):
+        path = finished / "cells" / "vitatt" / f"fold-{fold}-seed-0" / "best.ckpt"
+        assert read_hyper_parameters(path)["task"]["split"]["fold"] == fold
+    assert not list((finished / "cells" / "image_only").rglob("*.ckpt"))
+
+
+def test_a_training_that_fails_leaves_the_others_and_is_done_again(
+    words, tmp_path, finished, monkeypatch
+):
+    real = engine.run_cell
+
+    def failing(cell):
+        if cell.name == "trees/fold-1-seed-0":
+            raise OSError("no room")
+        return real(cell)
+
+    options = words(tmp_path / "again")
+    monkeypatch.setattr(engine, "run_cell", failing)
+    with pytest.raises(UsageError, match=r"1 of 10 trainings failed, the first being trees/fold-1"):
+        benchmark(options)
+    ran = []
+    monkeypatch.setattr(engine, "run_cell", lambda cell: ran.append(cell.name) or real(cell))
+    assert benchmark(options) == 0
+    assert ran == ["trees/fold-1-seed-0"]
+    expected, again = tables_of(finished), tables_of(tmp_path / "again" / "out")
+    assert expected.keys() == again.keys()
+    for name, table in expected.items():
+        assert again[name].equals(table), name
+
+
+def test_other_settings_do_not_mix_with_what_is_finished(words, finished, capsys):
+    plan = yaml.safe_load((finished.parent / "plan.yaml").read_text())
+    changed = {**ARMS, "vitatt": {"title": "ViTAtt", "settings": {"model.learning_rate": 0.1}}}
+    options = words(finished.parent, arms=changed)
+    try:
+        with pytest.raises(UsageError, match=r"model\.learning_rate: 0\.003 before, 0\.1 now"):
+            benchmark(options)
+    finally:
+        (finished.parent / "plan.yaml").write_text(yaml.safe_dump(plan))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reference": "vitat"}, "Expected `reference` to name arms .* 'vitat' is none"),
+        ({"seeds": [1, 1]}, "Expected `seeds` to be different numbers"),
+        ({"threads": 0}, "Expected `threads` to be at least 1"),
+        (
+            {"arms": {**ARMS, "x": {"title": "X", "classical": "two_stage"}}},
+            r"Expected `arms\.x\.first_stage` to name an arm",
+        ),
+        (
+            {"arms": {**ARMS, "x": {"title": "X", "choose_from": ["chosen"]}}},
+            r"Expected `arms\.x\.choose_from` to name trained networks, but got 'chosen'",
+        ),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_before_the_work(words, tmp_path, changes, message):
+    with pytest.raises(UsageError, match=message):
+        benchmark(words(tmp_path / "wrong", **changes))
+
+
+def test_a_typo_in_an_arm_ends_before_the_work(words, tmp_path, capsys):
+    arms = {"vitatt": {"title": "ViTAtt", "settings": {"model.learning_rat": 1}}}
+    with pytest.raises(SystemExit) as leaving:
+        benchmark(words(tmp_path / "typo", arms=arms))
+    assert leaving.value.code == 2
+    assert "learning_rat" in capsys.readouterr().err
+    assert not (tmp_path / "typo" / "out" / "cells" / "vitatt").exists()
+
+
+def test_the_choice_looks_at_inner_predictions_alone():
+    names = ("a", "b")
+    right = pl.DataFrame({"true": ["x", "y"] * 5, "p_x": [0.9, 0.1] * 5, "p_y": [0.1, 0.9] * 5})
+    wrong = right.rename({"p_x": "p_y", "p_y": "p_x"})
+    inner = {("a", 0): right, ("b", 0): wrong, ("a", 1): wrong, ("b", 1): right}
+    assert choose(names, 2, inner, ("x", "y")) == {0: "a", 1: "b"}
+    assert choose((), 2, inner, ("x", "y")) == {}
+    assert PLAN["num_folds"] == 2

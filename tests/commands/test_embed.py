@@ -1,0 +1,132 @@
+"""embed: its files against the network itself, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from sklearn.metrics import silhouette_score
+
+from vitatt.commands import embed as command
+from vitatt.commands import embedding_results
+from vitatt.commands.embed import embed
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.models.baselines.metadata_only import MetadataOnly
+from vitatt.models.classifier import LesionClassifier
+from vitatt.types import UsageError
+
+Run = Callable[..., int]
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch) -> None:
+    """One view, drawn only where a test looks at it."""
+    white = np.full((2, 2, 3), 255, np.uint8)
+    monkeypatch.setattr(command, "projections", lambda: ("tsne",))
+    monkeypatch.setattr(embedding_results, "embedding_picture", lambda *_, **__: white)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(trained) -> Path:
+    return trained / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture
+def words(checkpoint, options, demo_root, tmp_path) -> list[str]:
+    (cache,) = [word for word in options if word.startswith("--data.cache_dir")]
+    output = f"--output={tmp_path / 'out'}"
+    return [f"--ckpt_path={checkpoint}", f"--data.root={demo_root}", cache, output]
+
+
+@pytest.fixture
+def run(words) -> Run:
+    return lambda *others: embed([*words, *others])
+
+
+@pytest.fixture
+def out(tmp_path) -> Path:
+    return tmp_path / "out"
+
+
+def test_files_are_of_the_network(run, out, checkpoint, demo_root, tmp_path, capsys) -> None:
+    assert run("--color", "gender") == 0
+    model = LesionClassifier.load_from_checkpoint(checkpoint, map_location="cpu").eval()
+    data = LesionDataModule(
+        "pad_ufes_20", str(demo_root), cache_dir=str(tmp_path), task=model.task.to_plain()
+    )
+    cases = data.part("test")
+    batch = data.make_dataset("test", cases).__getitems__(range(cases.height))
+    with torch.no_grad():
+        output = model(batch)
+        alone = model.network.encoder(batch.image)[:, 0]
+    vectors = {"fused class token": output.embedding, "image class token": alone}
+
+    table = pl.read_parquet(out / "embedding.parquet")
+    assert table.columns == [
+        *("case_id", "group", "true", "predicted", "x", "y", "method", "token")
+    ]
+    predicted = [model.task.classes[n] for n in output.logits.argmax(1).tolist()]
+    for token in vectors:
+        rows = table.filter(token=token, method="tsne")
+        assert rows["case_id"].to_list() == cases["case_id"].to_list()
+        assert rows["true"].to_list() == cases["diagnosis"].to_list()
+        assert rows["group"].to_list() == cases["group"].to_list()
+        assert rows["predicted"].to_list() == predicted
+        assert rows.select("x", "y").to_numpy().std() > 0
+
+    figures = pl.read_csv(out / "separation.csv")
+    printed = capsys.readouterr().out
+    assert figures.height == 6
+    for token, values in vectors.items():
+        row = figures.filter(token=token).row(0, named=True)
+        expected = silhouette_score(values.double().numpy(), cases["diagnosis"].to_numpy())
+        assert row["value"] == pytest.approx(expected, abs=1e-5)
+        assert f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" in printed
+    names = {path.stem for path in out.glob("*.png")}
+    assert names == {"tsne_class", "tsne_gender", "tsne_patient"}
+
+
+def test_recorded_offline(run, out, capsys) -> None:
+    assert run() == 0
+    printed = capsys.readouterr()
+    assert "wandb sync" in printed.out + printed.err
+    (record,) = (out / "runs" / "wandb").glob("offline-run-*")
+    logged = record / "files" / "media" / "images" / "embedding"
+    assert {path.name.rsplit("_", 2)[0] for path in logged.glob("*.png")} == {
+        *("tsne_class", "tsne_fitspatrick", "tsne_gender", "tsne_region", "tsne_patient")
+    }
+
+
+def test_a_network_without_image_has_one_token(run, words, out, tmp_path, checkpoint) -> None:
+    model = LesionClassifier.load_from_checkpoint(checkpoint, map_location="cpu")
+    plain = model.task.to_plain()
+    other = LesionClassifier(plain, encoder="test_vit", fusion=MetadataOnly)  # type: ignore[arg-type]
+    saved = {
+        "state_dict": other.state_dict(),
+        "pytorch-lightning_version": "2.6.6",
+        other.CHECKPOINT_HYPER_PARAMS_KEY: dict(other.hparams),
+    }
+    other.on_save_checkpoint(saved)
+    torch.save(saved, tmp_path / "other.ckpt")
+    own = [word for word in words if not word.startswith("--ckpt_path")]
+    assert embed([*own, f"--ckpt_path={tmp_path / 'other.ckpt'}", "--part=val"]) == 0
+    table = pl.read_parquet(out / "embedding.parquet")
+    assert table["token"].unique().to_list() == ["fused class token"]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--color=weight", r"`color` to name metadata columns of PAD-UFES-20, .*\['weight'\]"),
+        ("--color=biopsed", r"\['biopsed'\]"),
+        ("--seed=-1", "`seed` to be at least 0, but got -1"),
+    ],
+)
+def test_settings_that_cannot_be(run, out, option, message) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(option)
+    assert not out.exists()
