@@ -27,6 +27,7 @@ ARMS = {
     "trees": {"title": "Boosted trees", "classical": "gradient_boosting"},
     "two_stage": {"title": "Two stages", "classical": "two_stage", "first_stage": "image_only"},
     "chosen": {"title": "Chosen inside", "choose_from": ["vitatt", "one_feature"]},
+    "averaged": {"title": "Both", "choose_from": ["vitatt", "one_feature"], "average": 2},
 }
 PLAN = {"reference": "vitatt", "num_folds": 2, "inner_folds": 3, "seeds": [0], "keep": ["vitatt"]}
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from tests.benchmark.conftest import ARMS, PLAN, tables_of
+from tests.benchmark.conftest import ARMS, tables_of
 from tests.commands.runs import group_of
 from vitatt.benchmark import engine
 from vitatt.benchmark.pool import choose
@@ -116,6 +116,10 @@ def test_other_settings_do_not_mix_with_what_is_finished(words, finished, capsys
             {"arms": {**ARMS, "x": {"title": "X", "choose_from": ["chosen"]}}},
             r"Expected `arms\.x\.choose_from` to name trained networks, but got 'chosen'",
         ),
+        (
+            {"arms": {**ARMS, "x": {"title": "X", "choose_from": ["trees"], "average": 2}}},
+            r"Expected `arms\.x\.average` to be 1 to 1",
+        ),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused_before_the_work(words, tmp_path, changes, message):
@@ -132,11 +136,30 @@ def test_a_typo_in_an_arm_ends_before_the_work(words, tmp_path, capsys):
     assert not (tmp_path / "typo" / "out" / "cells" / "vitatt").exists()
 
 
+def test_an_arm_that_cannot_be_made_ends_before_the_work(words, tmp_path):
+    arms = {**ARMS, "x": {"title": "X", "settings": {"model.fusion.init_args.depth": -1}}}
+    with pytest.raises(UsageError, match="Expected argument `depth` to be at least 1"):
+        benchmark(words(tmp_path / "wrong", arms=arms))
+    assert not list((tmp_path / "wrong").rglob("test.parquet"))
+
+
 def test_the_choice_looks_at_inner_predictions_alone():
-    names = ("a", "b")
     right = pl.DataFrame({"true": ["x", "y"] * 5, "p_x": [0.9, 0.1] * 5, "p_y": [0.1, 0.9] * 5})
-    wrong = right.rename({"p_x": "p_y", "p_y": "p_x"})
-    inner = {("a", 0): right, ("b", 0): wrong, ("a", 1): wrong, ("b", 1): right}
-    assert choose(names, 2, inner, ("x", "y")) == {0: "a", 1: "b"}
-    assert choose((), 2, inner, ("x", "y")) == {}
-    assert PLAN["num_folds"] == 2
+    wrong = right.rename({"p_x": "p_y", "p_y": "p_x"}).select(right.columns)
+    inner = {("a", 0, 0): right, ("b", 0, 0): wrong, ("a", 1, 0): wrong, ("b", 1, 0): right}
+    assert choose(("a", "b"), 1, 0, inner, ("x", "y")) == ["a"]
+    assert choose(("a", "b"), 1, 1, inner, ("x", "y")) == ["b"]
+    assert choose(("a", "b"), 2, 1, inner, ("x", "y")) == ["b", "a"]
+
+
+def test_averaged_arms_have_the_mean_of_their_probabilities(finished):
+    predictions = pl.read_parquet(finished / "predictions.parquet")
+    columns = [f"p_{name}" for name in CLASSES]
+    mean, *parts = (
+        predictions.filter(arm=arm).sort("case_id").select(columns).to_numpy()
+        for arm in ("averaged", "vitatt", "one_feature")
+    )
+    assert np.abs(mean - np.mean(parts, axis=0)).max() < 1e-12
+    chosen = predictions.filter(arm="chosen").sort("case_id").select(columns).to_numpy()
+    same = np.any([np.abs(chosen - part).max(1) < 1e-12 for part in parts], axis=0)
+    assert same.all()

@@ -63,10 +63,12 @@ def test_flip_takes_any_other_category(cases):
     assert chisquare(counts["len"].to_numpy()).pvalue > 0.01
 
 
-def test_a_value_that_training_did_not_see_can_flip_to_any():
-    cases = pl.DataFrame({"region": ["SCALP"] * 600})
-    changed = flip(cases, [REGION], probability=1.0, seed=0)["region"]
-    assert set(changed) < set(REGION.categories)  # one is never reached: K - 1 others
+def test_what_counts_as_missing_is_not_flipped():
+    cases = pl.DataFrame({"region": ["SCALP", None, "ARM"] * 200})
+    changed = flip(cases, [REGION], probability=1.0, seed=0)["region"].to_list()
+    assert changed[0::3] == ["SCALP"] * 200
+    assert changed[1::3] == [None] * 200
+    assert set(changed[2::3]) == {"EAR", "FACE"}
 
 
 def test_swapped_records_are_whole_and_of_another_group(cases):

@@ -26,6 +26,7 @@ class Arm:
         first_stage: The arm whose probabilities a ``two_stage`` model starts from.
         choose_from: No training of its own: in each outer fold, the predictions of whichever of
             these arms is best on the inner validation parts.
+        average: So many of the best of them, their probabilities averaged.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Arm:
     classical: Classical | None = None
     first_stage: str | None = None
     choose_from: tuple[str, ...] = ()
+    average: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +85,11 @@ class Benchmark:
             named[f"arms.{name}.choose_from"] = arm.choose_from
             if arm.classical == "two_stage" and arm.first_stage is None:
                 raise UsageError(f"Expected `arms.{name}.first_stage` to name an arm.")
+            if not 1 <= arm.average <= max(1, len(arm.choose_from)):
+                raise UsageError(
+                    f"Expected `arms.{name}.average` to be 1 to {len(arm.choose_from) or 1}, the "
+                    f"number of arms to choose from, but got {arm.average}."
+                )
             if arm.first_stage is not None:
                 named[f"arms.{name}.first_stage"] = (arm.first_stage,)
         for place, names in named.items():

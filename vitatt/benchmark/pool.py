@@ -33,28 +33,29 @@ def pool(
     Raises:
         UsageError: If a patient or lesion is in two folds, or arms differ in their cases.
     """
-    validation: dict[tuple[str, int], pl.DataFrame] = {}
-    frames = []
-    for name in benchmark.arms:
-        if benchmark.arms[name].choose_from:
-            continue
-        for fold in range(benchmark.num_folds):
-            cells = [Cell(benchmark, name, fold, seed) for seed in benchmark.seeds]
-            inner = pl.concat(_read(cell, "val", classes) for cell in cells)
-            validation[name, fold] = inner
-            temperature = fit_temperature(*_arrays(inner, classes))
-            frames += [
-                _read(cell, "test", classes).with_columns(temperature=pl.lit(temperature))
-                for cell in cells
-            ]
-    trained = pl.concat(frames)
-    chosen = [
-        trained.filter(arm=best, fold=fold).with_columns(arm=pl.lit(name))
+    inner = {
+        (name, fold, seed): _read(Cell(benchmark, name, fold, seed), "val", classes)
         for name, arm in benchmark.arms.items()
-        for fold, best in choose(arm.choose_from, benchmark.num_folds, validation, classes).items()
-    ]
-    order = pl.DataFrame({"arm": list(benchmark.arms)})
-    pooled = order.join(pl.concat([trained, *chosen]), on="arm", maintain_order="left_right")
+        if not arm.choose_from
+        for fold in range(benchmark.num_folds)
+        for seed in benchmark.seeds
+    }
+    frames = []
+    for name, arm in benchmark.arms.items():
+        for fold in range(benchmark.num_folds):
+            sources = [name]
+            if arm.choose_from:
+                sources = choose(arm.choose_from, arm.average, fold, inner, classes)
+            tested, validated = [], []
+            for seed in benchmark.seeds:
+                cells = [Cell(benchmark, source, fold, seed) for source in sources]
+                tested.append(_mean([_read(cell, "test", classes) for cell in cells]))
+                validated.append(_mean([inner[source, fold, seed] for source in sources]))
+            temperature = fit_temperature(*_arrays(pl.concat(validated), classes))
+            frames.append(
+                pl.concat(tested).with_columns(arm=pl.lit(name), temperature=pl.lit(temperature))
+            )
+    pooled = pl.concat(frames)
     check_out_of_fold(pooled)
     metadata = cases.select("case_id", *features)
     return pooled.join(metadata, on="case_id", how="left", maintain_order="left")
@@ -62,27 +63,50 @@ def pool(
 
 def choose(
     arms: Sequence[str],
-    num_folds: int,
-    validation: Mapping[tuple[str, int], pl.DataFrame],
+    count: int,
+    fold: int,
+    inner: Mapping[tuple[str, int, int], pl.DataFrame],
     classes: Sequence[str],
-) -> dict[int, str]:
-    """For each outer fold the arm with the highest inner score; empty without arms.
+) -> list[str]:
+    """The arms with the highest inner scores in an outer fold, best first.
 
     The score is the mean of balanced accuracy and macro AUROC over the inner validation predictions
     of all seeds: no case of the outer fold takes part in the choice.
-    """
-    if not arms:
-        return {}
 
-    def score(arm: str, fold: int) -> float:
-        probabilities, targets = _arrays(validation[arm, fold], classes)
-        ones = np.ones((1, len(targets)))
+    Args:
+        arms: To choose from.
+        count: How many.
+        fold: The outer fold.
+        inner: Validation predictions by arm, fold and seed.
+        classes: Class names.
+    """
+
+    def score(arm: str) -> float:
+        predictions = [
+            part for (name, where, _), part in inner.items() if (name, where) == (arm, fold)
+        ]
+        probabilities, targets = _arrays(pl.concat(predictions), classes)
+        once = np.ones((1, len(targets)))
         return float(
-            balanced_accuracy(probabilities, targets, ones)[0]
-            + macro_auroc(probabilities, targets, ones)[0]
+            balanced_accuracy(probabilities, targets, once)[0]
+            + macro_auroc(probabilities, targets, once)[0]
         )
 
-    return {fold: max(arms, key=lambda arm: score(arm, fold)) for fold in range(num_folds)}
+    return sorted(arms, key=score, reverse=True)[:count]
+
+
+def _mean(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Predictions of the same cases, their probabilities averaged."""
+    first = frames[0]
+    scores = [name for name in first.columns if name.startswith("p_")]
+    if len(frames) == 1:
+        return first
+    others = [
+        first.select("case_id").join(frame, on="case_id", how="left", maintain_order="left")
+        for frame in frames
+    ]
+    total = np.mean([frame.select(scores).to_numpy() for frame in others], axis=0)
+    return first.with_columns(pl.Series(name, total[:, n]) for n, name in enumerate(scores))
 
 
 def _read(cell: Cell, part: str, classes: Sequence[str]) -> pl.DataFrame:

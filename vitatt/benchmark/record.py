@@ -55,7 +55,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _compare(path: Path, arm: str, config: dict[str, Any]) -> None:
     text = yaml.safe_dump(config, sort_keys=True)
-    if not path.is_file():
+    if not any(path.parent.glob("fold-*-seed-*/cell.json")):  # nothing is there to mix with
         write_atomically(path, text)
         return
     before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)

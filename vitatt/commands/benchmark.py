@@ -128,9 +128,15 @@ def _plain(plan: Benchmark) -> dict[str, Any]:
 
 
 def _prepare(plan: Benchmark, configs: dict[str, dict[str, Any]]) -> None:
-    """Compute the tokens of frozen encoders, once for each kind of encoder."""
+    """Make every arm once, and compute the tokens of each kind of frozen encoder.
+
+    So an argument that cannot be ends the command before the first training.
+    """
     seen = set()
     for name, config in configs.items():
+        first = Cell(plan, name, 0, plan.seeds[0])
+        arm = plan.arms[name].first_stage or name
+        training = NetworkTraining([*first.options(arm), "--trainer.logger=false"])
         model, data = config["model"], config["data"]
         kind = json.dumps(
             [
@@ -139,9 +145,6 @@ def _prepare(plan: Benchmark, configs: dict[str, dict[str, Any]]) -> None:
                 config["token_cache"],
             ]
         )
-        if kind in seen:
-            continue
-        seen.add(kind)
-        first = Cell(plan, name, 0, plan.seeds[0])
-        arm = plan.arms[name].first_stage or name
-        NetworkTraining([*first.options(arm), "--trainer.logger=false"]).prepare()
+        if kind not in seen:
+            seen.add(kind)
+            training.prepare()

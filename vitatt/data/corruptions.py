@@ -1,7 +1,7 @@
 """Pictures as a worse camera, or a hairier patient, would give them, at five strengths.
 
 After Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and
-perturbations", ICLR 2019: blur and JPEG have the strengths of their section 3 and appendix; the
+perturbations", ICLR 2019: Gaussian blur and JPEG have the strengths of their published code; the
 others are made for skin. Each depends on image, strength and seed alone, and a higher strength
 changes the same things further.
 """

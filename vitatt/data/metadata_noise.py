@@ -56,7 +56,8 @@ def flip(
 
     Args:
         cases: Rows with a column a feature.
-        features: Those to change; numbers, and features of a single category, are left as they are.
+        features: Those to change; numbers, features of a single category, and values that training
+            did not see, which count as missing, are left as they are.
         probability: Of each value to be flipped.
         seed: Decides the draws.
     """
@@ -69,10 +70,10 @@ def flip(
         chosen, steps = rng.random(cases.height), rng.integers(1, count, cases.height)
         codes = {name: code for code, name in enumerate(feature.categories)}
         column = cases[feature.name]
-        # A value that training did not see stands before the first category: any can follow it.
-        code = column.replace_strict(codes, default=-1, return_dtype=pl.Int64).to_numpy()
+        known = column.replace_strict(codes, default=-1, return_dtype=pl.Int64)
+        code = known.fill_null(-1).to_numpy()
         other = pl.Series(feature.name, [feature.categories[n] for n in (code + steps) % count])
-        flipped = pl.Series(chosen < probability) & column.is_not_null()
+        flipped = pl.Series((chosen < probability) & (code >= 0))
         changed.append(other.zip_with(flipped, column))
     return cases.with_columns(changed)
 
