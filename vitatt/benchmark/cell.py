@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -35,6 +36,7 @@ def run_cell(cell: Cell) -> float:
     """
     if cell.finished:
         return 0.0
+    gc.collect()  # model, trainer and data of the cell before know one another
     start = time.monotonic()
     torch.set_num_threads(cell.benchmark.threads)
     folder = cell.folder.with_name(f"{cell.folder.name}.{os.getpid()}.part")
