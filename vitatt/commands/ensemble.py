@@ -35,7 +35,8 @@ def ensemble(options: list[str]) -> int:
     sums: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
     for number, (path, task) in enumerate(zip(paths, tasks, strict=True), start=1):
         settings.data.task = task.to_plain()
-        settings.data.update(dataclasses.asdict(task.split))
+        for name, value in dataclasses.asdict(task.split).items():
+            settings.data[name] = value
         data = parser.instantiate_classes(settings).data
         model = load_model(path)
         cases, what = data.part("predict"), f"model {number} of {len(paths)}"
