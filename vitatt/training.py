@@ -140,7 +140,9 @@ def _warn_of_ignored(section: str, settings: Namespace, saved: dict[str, Any]) -
     """What a checkpoint was made with counts; say so where something else is asked for."""
     asked = settings.as_dict()
     for name in sorted(asked.keys() & saved.keys() - {"task", "encoder_weights"}):
-        if asked[name] not in (saved[name], "all"):
+        if name == "features" and isinstance(asked[name], str):
+            continue  # `all`, or hc-K: the training rows said which
+        if asked[name] != saved[name]:
             rank_zero_warn(
                 f"The checkpoint's `{section}.{name}` is kept: {saved[name]}, not {asked[name]}."
             )

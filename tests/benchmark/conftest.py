@@ -55,7 +55,7 @@ def words(bench_root, cache_dir) -> Words:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "training.yaml").write_text(yaml.safe_dump(TRAINING))
         plan = {"configs": ["training.yaml"], "arms": ARMS, "output": str(folder / "out"), **PLAN}
-        (folder / "plan.yaml").write_text(yaml.safe_dump(plan | changes))
+        (folder / "plan.yaml").write_text(yaml.safe_dump(plan | changes, sort_keys=False))
         return [
             f"--config={folder / 'plan.yaml'}",
             "--data.root",

@@ -128,11 +128,11 @@ def test_a_plan_that_cannot_be_is_refused_before_the_work(words, tmp_path, chang
 
 
 def test_a_typo_in_an_arm_ends_before_the_work(words, tmp_path, capsys):
-    arms = {"vitatt": {"title": "ViTAtt", "settings": {"model.learning_rat": 1}}}
+    arms = {"vitatt": {"title": "ViTAtt", "settings": {"model.learning_rte": 1}}}
     with pytest.raises(SystemExit) as leaving:
         benchmark(words(tmp_path / "typo", arms=arms))
     assert leaving.value.code == 2
-    assert "learning_rat" in capsys.readouterr().err
+    assert "learning_rte" in capsys.readouterr().err
     assert not (tmp_path / "typo" / "out" / "cells" / "vitatt").exists()
 
 
