@@ -10,7 +10,8 @@ import yaml
 
 CONF = Path(__file__).parents[1] / "conf"
 RECIPES = sorted(CONF.glob("*.yaml"))
-OVERLAYS = sorted(CONF.glob("*/*.yaml"))
+BENCHMARKS = sorted(CONF.glob("benchmark/*.yaml"))
+OVERLAYS = sorted(set(CONF.glob("*/*.yaml")) - set(BENCHMARKS))
 
 
 def printed(words: list[str], capsys, monkeypatch) -> dict:
@@ -51,3 +52,20 @@ def test_overlay(overlay, capsys, monkeypatch):
                 assert value.get("init_args", {}).items() <= found.get("init_args", {}).items()
             else:
                 assert found == value
+
+
+@pytest.mark.parametrize("plan", BENCHMARKS, ids=lambda path: path.stem)
+def test_every_arm_of_a_benchmark(plan, tmp_path, monkeypatch):
+    from vitatt.benchmark.record import check_and_record
+    from vitatt.commands.benchmark import _parse
+
+    monkeypatch.setattr(sys, "argv", ["vitatt"])
+    _, benchmark = _parse([f"--config={plan}", f"--output={tmp_path}"])
+    configs = check_and_record(benchmark)
+    shipped = yaml.safe_load(plan.read_text())
+    trained = {name for name, arm in shipped["arms"].items() if "choose_from" not in arm}
+    assert configs.keys() == trained
+    for name, config in configs.items():
+        assert config["data"]["image_size"] == shipped["options"]["data.image_size"]
+        wanted = shipped["arms"][name].get("settings", {}).get("data.features", "all")
+        assert config["data"]["features"] == wanted
