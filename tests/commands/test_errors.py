@@ -55,7 +55,10 @@ def change(root: Path, column: str, value: str | None) -> None:
         ("--data.image_size=33", "multiple of the patch size 16.*got 33; 32 would do"),
         ("--data.root=nowhere", "nowhere does not exist.*data.mendeley.com.*holds metadata.csv"),
         ("--model.encoder=vit_tiny_patch16_244", "timm has no model named.*Did you mean"),
-        ("--model.encoder=resnet18", "vision transformer or an EfficientNet of timm, but 'resnet18' is a ResNet"),
+        (
+            "--model.encoder=resnet18",
+            "vision transformer or an EfficientNet of timm, but 'resnet18' is a ResNet",
+        ),
         (
             "--model.encoder_weights=gone.safetensors",
             "weights file gone.safetensors does not exist",

@@ -92,15 +92,21 @@ class NetworkTraining:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silences what Lightning and W&B say of each training: there are hundreds."""
-    os.environ.setdefault("WANDB_SILENT", "true")
-    # Lightning's doubt whether options may come from Python: here they must.
-    warnings.filterwarnings("ignore", "LightningCLI's args parameter")
+    silent = os.environ.get("WANDB_SILENT")
+    os.environ["WANDB_SILENT"] = "true"
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Lightning's doubt whether options may come from Python: here they must.
+            warnings.filterwarnings("ignore", "LightningCLI's args parameter")
+            yield
     finally:
+        if silent is None:
+            del os.environ["WANDB_SILENT"]
+        else:
+            os.environ["WANDB_SILENT"] = silent
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
