@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, make_scorer
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -54,7 +55,13 @@ class TwoStage:
         self._model = GridSearchCV(
             make_pipeline(StandardScaler(), classifier),
             {"logisticregression__C": _STRENGTHS},
-            scoring="neg_log_loss",
+            # With all classes named, a fold may lack one of them.
+            scoring=make_scorer(
+                log_loss,
+                response_method="predict_proba",
+                greater_is_better=False,
+                labels=np.unique(target),
+            ),
             cv=folds,
         ).fit(table, target)
         held_out: NDArray[np.float64] = cross_val_predict(
