@@ -66,6 +66,11 @@ def test_every_arm_of_a_benchmark(plan, tmp_path, monkeypatch):
     trained = {name for name, arm in shipped["arms"].items() if "choose_from" not in arm}
     assert configs.keys() == trained
     for name, config in configs.items():
-        assert config["data"]["image_size"] == shipped["options"]["data.image_size"]
-        wanted = shipped["arms"][name].get("settings", {}).get("data.features", "all")
-        assert config["data"]["features"] == wanted
+        arm = shipped["arms"][name]
+        first_stage = shipped["arms"].get(arm.get("first_stage"), {})
+        wanted = shipped["options"] | first_stage.get("settings", {}) | arm.get("settings", {})
+        for option, value in wanted.items():
+            found = config
+            for key in option.split("."):
+                found = found[key]
+            assert found == value, (name, option)
