@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import sys
 from pathlib import Path
 
@@ -68,9 +70,8 @@ def test_every_arm_of_a_benchmark(plan, tmp_path, monkeypatch):
     for name, config in configs.items():
         arm = shipped["arms"][name]
         first_stage = shipped["arms"].get(arm.get("first_stage"), {})
-        wanted = shipped["options"] | first_stage.get("settings", {}) | arm.get("settings", {})
+        wanted = {"data.features": "all"} | shipped["options"]
+        wanted |= first_stage.get("settings", {}) | arm.get("settings", {})
         for option, value in wanted.items():
-            found = config
-            for key in option.split("."):
-                found = found[key]
+            found = functools.reduce(operator.getitem, option.split("."), config)
             assert found == value, (name, option)
