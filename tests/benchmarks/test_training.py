@@ -8,17 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
 from tests.benchmarks.conftest import Record
+from tests.benchmarks.trainer import module_of, trainer_of
 from vitatt.callbacks.frozen_encoder import TokenCaching
-from vitatt.callbacks.interruption import SaveOnInterrupt
-from vitatt.callbacks.tracking import RunLogger
-from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.synthetic import write_demo
 from vitatt.models.classifier import LesionClassifier
 from vitatt.types import LesionBatch
 
@@ -26,29 +22,6 @@ pytestmark = pytest.mark.bench
 ENCODERS = ["vit_tiny_patch16_224", "vit_small_patch14_dinov2"]
 GPU = torch.cuda.is_available()
 STEPS = 4
-
-
-def module_of(folder: Path, cases: int, batch_size: int) -> LesionDataModule:
-    write_demo(folder / "data", num_cases=cases, image_size=224)
-    return LesionDataModule(
-        "pad_ufes_20",
-        str(folder / "data"),
-        batch_size=batch_size,
-        cache_dir=str(folder / "cache"),
-    )
-
-
-def trainer_of(folder: Path, epochs: int, *callbacks: Callback, **more: Any) -> lightning.Trainer:
-    return lightning.Trainer(
-        max_epochs=epochs,
-        logger=RunLogger(save_dir=str(folder / "runs"), offline=True),
-        callbacks=[SaveOnInterrupt(), *callbacks],
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-        precision="bf16-mixed" if GPU else "32-true",
-        **more,
-    )
 
 
 class BareLoop(Callback):

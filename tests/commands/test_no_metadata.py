@@ -15,7 +15,7 @@ def test_fit_test_and_explain(options, tmp_path) -> None:
     words = [*options, "--data.features=hc-0"]
     assert main(["fit", *words, "--trainer.max_epochs=1", "--explanations.size=4"]) == 0
     run = only_run()
-    assert list((run / "maps").rglob("*.png"))
+    assert list((run / "maps").rglob("*.jpg"))
     checkpoint = run / "checkpoints" / "best.ckpt"
     model = LesionClassifier.load_from_checkpoint(checkpoint, map_location="cpu")
     assert model.task.features == ()

@@ -198,7 +198,7 @@ def test_a_compiled_training(options):
         (run,) = Path(f"compiled-{compiled}", "vitatt").iterdir()
         items = [record["history"]["item"] for record in history(run)]
         losses[compiled] = [item["val/loss"] for item in items if "val/loss" in item]
-        assert len(list((run / "maps").glob("*/tmme/*.png"))) == 4
+        assert len(list((run / "maps").glob("*/tmme/*.jpg"))) == 4
         checkpoint = f"--ckpt_path={run / 'checkpoints' / 'best.ckpt'}"
         assert main(["test", *options, checkpoint, place]) == 0
     assert losses["true"] == pytest.approx(losses["false"], rel=1e-3)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tests.explain.reference_tmme import _forward, reference_tmme
 from tests.tasks import make_batch, make_network, make_task
-from vitatt.explain.attention import recorded_forward
 from vitatt.explain.attention_maps import last_attention, rollout
 from vitatt.explain.methods import explain
+from vitatt.explain.recorded_forward import recorded_forward
 from vitatt.models.baselines.image_only import ImageOnly
 from vitatt.models.network import LesionNetwork
 from vitatt.types import LesionBatch

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.tasks import make_batch, make_network, make_task
-from vitatt.explain.attention import attention_probabilities, recorded_forward
+from vitatt.explain.attention_call import attention_probabilities
 from vitatt.explain.chunks import chunk_size
 from vitatt.explain.methods import CLASSLESS, METHODS, TITLES, explain, explain_by, predict
+from vitatt.explain.recorded_forward import recorded_forward
 from vitatt.explain.relevance import Cost, Relevance
 from vitatt.models.baselines.image_only import ImageOnly
 from vitatt.models.baselines.metadata_only import MetadataOnly

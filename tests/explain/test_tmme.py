@@ -9,7 +9,6 @@ from tests.explain.reference_tmme import reference_tmme
 from tests.tasks import make_batch, make_network, make_task, relative_error
 from vitatt.explain.class_row import ClassRow
 from vitatt.explain.methods import explain
-from vitatt.explain.tmme import head_relevance
 from vitatt.models.baselines.image_only import ImageOnly
 from vitatt.models.network import TokenLayout
 
@@ -84,13 +83,6 @@ def test_raw_attention_agrees_with_the_reference() -> None:
     both = torch.cat([actual.patches.flatten(2), actual.features], dim=2)
     expected = reference_tmme(network, batch).attention.unsqueeze(1).expand_as(both)
     torch.testing.assert_close(both, expected, rtol=1e-10, atol=1e-12)
-
-
-def test_head_relevance_clamps_each_head_before_the_mean() -> None:
-    attention = torch.tensor([[[[0.5, 0.5]], [[0.25, 0.75]]]])
-    gradient = torch.tensor([[[[2.0, -2.0]], [[-4.0, 4.0]]]])
-    expected = torch.tensor([[[(1.0 + 0) / 2, (0 + 3.0) / 2]]])
-    torch.testing.assert_close(head_relevance(attention, gradient), expected)
 
 
 @pytest.mark.parametrize("class_only", [False, True])

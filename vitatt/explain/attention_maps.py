@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vitatt.explain.attention import AttentionCall, attention_probabilities
+from vitatt.explain.attention_call import AttentionCall, attention_probabilities
 from vitatt.explain.class_row import ClassRow
 
 

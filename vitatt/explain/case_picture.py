@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -130,6 +132,7 @@ def _tile_strips(case: ExplainedCase, opacity: float) -> list[Image.Image]:
     return strips
 
 
+@functools.cache
 def _scale_strip(opacity: float) -> Image.Image:
     """The colours as they look over a light image."""
     strip, draw = _strip(46)

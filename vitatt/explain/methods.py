@@ -9,7 +9,6 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from vitatt.explain.attention import recorded_forward
 from vitatt.explain.attention_maps import last_attention, rollout
 from vitatt.explain.chunks import chunk_size, chunks
 from vitatt.explain.differentiation import differentiable
@@ -17,6 +16,7 @@ from vitatt.explain.grad_cam import grad_cam
 from vitatt.explain.integrated_gradients import integrated_gradients
 from vitatt.explain.occlusion import occlusion
 from vitatt.explain.random_relevance import random_relevance
+from vitatt.explain.recorded_forward import recorded_forward
 from vitatt.explain.relevance import Cost, Relevance
 from vitatt.explain.tmme import tmme
 from vitatt.models.network import LesionNetwork

@@ -57,11 +57,9 @@ def heatmap(
     relevance = check_relevance(relevance, "relevance", ndim=2)
     if not 0 <= opacity <= 1:
         raise ValueError(f"Expected argument `opacity` to be in [0, 1], but got {opacity}")
-    scaled = _scaled(relevance, image.shape[:2])
-    alpha = (opacity * scaled)[..., None]
-    colour = _colours()[np.rint(scaled * 255).astype(np.intp)]
-    blended: NDArray[np.uint8] = np.rint(image + alpha * (colour - image)).astype(np.uint8)
-    return blended
+    levels = _levels(relevance, image.shape[:2])
+    alpha = levels.point([round(opacity * level) for level in range(256)])
+    return np.array(Image.composite(_coloured(levels), Image.fromarray(image), alpha))
 
 
 def overlay(relevance: NDArray[np.floating[Any]], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -78,9 +76,8 @@ def overlay(relevance: NDArray[np.floating[Any]], size: tuple[int, int]) -> NDAr
     Raises:
         ValueError: If relevance has another shape, is negative or not finite.
     """
-    levels = np.rint(_scaled(check_relevance(relevance, "relevance", ndim=2), size) * 255)
-    colours = np.rint(_colours()[levels.astype(np.intp)])
-    return np.dstack([colours, levels]).astype(np.uint8)
+    levels = _levels(check_relevance(relevance, "relevance", ndim=2), size)
+    return np.dstack([np.asarray(_coloured(levels)), np.asarray(levels)])
 
 
 def map_picture(
@@ -244,18 +241,25 @@ def clip_text(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     return text[: max(kept - 1, 0)].rstrip() + "…"
 
 
-def _scaled(relevance: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Relevance (H, W) as a share of its maximum, in [0, 1]; all 0 where the map is constant."""
+def _levels(relevance: NDArray[np.float64], size: tuple[int, int]) -> Image.Image:
+    """Relevance as a grey picture (H, W), 255 at its maximum; all 0 where the map is constant."""
     maximum = relevance.max()
     if maximum - relevance.min() <= _TOLERANCE * maximum:
-        return np.zeros(size, dtype=np.float32)
+        return Image.new("L", size[::-1])
     grid = Image.fromarray((relevance / maximum).astype(np.float32))
-    return np.asarray(grid.resize(size[::-1], Image.Resampling.BILINEAR)).clip(0, 1)
+    scaled = np.asarray(grid.resize(size[::-1], Image.Resampling.BILINEAR)).clip(0, 1)
+    return Image.fromarray(np.rint(scaled * 255).astype(np.uint8))
+
+
+def _coloured(levels: Image.Image) -> Image.Image:
+    """A grey picture in the colours of relevance."""
+    palette = levels.copy()
+    palette.putpalette(_colours())
+    return palette.convert("RGB")
 
 
 @functools.cache
-def _colours() -> NDArray[np.float32]:
-    """The colour map as (256, 3) in 0..255."""
-    table = matplotlib.colormaps["viridis"](np.arange(256))[:, :3] * 255
-    colours: NDArray[np.float32] = table.astype(np.float32)
-    return colours
+def _colours() -> bytes:
+    """The colour map, 256 times red, green and blue."""
+    table = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
+    return bytes(table.tobytes())

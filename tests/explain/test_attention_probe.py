@@ -1,0 +1,126 @@
+"""The written-out backward pass of attention against autograd through plain formulas."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tests.tasks import make_batch, make_network, make_task
+from vitatt.explain.attention_call import AttentionCall, attention_probabilities
+from vitatt.explain.attention_probe import AttentionProbe, head_relevance
+from vitatt.explain.recorded_forward import recorded_forward
+from vitatt.explain.tmme import tmme
+from vitatt.models.network import TokenLayout
+
+CASES, HEADS, TOKENS, WIDTH = 5, 3, 7, 4
+LAYOUT = TokenLayout(1, 4, 2)
+
+
+def make_call(
+    *, queries: int = TOKENS, masked: str = "none", scale: float | None = None
+) -> AttentionCall:
+    generator = torch.Generator().manual_seed(0)
+
+    def random(tokens: int) -> Tensor:
+        shape = (CASES, HEADS, tokens, WIDTH)
+        return torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    masks = {
+        "none": None,
+        "cases": torch.rand(CASES, 1, 1, TOKENS, generator=generator) > 0.4,
+        "all": torch.rand(1, 1, queries, TOKENS, generator=generator) > 0.4,
+        "plain": torch.rand(queries, TOKENS, generator=generator) > 0.4,
+    }
+    mask = masks[masked]
+    if mask is not None:
+        mask[..., 0] = True  # a query with no key at all is NaN in any softmax
+    return AttentionCall(random(queries), random(TOKENS), random(TOKENS), mask, scale, LAYOUT)
+
+
+def of_formulas(call: AttentionCall, weights: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Abar and gradients, by autograd through a softmax that is written out."""
+    scores = call.query @ call.key.mT * (call.scale or WIDTH**-0.5)
+    if call.mask is not None:
+        scores = scores + torch.zeros_like(scores).masked_fill(~call.mask, -torch.inf)
+    attention = scores.softmax(-1)
+    value = (attention @ call.value * weights).sum()
+    found = torch.autograd.grad(value, [attention, *call[:3]])
+    return (attention * found[0]).clamp(min=0).mean(1), list(found[1:])
+
+
+@pytest.mark.parametrize("cache", [1, 2**21], ids=["a case at a time", "all cases at once"])
+@pytest.mark.parametrize("scale", [None, 0.9])
+@pytest.mark.parametrize("masked", ["none", "cases", "all", "plain"])
+@pytest.mark.parametrize("queries", [1, TOKENS])
+def test_relevance_and_gradients_are_those_of_the_formulas(
+    queries: int, masked: str, scale: float | None, cache: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitatt.explain.attention_probe._CACHE", cache)
+    call = make_call(queries=queries, masked=masked, scale=scale)
+    weights = torch.randn(CASES, HEADS, queries, WIDTH, dtype=torch.float64)
+    expected, by_inputs = of_formulas(call, weights)
+    probe, handed = AttentionProbe(torch.device("cpu")), []
+    output = probe.attend(call)
+    torch.testing.assert_close(output, attention_probabilities(call) @ call.value)
+    probe.read((output * weights).sum(), lambda *layer: handed.append(layer), keep=True)
+    ((same, relevance),) = handed
+    assert same.layout == LAYOUT
+    torch.testing.assert_close(relevance, expected, rtol=1e-12, atol=1e-14)
+    inner = AttentionProbe(torch.device("cpu"))
+    inner._receive = lambda *_: None
+    actual = torch.autograd.grad((inner.attend(call) * weights).sum(), list(call[:3]))
+    torch.testing.assert_close(list(actual), by_inputs, rtol=1e-11, atol=1e-13)
+
+
+def test_head_relevance_clamps_each_head_before_the_mean() -> None:
+    product = torch.tensor([[[[1.0, -1.0]], [[-1.0, 3.0]]]])
+    expected = torch.tensor([[[(1.0 + 0) / 2, (0 + 3.0) / 2]]])
+    torch.testing.assert_close(head_relevance(product), expected)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"join_at": 2, "depth": 1}])
+def test_layers_are_handed_over_last_first_and_once_a_pass(arguments: dict[str, int]) -> None:
+    task = make_task()
+    network, batch = make_network(task, **arguments), make_batch(task, 3)
+    with recorded_forward(network, batch) as recorded:
+        assert recorded.probe is not None
+        layouts: list[TokenLayout] = []
+        for keep in (True, False):
+            recorded.probe.read(
+                recorded.logits.sum(), lambda call, _: layouts.append(call.layout), keep=keep
+            )
+    assert layouts == network.layouts[::-1] * 2
+
+
+def test_a_pass_without_gradients_explains_no_class() -> None:
+    task = make_task()
+    network, batch = make_network(task), make_batch(task, 3)
+    with recorded_forward(network, batch, gradients=False) as recorded:
+        assert not recorded.logits.requires_grad
+        with pytest.raises(ValueError, match="gradients=True"):
+            tmme(recorded, torch.zeros(3, 1, dtype=torch.long))
+
+
+@pytest.mark.parametrize("option", [{"is_causal": True}, {"dropout_p": 0.5}, {"enable_gqa": True}])
+def test_attention_of_another_kind_is_refused(
+    option: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task()
+    network, batch = make_network(task), make_batch(task, 3)
+    attention = network.encoder.vit.blocks[1].attn
+    plain = F.scaled_dot_product_attention
+
+    def forward(tokens: Tensor, **_: object) -> Tensor:
+        heads = tokens.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        mixed: Tensor = plain(heads, heads, heads, **option)  # type: ignore[arg-type]
+        return mixed.transpose(1, 2).flatten(2)
+
+    monkeypatch.setattr(attention, "forward", forward)
+    name, value = next(iter(option.items()))
+    with (
+        pytest.raises(RuntimeError, match=rf"layer 1 to be softmax.*{name}={value}"),
+        recorded_forward(network, batch),
+    ):
+        pass

@@ -1,0 +1,59 @@
+"""One call of the attention kernel, and the probabilities that the kernel never forms."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vitatt.explain.differentiation import full_precision
+from vitatt.models.network import TokenLayout
+
+
+class AttentionCall(NamedTuple):
+    """What the attention kernel was called with.
+
+    Attributes:
+        query: (B, heads, Q, d); Q is 1 where only the class token asks, else N.
+        key: (B, heads, N, d).
+        value: (B, heads, N, d).
+        mask: True where a key may be attended to, broadcastable to (B, heads, Q, N); or None.
+        scale: Factor of the scores; None for 1 / sqrt(d).
+        layout: What the N tokens are.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    mask: Tensor | None
+    scale: float | None
+    layout: TokenLayout
+
+    @property
+    def factor(self) -> float:
+        """What scores are multiplied by."""
+        return self.scale if self.scale is not None else self.query.shape[-1] ** -0.5
+
+    def cases(self, rows: slice) -> AttentionCall:
+        """The call as if made with some of the cases only, in float32 at least."""
+        mask = self.mask
+        if mask is not None and mask.ndim == 4 and len(mask) == len(self.query):
+            mask = mask[rows]
+        query, key, value = (at_least_float32(part[rows]) for part in self[:3])
+        return self._replace(query=query, key=key, value=value, mask=mask)
+
+
+def attention_probabilities(call: AttentionCall) -> Tensor:
+    """Softmax probabilities (B, heads, Q, N), in float32 at least."""
+    query, key = at_least_float32(call.query), at_least_float32(call.key)
+    with full_precision(query):
+        scores = (query * call.factor) @ key.transpose(-2, -1)
+    if call.mask is not None:
+        scores = scores.masked_fill(~call.mask, -torch.inf)
+    return scores.softmax(-1)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor, in float32 unless it is in float64."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
