@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
-import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.benchmarks.conftest import Record
-from tests.benchmarks.timing import ratio
+from tests.benchmarks.timing import median_ratio, ratio
 from tests.benchmarks.trainer import module_of, trainer_of
 from vitatt.callbacks import explanations
 from vitatt.callbacks.explanations import ExplanationPanel
@@ -142,10 +141,11 @@ class TimedPanel(ExplanationPanel):
 
     def share(self, name: str) -> float:
         """Of the run without panel; the first run, which loads it, is a warm-up."""
-        part, panel, whole = (
-            statistics.median(self.seconds[n][1:]) for n in (name, "panel", "whole")
-        )
-        return part / (whole - panel)
+        rest = [
+            whole - panel
+            for whole, panel in zip(self.seconds["whole"], self.seconds["panel"], strict=True)
+        ]
+        return median_ratio(self.seconds[name], rest)
 
 
 @pytest.mark.parametrize("name", ENCODERS)

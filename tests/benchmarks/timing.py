@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import torch
 
-REPETITIONS = 5
+REPETITIONS = 9
 
 
 def ratio(work: Callable[[], object], unit: Callable[[], object]) -> float:
-    """Median time of work over median time of unit, in alternating repetitions."""
+    """Median over alternating repetitions of the time of work over that of unit."""
     times: dict[str, list[float]] = {"work": [], "unit": []}
     for _ in range(REPETITIONS + 1):  # the first is a warm-up
         for name, run in (("work", work), ("unit", unit)):
@@ -21,4 +21,9 @@ def ratio(work: Callable[[], object], unit: Callable[[], object]) -> float:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             times[name].append(time.perf_counter() - start)
-    return statistics.median(times["work"][1:]) / statistics.median(times["unit"][1:])
+    return median_ratio(times["work"], times["unit"])
+
+
+def median_ratio(work: list[float], unit: list[float]) -> float:
+    """Of neighbours in time, as a machine is slower at some times; the first are a warm-up."""
+    return statistics.median(one / other for one, other in zip(work[1:], unit[1:], strict=True))
