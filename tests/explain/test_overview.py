@@ -9,9 +9,9 @@ import pytest
 import scipy.stats
 from sklearn.metrics import confusion_matrix
 
+from vitatt.explain.confusion_picture import confusion_picture
 from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.overview import overview
-from vitatt.explain.render import confusion_picture
 from vitatt.explain.report import write_report
 
 CLASSES = ["ACK", "BCC", "MEL", "NEV"]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.pages import Page, chromium
 from vitatt.explain.explained_case import ExplainedCase
-from vitatt.explain.render import heatmap, overlay
+from vitatt.explain.heatmap import heatmap, overlay
 from vitatt.explain.report import Section, write_report
 
 CLASSES = ["ACK", "BCC", "MEL", "NEV"]

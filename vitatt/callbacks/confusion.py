@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import Callback
 
 from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_logger
-from vitatt.explain.render import confusion_picture
+from vitatt.explain.confusion_picture import confusion_picture
 from vitatt.models.classifier import LesionClassifier
 
 

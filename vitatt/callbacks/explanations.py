@@ -20,8 +20,8 @@ from vitatt.data.datamodule import LesionDataModule
 from vitatt.explain.case_picture import case_picture
 from vitatt.explain.explain_cases import explain_cases
 from vitatt.explain.explained_case import ExplainedCase
+from vitatt.explain.heatmap import map_picture
 from vitatt.explain.methods import predict
-from vitatt.explain.render import map_picture
 from vitatt.models.classifier import LesionClassifier
 from vitatt.types import LesionBatch, UsageError
 

@@ -21,8 +21,8 @@ from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_folder, run_logger
 from vitatt.data.datamodule import LesionDataModule, Part
 from vitatt.evaluation.summary import summarise
+from vitatt.explain.heatmap import heatmap
 from vitatt.explain.methods import explain
-from vitatt.explain.render import heatmap
 from vitatt.models.classifier import LesionClassifier, StepOutput
 from vitatt.types import LesionBatch
 

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from vitatt.explain.render import BLUE, GREY, INK, PAPER
+from vitatt.explain.ink import BLUE, GREY, INK, PAPER
 
 _ORANGE = "#E69F00"  # with the blue, told apart by colour-blind readers; hatched as well
 _FONT = 12

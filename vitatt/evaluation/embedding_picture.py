@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vitatt.evaluation.intervals import Floats
-from vitatt.explain.render import GREY, INK, PAPER
+from vitatt.explain.ink import GREY, INK, PAPER
 
 REST = "others"
 

@@ -16,7 +16,7 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from vitatt.evaluation.figures import COMPARED
 from vitatt.evaluation.out_of_fold import score_folds
-from vitatt.explain.render import BLUE, GREY, INK, PAPER
+from vitatt.explain.ink import BLUE, GREY, INK, PAPER
 from vitatt.types import UsageError
 
 

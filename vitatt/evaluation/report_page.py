@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitatt.evaluation.report_cells import Cell
-from vitatt.explain.render import check_image
+from vitatt.explain.heatmap import check_image
 from vitatt.explain.report_case import picture_address
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vitatt.explain.render import BLUE, GREY, PAPER
+from vitatt.explain.ink import BLUE, GREY, PAPER
 
 # Inches at 200 dots each, shown at half size: 5.5 are 550 pixels, of which 12-point letters are 17.
 _WIDTH = 5.5

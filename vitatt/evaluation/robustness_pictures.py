@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from vitatt.explain.render import GREY, INK, PAPER
+from vitatt.explain.ink import GREY, INK, PAPER
 
 
 class Axis(NamedTuple):

@@ -10,19 +10,8 @@ from PIL import Image, ImageDraw
 
 from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.feature_bars import LABEL_SHARE, feature_bars, format_percent
-from vitatt.explain.render import (
-    BLUE,
-    GREY,
-    INK,
-    PAPER,
-    VERMILION,
-    check_image,
-    check_relevance,
-    clip_text,
-    fit_image,
-    heatmap,
-    load_font,
-)
+from vitatt.explain.heatmap import check_image, check_relevance, fit_image, heatmap
+from vitatt.explain.ink import BLUE, GREY, INK, PAPER, VERMILION, clip_text, load_font
 
 # Sizes in pixels. A dashboard shows the picture at about half of them: 23 is then still readable.
 _WIDTH = 1120

@@ -47,7 +47,7 @@ def localize(maps: Tensor, masks: Tensor) -> Localization:
 def upsample(relevance: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps (B, H, W) in pixels, from a patch grid (B, h, w) that covers the whole image.
 
-    Bilinear between the patches' centres, as `vitatt.explain.render.heatmap` draws them.
+    Bilinear between the patches' centres, as `vitatt.explain.heatmap.heatmap` draws them.
 
     Raises:
         ValueError: If `relevance` does not have three dimensions.

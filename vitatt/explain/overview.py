@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vitatt.explain.confusion_picture import confusion_picture
 from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.feature_bars import feature_shares, format_percent
+from vitatt.explain.ink import BLUE, VERMILION
 from vitatt.explain.overview_pictures import bars_picture, points_picture
-from vitatt.explain.render import BLUE, VERMILION, confusion_picture
 from vitatt.explain.report import Section
 
 _MAX_FEATURES = 12

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from vitatt.explain.render import BLUE, GREY, INK, PAPER
+from vitatt.explain.ink import BLUE, GREY, INK, PAPER
 
 # Inches, and points. Shown 640 pixels wide, 12 points are 17 pixels: readable on a phone as well.
 _WIDTH = 6.4

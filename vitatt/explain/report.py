@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.feature_bars import format_percent
-from vitatt.explain.render import check_image
+from vitatt.explain.heatmap import check_image
 from vitatt.explain.report_case import ReportCase, overlay_address, picture_address, report_case
 
 Cell = str | float | int | None

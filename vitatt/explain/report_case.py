@@ -14,7 +14,7 @@ from PIL import Image
 
 from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.feature_bars import feature_shares
-from vitatt.explain.render import check_image, check_relevance, fit_image, overlay
+from vitatt.explain.heatmap import check_image, check_relevance, fit_image, overlay
 
 # Longer sides in pixels. A tile is up to 280 wide; a map has only some 14 cells a side, and the
 # browser interpolates the rest.

@@ -1,4 +1,4 @@
-"""Relevance drawn as uint8 RGB pictures: overlays, and the confusion matrix.
+"""Relevance drawn over the image, as uint8 pixels.
 
 Relevance is coloured with viridis: its blue, green and bright yellow do not occur in skin, while
 the reds of inferno look like inflammation; and it reads alike without full colour vision.
@@ -6,26 +6,15 @@ the reds of inferno look like inflammation; and it reads alike without full colo
 
 from __future__ import annotations
 
-import bisect
 import functools
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-INK = "#1a1a1a"
-GREY = "#6b6b6b"
-PAPER = "#ffffff"
-# Okabe and Ito's, safe for colour-blind readers; the vermilion darkened to carry white text.
-BLUE = "#0072B2"
-VERMILION = "#C24A00"
+from vitatt.explain.ink import INK, PAPER, clip_text, load_font
 
 _NUMBERS = {1: "one dimension", 2: "two dimensions"}
 _TOLERANCE = 1e-6  # of the maximum: rounding in float32, not signal
@@ -113,62 +102,6 @@ def map_picture(
     return np.array(picture)
 
 
-def confusion_picture(
-    matrix: NDArray[np.integer[Any]], classes: Sequence[str]
-) -> NDArray[np.uint8]:
-    """Draw a confusion matrix: in each cell the count and its share of the true class.
-
-    Args:
-        matrix: Counts (C, C), a row a true class, a column a predicted one.
-        classes: Names, in the order of the rows.
-
-    Returns:
-        The picture. The colour of a cell is its share; a class without cases is left blank.
-
-    Raises:
-        ValueError: If the matrix is not square, not of counts, or does not match the classes.
-    """
-    matrix = np.asarray(matrix)
-    if matrix.shape != (len(classes), len(classes)) or not classes:
-        raise ValueError(
-            f"Expected argument `matrix` to have shape (C, C) with C = {len(classes)} classes, "
-            f"but got shape {matrix.shape}"
-        )
-    if not np.issubdtype(matrix.dtype, np.integer) or (matrix < 0).any():
-        raise ValueError("Expected argument `matrix` to hold counts (integers from 0 on)")
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = matrix / np.maximum(totals, 1)
-    # Inches. Seven letters stand under a cell; longer names need a slant, and more room.
-    letters = max(map(len, classes))
-    side = 2.2 + 0.95 * len(classes) + 0.13 * max(letters - 7, 0)
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
-    figure = Figure(figsize=(side, side - 0.6), dpi=100, layout=layout, facecolor=PAPER)
-    axes = figure.add_subplot()
-    axes.imshow(np.where(totals > 0, shares, np.nan), cmap="Blues", vmin=0, vmax=1)
-    size = 15
-    for (row, column), count in np.ndenumerate(matrix):
-        share = f"{shares[row, column]:.0%}".replace("%", " %") if totals[row] else "–"
-        ink = PAPER if shares[row, column] > 0.55 else INK
-        style: dict[str, Any] = {"ha": "center", "color": ink, "fontsize": size}
-        axes.text(column, row - 0.03, str(count), va="bottom", fontweight="bold", **style)
-        axes.text(column, row + 0.05, share, va="top", **style)
-    ticks = range(len(classes))
-    axes.set_xticks(ticks, classes, fontsize=size)
-    if letters > 7:
-        axes.tick_params(axis="x", rotation=45)
-        for label in axes.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(
-        ticks, [f"{name}\nn = {n}" for name, n in zip(classes, totals[:, 0], strict=True)]
-    )
-    axes.tick_params(axis="y", labelsize=size)
-    axes.set_xlabel("predicted", fontsize=size + 2, fontweight="bold")
-    axes.set_ylabel("true", fontsize=size + 2, fontweight="bold")
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
-
-
 def check_image(image: NDArray[np.uint8], name: str) -> None:
     """Refuse anything but non-empty RGB pixels (H, W, 3) uint8.
 
@@ -217,28 +150,6 @@ def fit_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     height, width = (max(1, round(scale * length)) for length in image.shape[:2])
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized)
-
-
-def load_font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans at `size` pixels, as matplotlib ships it.
-
-    Loaded anew at each call (50 microseconds), since a FreeType face is not safe to share among
-    threads. The basic layout draws the same pixels whether or not libraqm is installed.
-    """
-    path = Path(matplotlib.get_data_path(), "fonts", "ttf")
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(path / name, size, layout_engine=ImageFont.Layout.BASIC)
-
-
-def clip_text(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """The text on one line, ended by an ellipsis where it would be wider than `width` pixels."""
-    text = " ".join(text.split())
-    if font.getlength(text) <= width:
-        return text
-    kept = bisect.bisect_right(
-        range(len(text)), width, key=lambda count: font.getlength(text[:count] + "…")
-    )
-    return text[: max(kept - 1, 0)].rstrip() + "…"
 
 
 def _levels(relevance: NDArray[np.float64], size: tuple[int, int]) -> Image.Image:

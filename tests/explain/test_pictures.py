@@ -11,15 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from vitatt.explain.case_picture import case_picture
+from vitatt.explain.confusion_picture import confusion_picture
 from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.feature_bars import feature_bars, format_percent
-from vitatt.explain.render import (
-    clip_text,
-    confusion_picture,
-    heatmap,
-    load_font,
-    map_picture,
-)
+from vitatt.explain.heatmap import heatmap, map_picture
+from vitatt.explain.ink import clip_text, load_font
 
 WHITE = 255
 LABELS = [f"feature {index}" for index in range(21)]
