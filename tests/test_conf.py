@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import operator
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.tasks import make_task
+from vitatt.models.make_encoder import make_encoder
 
 CONF = Path(__file__).parents[1] / "conf"
 RECIPES = sorted(CONF.glob("*.yaml"))
@@ -75,3 +79,22 @@ def test_every_arm_of_a_benchmark(plan, tmp_path, monkeypatch):
         for option, value in wanted.items():
             found = functools.reduce(operator.getitem, option.split("."), config)
             assert found == value, (name, option)
+
+
+@pytest.mark.parametrize("plan", BENCHMARKS, ids=lambda path: path.stem)
+def test_every_network_of_a_benchmark_has_the_tokens_that_it_caches(plan, tmp_path, monkeypatch):
+    from vitatt.benchmark.record import check_and_record
+    from vitatt.commands.benchmark import _parse
+
+    monkeypatch.setattr(sys, "argv", ["vitatt"])
+    _, benchmark = _parse([f"--config={plan}", f"--output={tmp_path}"])
+    for name, config in check_and_record(benchmark).items():
+        model = config["model"]
+        # As many blocks as the encoder that is meant, and smaller.
+        encoder = model["encoder"].replace("small_patch14_dinov2", "tiny_patch16_224")
+        made = make_encoder(encoder, image_size=32, frozen=model["freeze_encoder"])
+        module, _, fusion = model["fusion"]["class_path"].rpartition(".")
+        arguments = model["fusion"].get("init_args", {})
+        network = getattr(importlib.import_module(module), fusion)(made, make_task(), **arguments)
+        caches = config["token_cache"]["views"] > 0 and network.encoder is not None
+        assert not caches or network.cached_blocks > 0, name

@@ -13,8 +13,8 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from tests.benchmark.conftest import ARMS, tables_of
 from tests.commands.runs import group_of
 from vitatt.benchmark import engine
-from vitatt.benchmark.pool import choose
-from vitatt.commands.benchmark import benchmark
+from vitatt.benchmark.pool import choose, pool
+from vitatt.commands.benchmark import _parse, benchmark
 from vitatt.models.checkpoint import read_hyper_parameters
 from vitatt.types import UsageError
 
@@ -110,8 +110,22 @@ def test_other_settings_do_not_mix_with_what_is_finished(words, finished, capsys
         ({"threads": 0}, "Expected `threads` to be at least 1"),
         (
             {"arms": {**ARMS, "x": {"title": "X", "classical": "two_stage"}}},
-            r"Expected `arms\.x\.first_stage` to name an arm",
+            r"Expected `arms\.x` to have both .* but got two_stage and None",
         ),
+        (
+            {"arms": {**ARMS, "x": {"title": "X", "first_stage": "image_only"}}},
+            r"Expected `arms\.x` to have both .* but got None and image_only",
+        ),
+        (
+            {"arms": {**ARMS, "two_stage": ARMS["two_stage"] | {"settings": {"seed": 1}}}},
+            r"Expected `arms\.two_stage` to have no `configs` or `settings`",
+        ),
+        (
+            {"arms": {**ARMS, "chosen": ARMS["chosen"] | {"classical": "gradient_boosting"}}},
+            r"Expected `arms\.chosen` to have `classical` or `choose_from`, but got both",
+        ),
+        ({"keep": ["trees"]}, "Expected `keep` to name trained networks, but got 'trees'"),
+        ({"keep": ["averaged"]}, "Expected `keep` to name trained networks, but got 'averaged'"),
         (
             {"arms": {**ARMS, "x": {"title": "X", "choose_from": ["chosen"]}}},
             r"Expected `arms\.x\.choose_from` to name trained networks, but got 'chosen'",
@@ -136,11 +150,56 @@ def test_a_typo_in_an_arm_ends_before_the_work(words, tmp_path, capsys):
     assert not (tmp_path / "typo" / "out" / "cells" / "vitatt").exists()
 
 
-def test_an_arm_that_cannot_be_made_ends_before_the_work(words, tmp_path):
-    arms = {**ARMS, "x": {"title": "X", "settings": {"model.fusion.init_args.depth": -1}}}
-    with pytest.raises(UsageError, match="Expected argument `depth` to be at least 1"):
-        benchmark(words(tmp_path / "wrong", arms=arms))
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        (
+            {"settings": {"model.fusion.init_args.depth": -1}},
+            "Arm 'x' cannot be trained: Expected argument `depth` to be at least 1",
+        ),
+        (
+            {"settings": {"model.fusion.init_args.join_at": 0}},
+            r"Arm 'x' cannot be trained: .*`token_cache\.views: 1`\), but got none",
+        ),
+        (
+            {"settings": {"data.features": "hc-0"}, "classical": "gradient_boosting"},
+            r"Arm 'x' cannot be trained: boosted trees need a feature",
+        ),
+    ],
+)
+def test_an_arm_that_cannot_be_made_ends_before_the_work(words, tmp_path, arm, message):
+    with pytest.raises(UsageError, match=message):
+        benchmark(words(tmp_path / "wrong", arms={**ARMS, "x": {"title": "X", **arm}}))
     assert not list((tmp_path / "wrong").rglob("test.parquet"))
+
+
+@pytest.mark.parametrize(("workers", "address"), [("0", None), ("-1", None), ("2", "auto")])
+def test_workers_that_cannot_be(words, tmp_path, workers, address):
+    options = [*words(tmp_path / "wrong"), f"--workers={workers}"]
+    with pytest.raises(UsageError, match=f"--workers to be at least 1.* got {workers} and"):
+        benchmark([*options, *([f"--ray_address={address}"] if address else [])])
+
+
+def test_a_mistake_in_the_code_is_shown_with_its_place():
+    with pytest.raises(KeyError) as caught:
+        {}["p_MEL"]
+    assert "test_a_mistake_in_the_code" in engine._described(caught.value)
+    assert engine._described(UsageError("Expected x.")) == "Expected x."
+
+
+def test_no_value_is_none_for_the_trainings(words, tmp_path):
+    plan = words(tmp_path / "null", options={"model.encoder_weights": None})
+    assert "--model.encoder_weights=null" in _parse(plan)[1].options
+
+
+def test_predictions_of_other_data_are_refused(words, finished):
+    plan = _parse(words(finished.parent))[1]
+    predictions = pl.read_parquet(finished / "predictions.parquet").filter(arm="vitatt")
+    cases = predictions.select("case_id", "age").with_columns(
+        case_id=pl.col("case_id").replace(predictions["case_id"][0], "elsewhere.png")
+    )
+    with pytest.raises(UsageError, match=r"results of other data\. Name another --output"):
+        pool(plan, cases, CLASSES, ["age"])
 
 
 def test_the_choice_looks_at_inner_predictions_alone():

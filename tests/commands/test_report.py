@@ -116,6 +116,12 @@ def lose_key(folder: Path) -> None:
     path.write_text(json.dumps(plain))
 
 
+def add_seed(folder: Path) -> None:
+    path = folder / "protocol.json"
+    plain = json.loads(path.read_text())
+    path.write_text(json.dumps({**plain, "seeds": [*plain["seeds"], 77]}))
+
+
 def drop_column(folder: Path) -> None:
     path = folder / "predictions.parquet"
     pl.read_parquet(path).drop(f"p_{CLASSES[2]}").write_parquet(path)
@@ -131,6 +137,7 @@ def drop_column(folder: Path) -> None:
         (lambda folder: (folder / "protocol.json").write_text("{"), "no JSON"),
         (rename, "name a dataset among pad_ufes_20, isic_2019, but got 'other'"),
         (lose_key, "to hold `num_folds`"),
+        (add_seed, r"every seed of .*77\], but it has .* not finished"),
         (lambda folder: (folder / "predictions.parquet").unlink(), "no such file.*not finished"),
         (lambda folder: (folder / "predictions.parquet").write_text("x"), "no parquet file"),
         (drop_column, "lacks the column p_MEL"),

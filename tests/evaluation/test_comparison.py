@@ -101,14 +101,18 @@ def test_the_table_agrees_with_a_plain_way_to_it():
                 for r in score_folds(FRAME, CLASSES, {figure: statistic}).iter_rows(named=True)
             }
             differences = [
-                scores[row["arm"], fold, seed] - scores["image", fold, seed]
+                np.mean(
+                    [
+                        scores[row["arm"], fold, seed] - scores["image", fold, seed]
+                        for seed in range(2)
+                    ]
+                )
                 for fold in range(3)
-                for seed in range(2)
             ]
             # Three folds: a third tests, two thirds train.
             p = corrected_resampled_t_test(differences, 1 / 2)
             assert row["p"] == pytest.approx(p, abs=1e-12)
-            assert row["pairs"] == 6
+            assert row["pairs"] == 3
 
 
 def test_an_arm_that_is_the_reference_does_not_differ():
@@ -123,7 +127,7 @@ def test_a_fold_in_which_the_figure_is_undefined_is_no_pair():
     frame = FRAME.filter((pl.col("fold") > 0) | (pl.col("true") == "MEL"))
     table = compare_arms(frame, CLASSES, "image")
     pairs = dict(table.select("figure", "pairs").unique().rows())
-    assert pairs == {"balanced accuracy": 6, "macro AUROC": 4}
+    assert pairs == {"balanced accuracy": 3, "macro AUROC": 2}
 
 
 def test_one_arm_alone_is_an_empty_table():

@@ -113,7 +113,7 @@ def test_what_frozen_stages_give_does_not_depend_on_the_statistics_of_others() -
 def test_tokens_of_frozen_stages_stand_for_the_pixels(blocks: int, fusion: Any) -> None:
     network = make_network(TASK, NAME, fusion, frozen=blocks)
     batch, encoder = make_batch(TASK), network.encoder
-    assert network.takes_tokens
+    assert network.cached_blocks == blocks
     encoder.given_blocks = blocks
     with torch.no_grad():
         tokens = encoder.tokens_after(batch.image, blocks)

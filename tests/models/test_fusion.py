@@ -118,7 +118,7 @@ def test_tokens_computed_beforehand_give_the_same_logits(
 ) -> None:
     network = make_network(TASK, encoder, frozen=True, **arguments)
     batch = make_batch(TASK)
-    assert network.takes_tokens
+    assert network.cached_blocks == network.encoder.num_blocks
     with torch.no_grad():
         tokens = network.encoder(batch.image)
         expected = network(batch).logits
@@ -130,21 +130,25 @@ def test_tokens_computed_beforehand_give_the_same_logits(
 
 def test_tokens_cannot_be_computed_beforehand_when_the_encoder_fuses_or_learns() -> None:
     network = make_network(TASK, frozen=True, join_at=0)
-    assert not network.takes_tokens
-    assert not make_network(TASK).takes_tokens
-    assert not make_network(TASK, frozen=True, fusion=MetadataOnly).takes_tokens
+    assert network.cached_blocks == 0
+    assert make_network(TASK).cached_blocks == 0
+    assert make_network(TASK, frozen=True, fusion=MetadataOnly).cached_blocks == 0
     with pytest.raises(ValueError, match="Expected pixels, but got tokens"):
         network(make_batch(TASK)._replace(image=torch.zeros(8, 5, 64)))
 
 
-@pytest.mark.parametrize("arguments", [{}, {"join_at": 4}, {"fusion": ImageOnly}])
-def test_tokens_of_frozen_lower_blocks_give_the_same_logits(arguments: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "blocks"),
+    [({}, 4), ({"join_at": 4}, 4), ({"join_at": 3}, 3), ({"fusion": ImageOnly}, 4)],
+)
+def test_tokens_of_frozen_lower_blocks_give_the_same_logits(
+    arguments: dict[str, Any], blocks: int
+) -> None:
     network, batch = make_network(TASK, frozen=4, **arguments), make_batch(TASK)
-    assert network.takes_tokens
-    assert not make_network(TASK, frozen=4, join_at=3).takes_tokens
-    network.encoder.given_blocks = 4
+    assert network.cached_blocks == blocks
+    network.encoder.given_blocks = blocks
     with torch.no_grad():
-        tokens = network.encoder.tokens_after(batch.image, 4)
+        tokens = network.encoder.tokens_after(batch.image, blocks)
         logits = network(batch._replace(image=tokens)).logits
         torch.testing.assert_close(logits, network(batch).logits)
 

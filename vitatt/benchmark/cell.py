@@ -39,7 +39,7 @@ def run_cell(cell: Cell) -> float:
     gc.collect()  # model, trainer and data of the cell before know one another
     start = time.monotonic()
     torch.set_num_threads(cell.benchmark.threads)
-    folder = cell.folder.with_name(f"{cell.folder.name}.{os.getpid()}.part")
+    folder = cell.folder.with_name(f".{cell.folder.name}.{os.getpid()}.part")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     arm = cell.benchmark.arms[cell.arm]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,14 @@ def run_all(
         ray_address: A Ray cluster to run on instead, as many at a time as it has room for.
 
     Raises:
-        UsageError: If cells failed, with the first reason; or Ray is asked for and not installed.
+        UsageError: If cells failed, with the first reason; Ray is asked for and not installed; or
+            `workers` is not positive, or given with `ray_address`.
     """
+    if workers is not None and (workers < 1 or ray_address is not None):
+        raise UsageError(
+            f"Expected --workers to be at least 1, and given without --ray_address, whose cluster "
+            f"decides, but got {workers} and {ray_address}."
+        )
     cells = list(benchmark.cells())
     todo = [cell for cell in cells if not cell.finished]
     if not todo:
@@ -47,13 +54,21 @@ def run_all(
             progress.update(1)
             if error is not None:
                 failed[cell.name] = error
-                progress.write(f"{cell.name} failed: {error}")
+                progress.write(f"{cell.name} failed: {_described(error)}")
     if failed:
         name, error = next(iter(failed.items()))
         raise UsageError(
-            f"{len(failed)} of {len(cells)} trainings failed, the first being {name}: {error} "
+            f"{len(failed)} of {len(cells)} trainings failed, the first being {name}: {error!r} "
             "Mend the cause and run the same command again: what is finished is kept."
         ) from error
+
+
+def _described(error: Exception) -> str:
+    """A mistake of the user's in a line, and any other with its traceback."""
+    cause = getattr(error, "cause", error)  # Ray's error has the worker's own
+    if isinstance(cause, UsageError):
+        return str(cause)
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 Outcome = tuple[Cell, Exception | None]

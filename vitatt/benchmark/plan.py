@@ -83,8 +83,20 @@ class Benchmark:
         named = {"reference": (self.reference,), "keep": self.keep}
         for name, arm in self.arms.items():
             named[f"arms.{name}.choose_from"] = arm.choose_from
-            if arm.classical == "two_stage" and arm.first_stage is None:
-                raise UsageError(f"Expected `arms.{name}.first_stage` to name an arm.")
+            if (arm.classical == "two_stage") != (arm.first_stage is not None):
+                raise UsageError(
+                    f"Expected `arms.{name}` to have both of `classical: two_stage` and "
+                    f"`first_stage`, or none, but got {arm.classical} and {arm.first_stage}."
+                )
+            if (arm.first_stage or arm.choose_from) and (arm.configs or arm.settings):
+                raise UsageError(
+                    f"Expected `arms.{name}` to have no `configs` or `settings`: it trains nothing "
+                    "but what its `first_stage` or `choose_from` says."
+                )
+            if arm.choose_from and arm.classical:
+                raise UsageError(
+                    f"Expected `arms.{name}` to have `classical` or `choose_from`, but got both."
+                )
             if not 1 <= arm.average <= max(1, len(arm.choose_from)):
                 raise UsageError(
                     f"Expected `arms.{name}.average` to be 1 to {len(arm.choose_from) or 1}, the "
@@ -99,9 +111,9 @@ class Benchmark:
                         f"Expected `{place}` to name arms of the benchmark, but '{name}' is none. "
                         f"It has: {', '.join(self.arms)}."
                     )
-                if place.endswith(("choose_from", "first_stage")):
+                if place.endswith(("choose_from", "first_stage", "keep")):
                     other = self.arms[name]
-                    if other.choose_from or (place.endswith("first_stage") and other.classical):
+                    if other.choose_from or (not place.endswith("from") and other.classical):
                         raise UsageError(
                             f"Expected `{place}` to name trained networks, but got '{name}'."
                         )
@@ -128,7 +140,7 @@ class Benchmark:
             "--trainer.enable_progress_bar=false",
             "--trainer.enable_model_summary=false",
             *self.options,
-            *(f"--{key}={_as_option(value)}" for key, value in arm.settings.items()),
+            *(f"--{key}={as_option(value)}" for key, value in arm.settings.items()),
         ]
 
 
@@ -175,5 +187,6 @@ class Cell:
         ]
 
 
-def _as_option(value: Any) -> str:
+def as_option(value: Any) -> str:
+    """A value as the command line takes it: None as ``null``."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -11,6 +11,7 @@ from vitatt.benchmark.plan import Benchmark, Cell
 from vitatt.evaluation.calibration import fit_temperature
 from vitatt.evaluation.intervals import balanced_accuracy, macro_auroc
 from vitatt.evaluation.out_of_fold import check_out_of_fold
+from vitatt.types import UsageError
 
 
 def pool(
@@ -31,7 +32,8 @@ def pool(
         ``temperature`` and the features.
 
     Raises:
-        UsageError: If a patient or lesion is in two folds, or arms differ in their cases.
+        UsageError: If a patient or lesion is in two folds, arms differ in their cases, or the
+            predicted cases are not `cases`.
     """
     inner = {
         (name, fold, seed): _read(Cell(benchmark, name, fold, seed), "val", classes)
@@ -57,6 +59,13 @@ def pool(
             )
     pooled = pl.concat(frames)
     check_out_of_fold(pooled)
+    if (found := set(pooled["case_id"])) != (expected := set(cases["case_id"])):
+        one = min(found ^ expected)
+        raise UsageError(
+            f"Expected predictions of the {len(expected)} cases under `data.root`, but {one} is "
+            f"{'not among them' if one in found else 'not predicted'}: {benchmark.output} holds "
+            "results of other data. Name another --output."
+        )
     metadata = cases.select("case_id", *features)
     return pooled.join(metadata, on="case_id", how="left", maintain_order="left")
 

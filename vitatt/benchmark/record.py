@@ -11,6 +11,7 @@ import yaml
 
 from vitatt.benchmark.plan import Benchmark
 from vitatt.benchmark.training import ParsedTraining, quiet
+from vitatt.files import whole_file
 from vitatt.types import UsageError
 
 _MAY_CHANGE = ("data.root", "data.cache_dir", "data.num_workers", "trainer.logger", "config")
@@ -45,18 +46,11 @@ def check_and_record(benchmark: Benchmark) -> dict[str, dict[str, Any]]:
     return configs
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
 def _compare(path: Path, arm: str, config: dict[str, Any]) -> None:
     text = yaml.safe_dump(config, sort_keys=True)
     if not any(path.parent.glob("fold-*-seed-*/cell.json")):  # nothing is there to mix with
-        write_atomically(path, text)
+        with whole_file(path) as part:
+            part.write_text(text)
         return
     before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
     changed = [

@@ -45,10 +45,10 @@ class TokenCaching(Callback):
         if self.views == 0 or pl_module.network.encoder is None:
             return
         self.serve(trainer, pl_module, ("val", "train"))
-        encoder = pl_module.network.encoder
         rank_zero_info(
-            f"Training on {self.views} cached views of each image; {encoder.frozen_blocks} of the "
-            f"encoder's {encoder.num_blocks} blocks rest."
+            f"Training on {self.views} cached views of each image, through the lower "
+            f"{pl_module.network.cached_blocks} of the encoder's "
+            f"{pl_module.network.encoder.num_blocks} blocks."
         )
 
     def serve(
@@ -68,7 +68,7 @@ class TokenCaching(Callback):
             datamodule.use_source(part, TokenSource(tokens.cache, slots, views))
         encoder = module.network.encoder
         assert encoder is not None
-        encoder.given_blocks = encoder.frozen_blocks
+        encoder.given_blocks = module.network.cached_blocks
 
     def prepare(self, trainer: lightning.Trainer, module: LesionClassifier) -> None:
         """Compute every view of every image, so that no later training has to.
@@ -98,15 +98,18 @@ class FrozenTokens:
 
     def __init__(self, trainer: lightning.Trainer, module: LesionClassifier, views: int) -> None:
         encoder = module.network.encoder
-        if encoder is None or not module.network.takes_tokens:
+        blocks = module.network.cached_blocks
+        if encoder is None or not blocks:
             raise UsageError(
-                "Expected frozen encoder blocks through which no metadata passes, to cache their "
-                "tokens: set `model.freeze_encoder` to true, or to a number of lower blocks that "
-                "is not above `join_at`, or set `token_cache.views` to 0."
+                f"Expected frozen encoder blocks below those that metadata joins, to cache their "
+                f"tokens (`token_cache.views: {views}`), but got none: set `token_cache.views` to "
+                "0, or `model.freeze_encoder` to true or a number of lower blocks and `join_at`, "
+                "if it is given, above 0."
             )
         datamodule = _datamodule(trainer)
         self._trainer = trainer
         self._encoder = encoder
+        self._blocks = blocks
         self._device = module.device
         self._images = datamodule.labelled.cache
         self._seed = datamodule.split.seed
@@ -117,7 +120,7 @@ class FrozenTokens:
                 [
                     _digest(encoder),
                     repr(encoder.backbone),
-                    str(encoder.frozen_blocks),
+                    str(blocks),
                     repr(self._augmentation),
                     self._images.key,
                     str(self._seed),
@@ -126,7 +129,7 @@ class FrozenTokens:
             ),
             num_slots=len(self._images.pixels),
             num_views=1 + views,
-            token_shape=encoder.token_shape(encoder.frozen_blocks),
+            token_shape=encoder.token_shape(blocks),
         )
 
     def fill(self, slots: NDArray[np.int64], views: Sequence[int]) -> None:
@@ -142,7 +145,7 @@ class FrozenTokens:
     @torch.inference_mode()
     def _encode(self, image: Tensor) -> Tensor:
         with self._trainer.precision_plugin.forward_context():
-            return self._encoder.tokens_after(image.to(self._device), self._encoder.frozen_blocks)
+            return self._encoder.tokens_after(image.to(self._device), self._blocks)
 
 
 class TokenSource:

@@ -23,6 +23,7 @@ from vitatt.data.datamodule import LesionDataModule, Part
 from vitatt.evaluation.summary import summarise
 from vitatt.explain.heatmap import heatmap
 from vitatt.explain.methods import explain
+from vitatt.files import whole_file
 from vitatt.models.classifier import LesionClassifier, StepOutput
 from vitatt.types import LesionBatch
 
@@ -112,7 +113,7 @@ class TestReport(Callback):
         classes = datamodule.task.classes
         frame = prediction_frame(datamodule, "test", predictions)
         path = run_folder(trainer) / "predictions.parquet"
-        _write_atomically(frame, path)
+        _write(frame, path)
         summary = summarise(frame, classes, [f.name for f in datamodule.task.features])
         split = datamodule.split
         rank_zero_info(
@@ -160,7 +161,7 @@ def write_published(
             **({spec.unknown_class: [0.0] * len(order)} if spec.unknown_class else {}),
         }
     )
-    _write_atomically(frame, path)
+    _write(frame, path)
     rank_zero_info(f"Wrote the probabilities of {frame.height} cases to {path}")
 
 
@@ -211,11 +212,9 @@ def _gather(batches: list[_Batch]) -> list[_Batch]:
     return [batch for part in parts for batch in part]
 
 
-def _write_atomically(frame: pl.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    if path.suffix == ".parquet":
-        frame.write_parquet(temporary)
-    else:
-        frame.write_csv(temporary)
-    temporary.replace(path)
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    with whole_file(path) as part:
+        if path.suffix == ".parquet":
+            frame.write_parquet(part)
+        else:
+            frame.write_csv(part)

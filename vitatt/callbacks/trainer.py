@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import lightning
 
 from vitatt.callbacks.predictions import PredictionWriter
-from vitatt.types import UsageError
+from vitatt.files import check_writable
 
 
 class LesionTrainer(lightning.Trainer):
@@ -34,13 +33,7 @@ class LesionTrainer(lightning.Trainer):
             output: CSV file to write: the id of each case and a probability for each class.
         """
         path = Path(output)
-        try:  # before the work, not after it
-            path.parent.mkdir(parents=True, exist_ok=True)
-            writable = os.access(path.parent, os.W_OK) and not path.is_dir()
-        except OSError:
-            writable = False
-        if not writable:
-            raise UsageError(f"Expected --output to be a file that can be written, but got {path}.")
+        check_writable(path)  # before the work, not after it
         writer = PredictionWriter(path)
         self.callbacks.append(writer)
         try:

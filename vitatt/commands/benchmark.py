@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser
 
 from vitatt.benchmark.engine import run_all
-from vitatt.benchmark.plan import Arm, Benchmark, Cell
+from vitatt.benchmark.plan import Arm, Benchmark, Cell, as_option
 from vitatt.benchmark.pool import pool
 from vitatt.benchmark.protocol import protocol
-from vitatt.benchmark.record import check_and_record, write_atomically
+from vitatt.benchmark.record import check_and_record
 from vitatt.benchmark.tables import lines, write_tables
 from vitatt.benchmark.training import NetworkTraining
 from vitatt.callbacks.benchmark_summary import log_benchmark
+from vitatt.files import whole_file
 from vitatt.types import UsageError
 
 _OF_TRAININGS = ("data", "model", "trainer", "token_cache", "early_stopping")
@@ -29,7 +31,8 @@ def benchmark(options: list[str]) -> int:
     """Run what is not finished, then write predictions, tables and protocol."""
     settings, plan = _parse(options)
     configs = check_and_record(plan)
-    write_atomically(plan.output / "benchmark.yaml", yaml.safe_dump(_plain(plan), sort_keys=False))
+    with whole_file(plan.output / "benchmark.yaml") as part:
+        part.write_text(yaml.safe_dump(_plain(plan), sort_keys=False))
     cells = list(plan.cells())
     print(
         f"{len(plan.arms)} arms, {plan.num_folds} outer folds, {len(plan.seeds)} seeds: "
@@ -37,7 +40,8 @@ def benchmark(options: list[str]) -> int:
     )
     facts, data = protocol(plan, configs)
     facts["command"] = shlex.join(["vitatt", "benchmark", *options])
-    write_atomically(plan.output / "protocol.json", json.dumps(facts, indent=1))
+    with whole_file(plan.output / "protocol.json") as part:
+        part.write_text(json.dumps(facts, indent=1))
     for line in facts["checks"]:
         print(f"  {'ok' if line['ok'] else 'note'}: {line['check']}: {line['outcome']}")
     _prepare(plan, configs)
@@ -91,7 +95,10 @@ def _parse(options: list[str]) -> tuple[Any, Benchmark]:
     plan = Benchmark(
         arms=arms,
         configs=tuple(str(folder / path) for path in settings.configs),
-        options=(*(f"--{key}={value}" for key, value in settings.options.items()), *passed),
+        options=(
+            *(f"--{key}={as_option(value)}" for key, value in settings.options.items()),
+            *passed,
+        ),
         reference=settings.reference,
         output=Path(settings.output).expanduser().resolve(),
         num_folds=settings.num_folds,
@@ -127,24 +134,21 @@ def _plain(plan: Benchmark) -> dict[str, Any]:
     return dict(plain)
 
 
-def _prepare(plan: Benchmark, configs: dict[str, dict[str, Any]]) -> None:
-    """Make every arm once, and compute the tokens of each kind of frozen encoder.
+def _prepare(plan: Benchmark, names: Iterable[str]) -> None:
+    """Make every arm once, and compute the tokens that its trainings read.
 
     So an argument that cannot be ends the command before the first training.
+
+    Raises:
+        UsageError: If an arm cannot be trained so; the message names it.
     """
-    seen = set()
-    for name, config in configs.items():
+    for name in names:
         first = Cell(plan, name, 0, plan.seeds[0])
-        arm = plan.arms[name].first_stage or name
-        training = NetworkTraining([*first.options(arm), "--trainer.logger=false"])
-        model, data = config["model"], config["data"]
-        kind = json.dumps(
-            [
-                *(model[key] for key in ("encoder", "encoder_weights", "freeze_encoder")),
-                data["image_size"],
-                config["token_cache"],
-            ]
-        )
-        if kind not in seen:
-            seen.add(kind)
+        arm = plan.arms[name]
+        try:
+            training = NetworkTraining([*first.options(arm.first_stage), "--trainer.logger=false"])
             training.prepare()
+            if arm.classical == "gradient_boosting" and not training.datamodule.task.features:
+                raise UsageError("boosted trees need a feature, but `data.features` leaves none.")
+        except UsageError as error:
+            raise UsageError(f"Arm '{name}' cannot be trained: {error}") from error

@@ -47,6 +47,7 @@ def embed(options: list[str]) -> int:
     datamodule, output, part = settings.data, Path(settings.output), settings.part
     columns = _columns(settings.color, datamodule.spec)
     cases = datamodule.part(part)
+    make_folder(output)
     model = load_model(settings.ckpt_path)
     vectors = _vectors(model, datamodule, part, cases)
     targets = cases["diagnosis"].replace_strict(
@@ -64,7 +65,6 @@ def embed(options: list[str]) -> int:
         }
         for method in projections()
     }
-    make_folder(output)
     points_table(cases, vectors.predicted, views).write_parquet(output / "embedding.parquet")
     table = separation_table(found)
     table.write_csv(output / "separation.csv")

@@ -14,6 +14,7 @@ from vitatt.callbacks.predictions import write_published
 from vitatt.commands.checkpoint import load_model
 from vitatt.commands.parsing import add_data_arguments
 from vitatt.commands.progress import batches_on_device
+from vitatt.files import check_writable
 from vitatt.models.checkpoint import read_hyper_parameters
 from vitatt.types import LesionTask, UsageError
 
@@ -32,6 +33,7 @@ def ensemble(options: list[str]) -> int:
         _check_alike(paths, tasks)
         parser.set_defaults({"data.dataset": tasks[0].dataset})
     settings = parser.parse_args(options)
+    check_writable(settings.output)
     sums: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
     for number, (path, task) in enumerate(zip(paths, tasks, strict=True), start=1):
         settings.data.task = task.to_plain()

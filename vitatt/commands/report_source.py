@@ -52,6 +52,17 @@ def read_benchmark(folder: Path) -> Source:
         [*_OF_TRAININGS, *(f"p_{name}" for name in facts.classes)],
         "the benchmark is not finished: run the same `vitatt benchmark` again",
     )
+    for column, expected in (
+        ("arm", set(facts.arms)),
+        ("seed", set(facts.seeds)),
+        ("fold", set(range(facts.num_folds))),
+    ):
+        if (found := set(predictions[column])) != expected:
+            raise UsageError(
+                f"Expected {folder / 'predictions.parquet'} to have every {column} of {path}, "
+                f"{sorted(expected)}, but it has {sorted(found)}: the benchmark was changed and "
+                "is not finished. Run the same `vitatt benchmark` again."
+            )
     files = {name: folder / "tables" / f"{name}.csv" for name in _TABLES}
     written = (folder / "predictions.parquet").stat().st_mtime
     if all(file.is_file() and file.stat().st_mtime >= written for file in files.values()):
@@ -94,7 +105,7 @@ def read_run(folder: Path) -> Source:
     predictions = found.with_columns(
         arm=pl.lit(arm),
         fold=pl.lit(task.split.fold),
-        seed=pl.lit(config["seed_everything"]),
+        seed=pl.lit(0),
         temperature=pl.lit(1.0),
     )
     check_out_of_fold(predictions)
@@ -173,7 +184,7 @@ def _run_facts(
         class_counts={name: counts.get(name, 0) for name in task.classes},
         num_folds=task.split.num_folds,
         inner_folds=task.split.inner_folds,
-        seeds=(config["seed_everything"],),
+        seeds=(),
         encoder=None if arm in _WITHOUT_IMAGE else config["model"]["encoder"],
         frozen=config["model"]["freeze_encoder"] is True,
         image_size=task.image_size,

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from vitatt.data.images import read_image
 from vitatt.data.partial_array import PartialArray, make_folder
 from vitatt.data.schema import DataError
+from vitatt.files import whole_file
 
 _FORMAT = 1
 _CHUNK = 256
@@ -135,7 +136,8 @@ def _build(file: Path, entries: list[tuple[str, str]], size: int) -> dict[str, s
             digest, path = entries[row]
             reasons[digest] = str(_try_read(path, size))
         array.forget_marks()
-        _write_atomically(summary, json.dumps(reasons))
+        with whole_file(summary) as part:
+            part.write_text(json.dumps(reasons))
         partial.replace(file)
     return reasons
 
@@ -183,7 +185,8 @@ def _digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
                     if not digests[path].startswith(_UNOPENED)
                 }
             )
-            _write_atomically(ledger, json.dumps(known))
+            with whole_file(ledger) as part:
+                part.write_text(json.dumps(known))
     return {path: digests[path] for path in stamps}
 
 
@@ -216,9 +219,3 @@ def _digest_file(path: str) -> str:
 
 def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def _write_atomically(file: Path, text: str) -> None:
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(file)

@@ -19,9 +19,9 @@ def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: s
     """Each other arm less the reference.
 
     The interval is of the cases: seed-averaged predictions of both arms, paired in every resample
-    of groups. The test is of the trainings: each arm's figures on single folds with single seeds.
-    In its ratio of test to training cases, training is everything outside the fold, the inner
-    validation part included.
+    of groups. The test is of the folds: in each, the difference of single models, averaged over
+    seeds. In its ratio of test to training cases, training is everything outside the fold, the
+    inner validation part included.
 
     Args:
         predictions: As `vitatt.evaluation.out_of_fold` has them.
@@ -31,7 +31,7 @@ def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: s
     Returns:
         A row a figure and arm: ``figure``, ``arm``, ``reference``, ``difference`` with ``low`` and
         ``high`` of its 95 % interval, ``p`` of `corrected_resampled_t_test`, ``p_holm`` after
-        `holm` over the arms of the figure, and the number of ``pairs`` of trainings behind it. Null
+        `holm` over the arms of the figure, and the number of ``pairs`` of folds behind it. Null
         where undefined.
 
     Raises:
@@ -73,12 +73,11 @@ def corrected_resampled_t_test(differences: ArrayLike, test_to_train: float) -> 
     With J differences of mean m and variance s^2, t = m / sqrt((1/J + n_test/n_train) s^2) is
     looked up with J - 1 degrees of freedom. The plain t-test has 1/J alone and takes overlapping
     folds for new data (Nadeau and Bengio 2003, "Inference for the generalization error", equation
-    9; for repeated cross-validation Bouckaert and Frank 2004). Repeats of one fold with another
-    seed are counted as Bouckaert and Frank count other splits: they vary less, so p is a guide
-    where few folds have many seeds.
+    9; for repeated cross-validation Bouckaert and Frank 2004). Repeats of one fold with other seeds
+    are no other splits: average them first, or there are more false positives than p says.
 
     Args:
-        differences: One a training, (J,).
+        differences: One a split, (J,).
         test_to_train: Number of test cases over that of training cases.
 
     Returns:
@@ -123,7 +122,12 @@ _SCHEMA = {
 
 
 def _pairs(trainings: pl.DataFrame, arm: str, reference: str, figure: str) -> pl.DataFrame:
-    """The trainings of both arms in which the figure is defined: ``n``, ``difference``."""
+    """The folds in which the figure is defined for both arms: ``n``, mean ``difference``."""
     other = trainings.filter(arm=reference).select("fold", "seed", pl.col(figure).alias("other"))
     paired = trainings.filter(arm=arm).join(other, on=["fold", "seed"])
-    return paired.select("n", (pl.col(figure) - pl.col("other")).alias("difference")).drop_nulls()
+    apart = paired.with_columns((pl.col(figure) - pl.col("other")).alias("difference"))
+    return (
+        apart.drop_nulls("difference")
+        .group_by("fold", maintain_order=True)
+        .agg(pl.col("n", "difference").mean())
+    )

@@ -38,7 +38,7 @@ def _pairs(pairs: pl.DataFrame, facts: Facts, figure: str) -> Table:
         Column("difference", "arm less reference [95 %]"),
         Column("p", "this pair alone"),
         Column("p, Holm", "all pairs of the table"),
-        Column("trainings", "pairs"),
+        Column("folds", "pairs"),
     ]
     return Table(f"{figure}: arm less {facts.arm_title(facts.reference)}", columns, rows)
 

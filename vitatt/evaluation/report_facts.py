@@ -25,7 +25,7 @@ class Facts:
         class_counts: Cases of each class.
         num_folds: Outer folds.
         inner_folds: The inner validation part is one of this many parts of the training groups.
-        seeds: Of the models of each fold.
+        seeds: Of the models of each fold; none for one model, which does not know its own.
         encoder: Name of the image encoder; None where no image is seen.
         frozen: Whether the encoder was left as it came.
         image_size: Side of the input image, in pixels.

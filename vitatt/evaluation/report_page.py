@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vitatt.evaluation.report_cells import Cell
 from vitatt.explain.heatmap import check_image
 from vitatt.explain.report_case import picture_address
+from vitatt.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,8 @@ def write_page(
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(html, encoding="utf-8", newline="\n")
-    temporary.replace(path)
+    with whole_file(path) as part:
+        part.write_text(html, encoding="utf-8", newline="\n")
 
 
 def _check(sections: Sequence[Section]) -> None:

@@ -90,7 +90,7 @@ def protocol_points(facts: Facts, complete: int | None) -> list[str]:
             "Temperature scaling: one number an arm and fold, fitted on the inner part, divides "
             "the logits. Figures after it are marked “tempered”.",
             "Differences between arms: the interval is of the cases, paired in every resample of "
-            f"{group}s; p is of the trainings, paired by fold and seed, by the corrected resampled "
+            f"{group}s; p is of the folds, seeds averaged in each, by the corrected resampled "
             "t-test (Nadeau and Bengio 2003), and after Holm's correction over all arms.",
         ]
     return [point for point in points if point]
@@ -146,6 +146,10 @@ def limits(facts: Facts, arms: pl.DataFrame, subgroups: pl.DataFrame) -> list[st
             f"{_count(len(facts.seeds), 'seed')} a fold: intervals hold for these trained models; "
             "they do not contain what another training would change."
         )
+    lines.append(
+        f"Intervals resample {facts.group}s: that of a sensitivity near 1 on few cases is too narrow, "
+        "and calibration error comes out too high, with its interval, where it is small."
+    )
     if small.height:
         lines.append(
             f"{_count(small.height, 'subgroup')} marked small: their figures hint, they do not "
@@ -181,8 +185,10 @@ def _left_out(facts: Facts) -> str:
 
 
 def _seeds(facts: Facts) -> str:
+    if facts.one_model:
+        return ""
     seeds = ", ".join(map(str, facts.seeds))
-    if facts.one_model or len(facts.seeds) == 1:
+    if len(facts.seeds) == 1:
         return f"Seed: {seeds}. One model a fold."
     return (
         f"Seeds: {seeds}. Each arm is trained {len(facts.seeds)} times a fold; the probabilities "

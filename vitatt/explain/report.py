@@ -20,6 +20,7 @@ from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.feature_bars import format_percent
 from vitatt.explain.heatmap import check_image
 from vitatt.explain.report_case import ReportCase, overlay_address, picture_address, report_case
+from vitatt.files import whole_file
 
 Cell = str | float | int | None
 
@@ -83,10 +84,8 @@ def write_report(
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(html, encoding="utf-8", newline="\n")
-    temporary.replace(path)
+    with whole_file(path) as part:
+        part.write_text(html, encoding="utf-8", newline="\n")
 
 
 def _check_section(section: Section) -> None:

@@ -76,9 +76,12 @@ class LesionNetwork(nn.Module, ABC):
         return self.encoder is not None and self.image_blocks == self.encoder.num_blocks
 
     @property
-    def takes_tokens(self) -> bool:
-        """Whether the tokens of frozen blocks can be computed before the training."""
-        return self.encoder is not None and 0 < self.encoder.frozen_blocks <= self.image_blocks
+    def cached_blocks(self) -> int:
+        """The lower blocks whose tokens can be computed before the training.
+
+        They are frozen, and nothing but the image passes through them.
+        """
+        return 0 if self.encoder is None else min(self.encoder.frozen_blocks, self.image_blocks)
 
     @property
     def map_layer(self) -> tuple[nn.Module, TokenLayout]:
