@@ -147,8 +147,8 @@ def limits(facts: Facts, arms: pl.DataFrame, subgroups: pl.DataFrame) -> list[st
             "they do not contain what another training would change."
         )
     lines.append(
-        f"Intervals resample {facts.group}s: that of a sensitivity near 1 on few cases is too narrow, "
-        "and calibration error comes out too high, with its interval, where it is small."
+        f"Intervals resample {facts.group}s: that of a sensitivity near 1 on few cases is too "
+        "narrow, and calibration error comes out too high, with its interval, where it is small."
     )
     if small.height:
         lines.append(
