@@ -184,6 +184,13 @@ def test_cached_tokens_of_plain_views_give_the_losses_of_pixels(
     assert losses[1] == pytest.approx(losses[0], rel=2e-3)  # tokens are kept as float16
 
 
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_maps_of_a_network_of_another_precision(options, precision):
+    words = ["--trainer.max_epochs=1", "--explanations.size=2"]
+    assert main(["fit", *options, *words, f"--trainer.precision={precision}"]) == 0
+    assert len(list((only_run() / "maps").glob("*/tmme/*.jpg"))) == 2
+
+
 @pytest.mark.slow
 def test_a_compiled_training(options):
     """As the uncompiled one, with explanations, and its checkpoint loads uncompiled."""

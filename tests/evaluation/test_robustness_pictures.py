@@ -111,3 +111,10 @@ def test_figures_that_are_not_defined(curves):
         pl.when(pl.col("level") > 0).then(float("nan")).otherwise(pl.col("value")).alias("value")
     )
     assert curves_picture(gone, AXES, title="", note="").std() > 5
+
+
+def test_a_figure_that_is_defined_nowhere(curves):
+    gone = curves.with_columns(
+        pl.lit(float("nan")).alias(name) for name in ("value", "low", "high")
+    )
+    assert curves_picture(gone, AXES, title="", note="").std() > 5

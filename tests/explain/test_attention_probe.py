@@ -10,6 +10,7 @@ from torch import Tensor
 from tests.tasks import make_batch, make_network, make_task
 from vitatt.explain.attention_call import AttentionCall, attention_probabilities
 from vitatt.explain.attention_probe import AttentionProbe, head_relevance
+from vitatt.explain.differentiation import full_precision
 from vitatt.explain.recorded_forward import recorded_forward
 from vitatt.explain.tmme import tmme
 from vitatt.models.network import TokenLayout
@@ -124,3 +125,15 @@ def test_attention_of_another_kind_is_refused(
         recorded_forward(network, batch),
     ):
         pass
+
+
+def test_relevance_is_computed_in_full_precision_and_the_setting_comes_back() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        with torch.autocast("cpu", torch.bfloat16), full_precision(torch.zeros(1)):
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)

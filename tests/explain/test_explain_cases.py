@@ -193,3 +193,23 @@ def test_too_few_words_are_refused(network) -> None:
     batch, predicted = mixed(network)
     with pytest.raises(ValueError, match="zip"):
         explain_cases(network, batch, predicted, TASK, [text[:3] for text in words()])
+
+
+def test_the_prediction_is_the_one_that_was_explained(network) -> None:
+    """Another batch size or precision may tip a case that is nearly a tie."""
+    batch, predicted = mixed(network)
+    tipped = (predicted + 1) % len(TASK.classes)
+    for number, case in enumerate(explain_cases(network, batch, tipped, TASK, words())):
+        name = TASK.classes[tipped[number]]
+        assert case.predicted_class == name
+        assert case.probability == case.probabilities[name]
+        assert f"TMME: predicted {name}" in case.maps
+
+
+@pytest.mark.parametrize(
+    ("case_id", "name"),
+    [("PAT_1.png", "PAT_1"), ("ISIC_2.JPG", "ISIC_2"), ("patient.1", "patient.1")],
+)
+def test_names_of_pictures_lose_nothing_but_the_ending(case_id: str, name: str) -> None:
+    case = ExplainedCase(case_id, np.zeros((2, 2, 3), np.uint8), {}, {"MEL": 1.0})
+    assert case.picture_name == name

@@ -80,7 +80,8 @@ class NetworkTraining:
         batches = []
         for batch in self.datamodule.dataset_of(part).batches(self.datamodule.batch_size):
             with self.trainer.precision_plugin.forward_context():
-                logits = self.model(move_data_to_device(batch, self.model.device)).logits
+                converted = self.trainer.precision_plugin.convert_input(batch)
+                logits = self.model(move_data_to_device(converted, self.model.device)).logits
             batches.append((list(batch.case_id), logits.float().softmax(-1).cpu()))
         return prediction_frame(self.datamodule, part, batches)
 

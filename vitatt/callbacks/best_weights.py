@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -39,6 +41,8 @@ class BestWeights(Callback):
                 f"{', '.join(sorted(trainer.callback_metrics))}."
             )
         value = float(trainer.callback_metrics[self.monitor])
+        if math.isnan(value):  # undefined, as where the validation part has one class
+            value = float("-inf")
         if not self._weights or value > self.best:
             self.best = value
             self._weights = {
@@ -46,8 +50,10 @@ class BestWeights(Callback):
             }
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Go back to the best."""
+        """Go back to the best; without any validation run, the last weights stay."""
         del trainer
+        if not self._weights:
+            return
         with torch.no_grad():
             for name, tensor in _changing(pl_module).items():
                 tensor.copy_(self._weights[name])

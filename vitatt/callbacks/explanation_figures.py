@@ -53,7 +53,8 @@ class ExplanationFigures(Callback):
             cases = datamodule.part("test")
             cases = cases.sample(min(self.cases, cases.height), seed=datamodule.split.seed)
             dataset = datamodule.make_dataset("test", cases)
-            batches = [move_data_to_device(b, pl_module.device) for b in dataset.batches(_BATCH)]
+            converted = map(trainer.precision_plugin.convert_input, dataset.batches(_BATCH))
+            batches = [move_data_to_device(batch, pl_module.device) for batch in converted]
             groups = dict(cases.select("case_id", "group").iter_rows())
             tests = (measure_faithfulness, measure_sanity)
             measured = pl.concat(

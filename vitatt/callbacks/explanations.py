@@ -88,7 +88,9 @@ class ExplanationPanel(Callback):
         if self._panel is None:
             self._panel = datamodule.panel("val", self.size)
         batch, rows = self._panel
-        on_device = move_data_to_device(batch, module.device)
+        on_device = move_data_to_device(
+            trainer.precision_plugin.convert_input(batch), module.device
+        )
         values = [datamodule.describe(row) for row in rows.iter_rows(named=True)]
         with trainer.precision_plugin.forward_context():
             if set(batch.case_id) <= known.keys():
@@ -104,7 +106,7 @@ class ExplanationPanel(Callback):
             pictures["attention"].append(map_picture(case.image, attention_map, title))
             pictures["tmme"].append(map_picture(case.image, tmme_map, title))
         folder = run_folder(trainer) / "maps" / f"step-{trainer.global_step:06d}"
-        paths = _save(folder, pictures, [case.case_id for case in cases])
+        paths = _save(folder, pictures, [case.picture_name for case in cases])
         if (logger := run_logger(trainer)) is not None:
             for name, files in paths.items():
                 logger.log_image(f"maps/{name}", files)
@@ -120,12 +122,12 @@ def _same_height(cases: list[ExplainedCase]) -> list[NDArray[np.uint8]]:
     ]
 
 
-def _save(folder: Path, pictures: Pictures, case_ids: list[str]) -> dict[str, list[str]]:
+def _save(folder: Path, pictures: Pictures, titles: list[str]) -> dict[str, list[str]]:
     """Write the pictures; their paths by list, from which W&B copies what was encoded once."""
     paths: dict[str, list[str]] = {}
     for name, images in pictures.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
-        paths[name] = [str(folder / name / f"{Path(case_id).stem}.jpg") for case_id in case_ids]
+        paths[name] = [str(folder / name / f"{title}.jpg") for title in titles]
         for path, image in zip(paths[name], images, strict=True):
             # A sixth of a PNG's time, and a validation run waits for it; colours at full size.
             Image.fromarray(image).save(path, quality=95, subsampling=0)

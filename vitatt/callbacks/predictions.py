@@ -80,6 +80,12 @@ class TestReport(Callback):
         self._batches: list[tuple[list[str], Tensor]] = []
         self._maps: list[tuple[list[str], list[NDArray[np.uint8]]]] = []
 
+    def on_test_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Forget what an earlier test left."""
+        self._batches, self._maps = [], []
+
     def on_test_batch_end(
         self,
         trainer: lightning.Trainer,

@@ -142,7 +142,7 @@ def _explained(
 
 
 def _save_picture(case: ExplainedCase, folder: Path) -> None:
-    Image.fromarray(case_picture(case)).save(folder / f"{Path(case.case_id).stem}.png")
+    Image.fromarray(case_picture(case)).save(folder / f"{case.picture_name}.png")
 
 
 def _relevance_table(cases: list[ExplainedCase]) -> pl.DataFrame:

@@ -146,4 +146,6 @@ def _draw(panel: Axes, curves: pl.DataFrame, axis: Axis, styles: Mapping[str, St
 
 def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
     """Ends of the axis of a figure, the same in all its panels."""
+    if not np.isfinite(values).any():  # a sample of one class has no AUROC
+        return 0.0, 1.0
     return float(np.nanmin(values)) - 0.02, min(float(np.nanmax(values)) + 0.02, 1.01)

@@ -47,7 +47,7 @@ class AttentionProbe:
 
         Args:
             value: What is explained.
-            receive: Called once a layer; nothing of other layers is held meanwhile.
+            receive: Called once a layer; no attention of other layers is held meanwhile.
             keep: Keep the graph for another pass.
         """
         self._receive = receive

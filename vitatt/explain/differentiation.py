@@ -48,6 +48,13 @@ def own_inputs(batch: LesionBatch) -> LesionBatch:
     return batch._replace(image=image, metadata=metadata, missing=missing)
 
 
-def full_precision(like: Tensor) -> torch.autocast:
-    """No autocast on a tensor's device: relevance is a sum of many small products."""
-    return torch.autocast(like.device.type, enabled=False)
+@contextmanager
+def full_precision(like: Tensor) -> Iterator[None]:
+    """No autocast on a tensor's device and no TF32: relevance sums up many small products."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(like.device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

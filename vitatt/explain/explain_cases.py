@@ -103,6 +103,7 @@ def _case(
         probabilities=dict(
             zip(task.classes, logits[place].float().softmax(-1).tolist(), strict=True)
         ),
+        predicted=names[0],
         true_class=task.classes[target] if target >= 0 else None,
         feature_labels=labels,
         feature_values=words,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_IMAGE_ENDINGS = {".png", ".jpg", ".jpeg"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,7 @@ class ExplainedCase:
         feature_relevance: Relevance (F,) by title, such as ``predicted BCC``; at most two;
             features are shown in the order of their larger share.
         map_features: Relevance (F,) of the features that goes with each map, by its title.
+        predicted: Name of the predicted class; by default the one of the highest probability.
         image_share: Image part of all relevance, in [0, 1], for the first title; the metadata has
             the rest. None where it is not defined.
     """
@@ -39,11 +43,18 @@ class ExplainedCase:
     feature_relevance: Mapping[str, NDArray[np.floating[Any]]] | None = None
     map_features: Mapping[str, NDArray[np.floating[Any]]] | None = None
     image_share: float | None = None
+    predicted: str | None = None
 
     @property
     def predicted_class(self) -> str:
-        """Name of the class with the highest probability."""
-        return max(self.probabilities, key=self.probabilities.__getitem__)
+        """Name of the class that the maps call predicted."""
+        return self.predicted or max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def picture_name(self) -> str:
+        """Its published name without the ending of an image file, to name pictures by."""
+        path = Path(self.case_id)
+        return path.stem if path.suffix.lower() in _IMAGE_ENDINGS else path.name
 
     @property
     def probability(self) -> float:

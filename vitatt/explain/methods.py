@@ -62,9 +62,9 @@ def explain_by(
 ) -> dict[Method, Relevance]:
     """Relevance of each patch and metadata feature by several methods.
 
-    Those that read attention (TMME, attention, rollout) share one pass. A batch is explained in
-    parts, so that the activations of all layers never take more than a quarter of a gigabyte (on a
-    GPU, a quarter of the free memory).
+    Those that read attention (TMME, attention, rollout) share one pass. With TMME it goes in parts
+    of the batch, so that the activations of all layers never take more than a quarter of a gigabyte
+    (on a GPU, a quarter of the free memory); the other methods take the batch as it is.
 
     Args:
         network: Any network with an image encoder; left as it was.

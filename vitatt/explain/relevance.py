@@ -32,7 +32,7 @@ class Relevance(NamedTuple):
     Attributes:
         patches: (B, K, h, w), not negative.
         features: (B, K, F), not negative; 0 where nothing was observed, unless the network puts a
-            vector in its place. None if the network sees no metadata; if all features share a
+            vector in its place. F is 0 if the network sees no metadata; if all features share a
             token, methods that read tokens give one column.
         logits: (B, C) of the forward pass.
         cost: What it took.

@@ -21,7 +21,7 @@ from vitatt.explain.recorded_forward import RecordedForward
 def tmme(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
     """Relevance of each token for K classes, a row of each.
 
-    The classes share the forward pass; memory is that of one layer.
+    The classes share the forward pass. Beyond its activations, memory is that of one layer.
 
     Args:
         recorded: A forward pass with gradients; its graph is used up.

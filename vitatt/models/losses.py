@@ -83,7 +83,7 @@ class WeightedLoss(nn.Module):
             loss = F.cross_entropy(
                 logits,
                 target,
-                weight=self.weight,
+                weight=self.weight.to(logits.dtype),  # a `*-true` precision casts buffers
                 label_smoothing=self.label_smoothing,
                 reduction="sum",
             )
