@@ -30,14 +30,8 @@ def run_all(
         ray_address: A Ray cluster to run on instead, as many at a time as it has room for.
 
     Raises:
-        UsageError: If cells failed, with the first reason; Ray is asked for and not installed; or
-            `workers` is not positive, or given with `ray_address`.
+        UsageError: If cells failed, with the first reason; or Ray is asked for and not installed.
     """
-    if workers is not None and (workers < 1 or ray_address is not None):
-        raise UsageError(
-            f"Expected --workers to be at least 1, and given without --ray_address, whose cluster "
-            f"decides, but got {workers} and {ray_address}."
-        )
     cells = list(benchmark.cells())
     todo = [cell for cell in cells if not cell.finished]
     if not todo:
@@ -58,16 +52,22 @@ def run_all(
     if failed:
         name, error = next(iter(failed.items()))
         raise UsageError(
-            f"{len(failed)} of {len(cells)} trainings failed, the first being {name}: {error!r} "
-            "Mend the cause and run the same command again: what is finished is kept."
+            f"{len(failed)} of {len(cells)} trainings failed, the first being {name}: "
+            f"{_reason(error)} Mend the cause and run the same command again: what is finished is "
+            "kept."
         ) from error
 
 
-def _described(error: Exception) -> str:
-    """A mistake of the user's in a line, and any other with its traceback."""
+def _reason(error: Exception) -> str:
+    """A mistake of the user's in its own words, and any other with its type."""
     cause = getattr(error, "cause", error)  # Ray's error has the worker's own
-    if isinstance(cause, UsageError):
-        return str(cause)
+    return str(cause) if isinstance(cause, UsageError) else repr(cause)
+
+
+def _described(error: Exception) -> str:
+    """A mistake of the user's in its own words, and any other with its traceback."""
+    if isinstance(getattr(error, "cause", error), UsageError):
+        return _reason(error)
     return "".join(traceback.format_exception(error)).rstrip()
 
 

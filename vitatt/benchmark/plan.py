@@ -113,7 +113,7 @@ class Benchmark:
                     )
                 if place.endswith(("choose_from", "first_stage", "keep")):
                     other = self.arms[name]
-                    if other.choose_from or (not place.endswith("from") and other.classical):
+                    if other.choose_from or (not place.endswith("choose_from") and other.classical):
                         raise UsageError(
                             f"Expected `{place}` to name trained networks, but got '{name}'."
                         )

@@ -13,9 +13,9 @@ import lightning
 import polars as pl
 import torch
 import yaml
-from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import Callback
 
+from vitatt.callbacks.batches import ready
 from vitatt.callbacks.best_weights import BestWeights
 from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.predictions import prediction_frame
@@ -80,8 +80,7 @@ class NetworkTraining:
         batches = []
         for batch in self.datamodule.dataset_of(part).batches(self.datamodule.batch_size):
             with self.trainer.precision_plugin.forward_context():
-                converted = self.trainer.precision_plugin.convert_input(batch)
-                logits = self.model(move_data_to_device(converted, self.model.device)).logits
+                logits = self.model(ready(batch, self.trainer, self.model)).logits
             batches.append((list(batch.case_id), logits.float().softmax(-1).cpu()))
         return prediction_frame(self.datamodule, part, batches)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import lightning
 import polars as pl
-from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
+from vitatt.callbacks.batches import ready
 from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_logger
 from vitatt.data.datamodule import LesionDataModule
@@ -53,8 +53,7 @@ class ExplanationFigures(Callback):
             cases = datamodule.part("test")
             cases = cases.sample(min(self.cases, cases.height), seed=datamodule.split.seed)
             dataset = datamodule.make_dataset("test", cases)
-            converted = map(trainer.precision_plugin.convert_input, dataset.batches(_BATCH))
-            batches = [move_data_to_device(batch, pl_module.device) for batch in converted]
+            batches = [ready(batch, trainer, pl_module) for batch in dataset.batches(_BATCH)]
             groups = dict(cases.select("case_id", "group").iter_rows())
             tests = (measure_faithfulness, measure_sanity)
             measured = pl.concat(

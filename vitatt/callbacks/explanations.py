@@ -8,12 +8,12 @@ from typing import Any
 import lightning
 import numpy as np
 import polars as pl
-from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from vitatt.callbacks.batches import ready
 from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_folder, run_logger
 from vitatt.data.datamodule import LesionDataModule
@@ -88,9 +88,7 @@ class ExplanationPanel(Callback):
         if self._panel is None:
             self._panel = datamodule.panel("val", self.size)
         batch, rows = self._panel
-        on_device = move_data_to_device(
-            trainer.precision_plugin.convert_input(batch), module.device
-        )
+        on_device = ready(batch, trainer, module)
         values = [datamodule.describe(row) for row in rows.iter_rows(named=True)]
         with trainer.precision_plugin.forward_context():
             if set(batch.case_id) <= known.keys():

@@ -68,7 +68,7 @@ def _parse(options: list[str]) -> tuple[Any, Benchmark]:
     """The command's own settings, and the plan with everything else passed on to the trainings.
 
     Raises:
-        UsageError: If the plan is not consistent.
+        UsageError: If the plan is not consistent, or --workers cannot be.
     """
     own, passed = _sort_out(options)
     parser = ArgumentParser(prog="vitatt benchmark", description=(__doc__ or "").split(": ")[1])
@@ -109,6 +109,11 @@ def _parse(options: list[str]) -> tuple[Any, Benchmark]:
         question=settings.question,
     )
     plan.check()
+    if settings.workers is not None and (settings.workers < 1 or settings.ray_address is not None):
+        raise UsageError(
+            f"Expected --workers to be at least 1, and given without --ray_address, whose cluster "
+            f"decides, but got {settings.workers} and {settings.ray_address}."
+        )
     return settings, plan
 
 

@@ -105,7 +105,7 @@ def read_run(folder: Path) -> Source:
     predictions = found.with_columns(
         arm=pl.lit(arm),
         fold=pl.lit(task.split.fold),
-        seed=pl.lit(0),
+        seed=pl.lit(0),  # one model; the run does not know which seed it had
         temperature=pl.lit(1.0),
     )
     check_out_of_fold(predictions)

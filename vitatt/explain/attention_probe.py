@@ -97,11 +97,11 @@ class _Attention(torch.autograd.Function):
         wanted = ctx.needs_input_grad[0]
         by_inputs = [torch.empty_like(part) for part in call[:3] if wanted]
         relevance = []
-        for start in range(0, cases, size):
-            rows = slice(start, start + size)
-            part, of_output = call.cases(rows), at_least_float32(gradient[rows])
-            attention = attention_probabilities(part)
-            with full_precision(of_output):
+        with full_precision(gradient):
+            for start in range(0, cases, size):
+                rows = slice(start, start + size)
+                part, of_output = call.cases(rows), at_least_float32(gradient[rows])
+                attention = attention_probabilities(part)
                 product = (of_output @ part.value.transpose(-2, -1)).mul_(attention)
                 relevance.append(head_relevance(product))
                 if wanted:

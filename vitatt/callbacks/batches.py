@@ -1,0 +1,17 @@
+"""Batches that a callback runs itself."""
+
+from __future__ import annotations
+
+import lightning
+from lightning.fabric.utilities import move_data_to_device
+
+from vitatt.types import LesionBatch
+
+
+def ready(
+    batch: LesionBatch, trainer: lightning.Trainer, module: lightning.LightningModule
+) -> LesionBatch:
+    """The batch as Lightning hands it to a step: in the trainer's precision, on its device."""
+    converted = trainer.precision_plugin.convert_input(batch)
+    moved: LesionBatch = move_data_to_device(converted, module.device)
+    return moved
