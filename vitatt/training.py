@@ -16,8 +16,8 @@ from vitatt.callbacks.explanation_figures import ExplanationFigures
 from vitatt.callbacks.explanations import ExplanationPanel
 from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.interruption import SaveOnInterrupt
-from vitatt.callbacks.predictions import TestReport
 from vitatt.callbacks.run_config import RunConfig, RunRecord
+from vitatt.callbacks.testing import TestReport
 from vitatt.callbacks.trainer import LesionTrainer
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.models.checkpoint import read_hyper_parameters

@@ -33,8 +33,8 @@ TASK = make_task()
 METHODS = ["tmme", "attention", "random"]
 COLUMNS = ["case_id", "group", "method", "measure", "value"]
 FAITHFULNESS = [
-    *("most_relevant_first", "least_relevant_first", "deletion", "insertion", "stability"),
-    *("randomised_1", "randomised_2", "randomised_3"),
+    *("most_relevant_first", "least_relevant_first", "deletion", "insertion", "seconds"),
+    *("stability", "randomised_1", "randomised_2", "randomised_3"),
 ]
 LOCALISATION = ["pointing", "mass", "iou"]
 
@@ -103,9 +103,23 @@ class TestFaithfulness:
             found |= {f"randomised_{n}": one for n, one in enumerate(cascade.values(), start=1)}
             for name, area in found.items():
                 areas.setdefault(name, []).append(area)
-        assert set(areas) == set(FAITHFULNESS)
+        assert set(areas) == set(FAITHFULNESS) - {"seconds"}
         for measure, parts in areas.items():
             assert_values(table, method, measure, torch.cat(parts))
+
+    def test_seconds_are_those_of_the_methods(self, network, monkeypatch) -> None:
+        def explain_by(*_, methods):
+            found = explain(network, batches()[0], method="random")
+            taken = {name: 1.5 * (number + 1) for number, name in enumerate(methods)}
+            return {
+                name: found._replace(cost=found.cost._replace(seconds=seconds))
+                for name, seconds in taken.items()
+            }
+
+        monkeypatch.setattr("vitatt.evaluation.explanations.explain_by", explain_by)
+        table = measure_faithfulness(network, batches()[:1], GROUPS, METHODS)
+        assert_values(table, METHODS[0], "seconds", torch.full((3,), 0.5))
+        assert_values(table, METHODS[1], "seconds", torch.full((3,), 1.0))
 
     def test_random_relevance_never_notices_the_network(self, table) -> None:
         for measure in FAITHFULNESS[-4:]:

@@ -16,8 +16,8 @@ from vitatt.evaluation.report_figures import forests, reliability, reliability_c
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures behind the pictures."""
     figures: list[Any] = []
-    pixels = report_plots._picture
-    monkeypatch.setattr(report_plots, "_picture", lambda one: figures.append(one) or pixels(one))
+    pixels = report_plots.pixels_of
+    monkeypatch.setattr(report_plots, "pixels_of", lambda one: figures.append(one) or pixels(one))
     return figures
 
 

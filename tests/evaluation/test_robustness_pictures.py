@@ -38,6 +38,7 @@ def curves() -> pl.DataFrame:
             *rows("image only", perturbation, [0.0], 0.5),
             *rows("mask", perturbation, [1.0, 0.0, 0.5], 0.8),
             *rows("token", perturbation, [0.0, 0.5, 1.0], 0.7),
+            *rows("interrupted", perturbation, [0.0], 0.6),
         ]
     ]
     return pl.DataFrame(records, schema=CURVES)
@@ -54,7 +55,14 @@ def picture(curves, monkeypatch):
         figures.append(self)
 
     monkeypatch.setattr(Figure, "__init__", remember)
-    drawn = curves_picture(curves, AXES, title="Title", note="12 cases", reference="image only")
+    drawn = curves_picture(
+        curves,
+        AXES,
+        title="Title",
+        note="12 cases",
+        reference="image only",
+        unaffected=["image only"],
+    )
     return drawn, figures[0]
 
 
@@ -75,21 +83,24 @@ def test_a_panel_a_figure_and_perturbation(picture):
     assert all(axes.get_xlabel() for axes in panels(figure))
 
 
-def test_lines_are_in_the_order_of_levels_and_a_single_level_goes_through(picture):
+def test_lines_are_in_the_order_of_levels_and_only_an_unaffected_model_goes_through(picture):
     for axes in panels(picture[1]):
         lines = {line.get_label(): line.get_xydata() for line in axes.lines}
-        assert set(lines) == {"image only", "mask", "token"}
+        assert set(lines) == {"image only", "mask", "token", "interrupted"}
         np.testing.assert_allclose(lines["mask"], [[0, 0.8], [0.5, 0.75], [1, 0.7]])
         np.testing.assert_allclose(lines["image only"], [[0, 0.5], [1, 0.5]])
-        assert len(axes.collections) == 3  # the bands
+        np.testing.assert_allclose(lines["interrupted"], [[0, 0.6]])
+        assert len(axes.collections) == 4  # the bands
 
 
 def test_models_are_told_apart_by_colour_and_by_line(picture):
     drawn, figure = picture
     lines = panels(figure)[0].lines
-    assert len({line.get_color() for line in lines}) == 3
-    assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 3
+    assert len({line.get_color() for line in lines}) == 4
+    assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 4
     for line in lines:
+        if line.get_label() == "interrupted":  # a mark without a line
+            continue
         colour = np.round(255 * np.array(to_rgb(line.get_color())))
         assert (np.abs(drawn - colour).max(2) < 3).sum() > 100
 
@@ -97,7 +108,12 @@ def test_models_are_told_apart_by_colour_and_by_line(picture):
 def test_legend_and_note_are_outside_and_inside_the_picture(picture):
     _, figure = picture
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["mask", "token", "image only"]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "mask",
+        "token",
+        "interrupted",
+        "image only",
+    ]
     assert legend.get_title().get_text() == "12 cases"
     box = legend.get_window_extent()
     assert box.y0 >= 0

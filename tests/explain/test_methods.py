@@ -18,6 +18,7 @@ from vitatt.explain.methods import CLASSLESS, METHODS, TITLES, explain, explain_
 from vitatt.explain.recorded_forward import recorded_forward
 from vitatt.explain.relevance import Cost, Relevance
 from vitatt.models.baselines.image_only import ImageOnly
+from vitatt.models.baselines.metablock import MetaBlock
 from vitatt.models.baselines.metadata_only import MetadataOnly
 from vitatt.models.baselines.missing_pattern import MissingPattern
 from vitatt.models.class_head import ClassHead
@@ -368,17 +369,31 @@ def test_parts_of_a_batch_are_the_whole(
     target = torch.stack([torch.arange(7) % 4, (torch.arange(7) + 1) % 4], dim=1)
     network = make_network(TASK, **arguments)
     assert chunk_size(network, batch) == 7
-    whole = explain_by(network, batch, target, methods=READING)
+    whole = explain_by(network, batch, target, methods=EVERY)
+    unasked = explain(network, batch)
     one = 10 * 4 * network.encoder.dim * sum(layout.length for layout in network.layouts)
     monkeypatch.setattr("vitatt.explain.chunks._CPU_BUDGET", 3.2 * one if size == 3 else 1)
     assert chunk_size(network, batch) == size
-    passes: list[int] = []
-    network.register_forward_hook(lambda *_: passes.append(1))
+    sizes: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0].target)))
     parts = explain_by(network, batch, target, methods=READING)
-    assert len(passes) == -(-7 // size)
-    for method in READING:
+    assert len(sizes) == -(-7 // size)
+    parts |= explain_by(network, batch, target, methods=[*set(EVERY) - set(READING)])
+    for method in EVERY:
         assert_equal(parts[method], whole[method], rtol=1e-4, atol=1e-6)
-    assert parts["tmme"].cost[:2] == whole["tmme"].cost[:2] == (1, 2)
+        assert parts[method].cost[:2] == whole[method].cost[:2]
+    assert_equal(explain(network, batch), unasked, rtol=1e-4, atol=1e-6)
+    # Captum stacks two steps at least, however few cases it is told to take at once.
+    assert max(sizes) <= max(size, 2)
+
+
+def test_networks_without_attention_go_in_parts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = make_batch(TASK, 7)
+    network = make_network(TASK, fusion=MetaBlock)
+    whole = explain(network, batch, method="grad_cam")
+    monkeypatch.setattr("vitatt.explain.chunks._CPU_BUDGET", 1)
+    assert chunk_size(network, batch) == 1
+    assert_equal(explain(network, batch, method="grad_cam"), whole, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -7,10 +7,9 @@ import polars as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
-from vitatt.callbacks.batches import ready
+from vitatt.callbacks.batches import datamodule_of, ready
 from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_logger
-from vitatt.data.datamodule import LesionDataModule
 from vitatt.evaluation.explanations import (
     measure_faithfulness,
     measure_sanity,
@@ -47,8 +46,7 @@ class ExplanationFigures(Callback):
         assert isinstance(pl_module, LesionClassifier)
         if self.cases == 0 or not trainer.is_global_zero or not pl_module.network.layouts:
             return
-        datamodule = trainer.datamodule
-        assert isinstance(datamodule, LesionDataModule)
+        datamodule = datamodule_of(trainer)
         with drawing("the figures of explanations"), trainer.precision_plugin.forward_context():
             cases = datamodule.part("test")
             cases = cases.sample(min(self.cases, cases.height), seed=datamodule.split.seed)

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vitatt.callbacks.batches import ready
+from vitatt.callbacks.batches import datamodule_of, ready
 from vitatt.callbacks.drawing import drawing
 from vitatt.callbacks.tracking import run_folder, run_logger
-from vitatt.data.datamodule import LesionDataModule
 from vitatt.explain.case_picture import case_picture
 from vitatt.explain.explain_cases import explain_cases
 from vitatt.explain.explained_case import ExplainedCase
@@ -81,8 +80,7 @@ class ExplanationPanel(Callback):
         self, trainer: lightning.Trainer, module: lightning.LightningModule, known: dict[str, int]
     ) -> None:
         assert isinstance(module, LesionClassifier)
-        datamodule = trainer.datamodule
-        assert isinstance(datamodule, LesionDataModule)
+        datamodule = datamodule_of(trainer)
         if not module.network.layouts:
             return  # a network without attention has no maps
         if self._panel is None:

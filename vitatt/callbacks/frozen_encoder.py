@@ -13,7 +13,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitatt.data.datamodule import LesionDataModule, Part
+from vitatt.callbacks.batches import datamodule_of
+from vitatt.data.datamodule import Part
 from vitatt.data.dataset import PixelSource
 from vitatt.data.token_cache import TokenCache
 from vitatt.data.transforms import TrainingAugmentation
@@ -60,7 +61,7 @@ class TokenCaching(Callback):
             UsageError: If the network's tokens cannot be computed beforehand.
         """
         tokens = FrozenTokens(trainer, module, self.views)
-        datamodule = _datamodule(trainer)
+        datamodule = datamodule_of(trainer)
         for part in parts:
             slots = datamodule.labelled.cache.rows(datamodule.part(part)["image"].to_list())
             views = self.views if part == "train" else 0
@@ -76,7 +77,7 @@ class TokenCaching(Callback):
         Raises:
             UsageError: If the network's tokens cannot be computed beforehand.
         """
-        labelled = _datamodule(trainer).labelled
+        labelled = datamodule_of(trainer).labelled
         slots = labelled.cache.rows(labelled.frame["image"].to_list())
         FrozenTokens(trainer, module, self.views).fill(slots, range(1 + self.views))
 
@@ -106,7 +107,7 @@ class FrozenTokens:
                 "0, or `model.freeze_encoder` to true or a number of lower blocks and `join_at`, "
                 "if it is given, above 0."
             )
-        datamodule = _datamodule(trainer)
+        datamodule = datamodule_of(trainer)
         self._trainer = trainer
         self._encoder = encoder
         self._blocks = blocks
@@ -166,12 +167,6 @@ class TokenSource:
         """Tokens (B, N, D) float16."""
         views = [1 + seed % self._views if self._views else 0 for seed in seeds]
         return self._cache.fetch(self._slots[rows], views)
-
-
-def _datamodule(trainer: lightning.Trainer) -> LesionDataModule:
-    datamodule = trainer.datamodule
-    assert isinstance(datamodule, LesionDataModule)
-    return datamodule
 
 
 def _digest(encoder: ImageEncoder) -> str:

@@ -52,10 +52,15 @@ def write_results(curves: pl.DataFrame, study: Study, output: Path, where: str) 
     ranked = _importance(study)
     if ranked.height:
         ranked.write_csv(output / "importance.csv")
+    blind = [one.name for one in study.contenders if not one.network.cardinalities]
     for (kind,), part in curves.group_by("kind", maintain_order=True):
-        reference = IMAGE_ONLY if study.has_reference else None
         picture = curves_picture(
-            part, AXES, title=TITLES[str(kind)], note=where, reference=reference
+            part,
+            AXES,
+            title=TITLES[str(kind)],
+            note=where,
+            reference=IMAGE_ONLY if study.has_reference else None,
+            unaffected=blind if kind in ("missing", "noise") else (),
         )
         Image.fromarray(picture).save(output / f"{kind}.png")
         print(f"{TITLES[str(kind)]}: {output / f'{kind}.png'}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Callable
 from typing import Any, cast
 
 import cv2
@@ -19,7 +18,6 @@ import albumentations as A
 cv2.setNumThreads(0)
 
 Pixels = NDArray[np.uint8]
-Augmentation = Callable[[Pixels, int], Pixels]
 
 
 class TrainingAugmentation:

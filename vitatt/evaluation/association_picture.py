@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from vitatt.explain.ink import BLUE, GREY, INK, PAPER
+from vitatt.explain.canvas import pixels_of
+from vitatt.explain.ink import BLUE, GREY, INK, ORANGE, PAPER
 
-_ORANGE = "#E69F00"  # with the blue, told apart by colour-blind readers; hatched as well
 _FONT = 12
 
 
@@ -37,7 +36,7 @@ def association_picture(table: pl.DataFrame, *, title: str) -> NDArray[np.uint8]
     axes.barh(rows - 0.2, values, color=BLUE, label="its values", **style)
     style |= {"hatch": "///", "edgecolor": PAPER}
     gaps = table["missing_association"]
-    axes.barh(rows + 0.2, gaps, color=_ORANGE, label="being missing", **style)
+    axes.barh(rows + 0.2, gaps, color=ORANGE, label="being missing", **style)
     axes.set_yticks(rows, list(map(_label, table.iter_rows(named=True))))
     axes.set_ylim(table.height - 0.4, -0.6)
     axes.set_xlim(0, 1)
@@ -53,9 +52,7 @@ def association_picture(table: pl.DataFrame, *, title: str) -> NDArray[np.uint8]
     axes.set_axisbelow(True)
     figure.suptitle(title, fontsize=_FONT + 2, color=INK, x=0.01, ha="left")
     figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=_FONT)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(figure)
 
 
 def _label(row: dict[str, Any]) -> str:

@@ -9,25 +9,25 @@ import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vitatt.evaluation.intervals import Floats
-from vitatt.explain.ink import GREY, INK, PAPER
+from vitatt.explain.canvas import pixels_of
+from vitatt.explain.ink import BLUE, GREEN, GREY, INK, ORANGE, PAPER, PURPLE, SKY, VERMILION
 
 REST = "others"
 
 _PALE = "#c9c9c9"
 _FONT = 12
-# Okabe and Ito's, safe for colour-blind readers, and told apart by mark as well.
+# Told apart by mark as well.
 _MARKS = (
-    ("#0072B2", "o"),
-    ("#E69F00", "s"),
-    ("#D55E00", "^"),
-    ("#009E73", "D"),
-    ("#CC79A7", "v"),
-    ("#56B4E9", "P"),
+    (BLUE, "o"),
+    (ORANGE, "s"),
+    (VERMILION, "^"),
+    (GREEN, "D"),
+    (PURPLE, "v"),
+    (SKY, "P"),
     ("#000000", "X"),
     ("#8c6d1f", "*"),
 )
@@ -68,9 +68,7 @@ def embedding_picture(
         figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=_FONT - 1)
     figure.suptitle(title, fontsize=_FONT + 2, x=0.01, ha="left", color=INK)
     figure.supxlabel(note, fontsize=_FONT - 2, x=0.01, ha="left", color=GREY)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(figure)
 
 
 def largest_groups(groups: pl.Series, count: int = 6) -> pl.Series:

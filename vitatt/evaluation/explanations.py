@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
+import torch
 from torch import Tensor
 
 from vitatt.evaluation.intervals import Interval, group_bootstrap, mean
@@ -26,6 +27,7 @@ MEASURES = {
     "least_relevant_first": ("area, least relevant hidden first", "higher"),
     "deletion": ("deletion area (image)", "lower"),
     "insertion": ("insertion area (image)", "higher"),
+    "seconds": ("seconds a case, on this machine", "lower"),
     "stability": ("rank correlation under slight noise", "higher"),
     "randomised_1": ("rank correlation, upper third of the layers randomised", "nearer to 0"),
     "randomised_2": ("rank correlation, upper two thirds randomised", "nearer to 0"),
@@ -53,7 +55,7 @@ def measure_faithfulness(
     groups: Mapping[str, str],
     methods: Sequence[Method],
 ) -> pl.DataFrame:
-    """Areas of perturbation curves, for the predicted class.
+    """Areas of perturbation curves, and what an explanation took, for the predicted class.
 
     Args:
         network: The network explained; left as it was.
@@ -70,6 +72,8 @@ def measure_faithfulness(
         for method, relevance in explain_by(network, batch, target, methods=methods).items():
             areas = faithfulness(network, batch, target[:, 0], relevance).areas()
             measured = {str(test): area for test, area in areas.items()}
+            taken = relevance.cost.seconds / len(batch.target)
+            measured["seconds"] = torch.full_like(areas["deletion"], taken)
             frames.append(_rows(batch, groups, method, measured))
     return pl.concat(frames)
 

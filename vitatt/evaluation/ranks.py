@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +15,7 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from vitatt.evaluation.figures import COMPARED
 from vitatt.evaluation.out_of_fold import score_folds
+from vitatt.explain.canvas import pixels_of
 from vitatt.explain.ink import BLUE, GREY, INK, PAPER
 from vitatt.types import UsageError
 
@@ -134,9 +134,7 @@ def ranks_picture(
         axes.tick_params(length=0, labelsize=_FONT)
         axes.grid(axis="y", color=GREY, alpha=0.25)
         axes.set_axisbelow(True)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(figure)
 
 
 def not_told_apart(ranks: NDArray[np.float64], difference: float) -> list[tuple[int, int]]:

@@ -8,20 +8,19 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vitatt.explain.ink import BLUE, GREY, PAPER
+from vitatt.explain.canvas import pixels_of
+from vitatt.explain.ink import BLUE, GREY, PAPER, VERMILION
 
 # Inches at 200 dots each, shown at half size: 5.5 are 550 pixels, of which 12-point letters are 17.
 _WIDTH = 5.5
 _LETTERS = 26  # in a line
 _FONT = 12
-_ORANGE = "#D55E00"  # with the blue, of Okabe and Ito: told apart by the colour-blind
 
-_SERIES: tuple[tuple[str, str, str], ...] = ((BLUE, "o", BLUE), (_ORANGE, "D", PAPER))
+_SERIES: tuple[tuple[str, str, str], ...] = ((BLUE, "o", BLUE), (VERMILION, "D", PAPER))
 """Colour, mark and filling; the second one is hollow, so that grey prints differ too."""
 
 
@@ -77,7 +76,7 @@ def forest_picture(
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     _legend(figure, axes)
-    return _picture(figure)
+    return pixels_of(figure)
 
 
 def reliability_picture(
@@ -119,7 +118,7 @@ def reliability_picture(
         _plain(axes)
         axes.grid(color=GREY, alpha=0.25)
     _legend(figure, upper)
-    return _picture(figure)
+    return pixels_of(figure)
 
 
 def _figure(height: float, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
@@ -142,9 +141,3 @@ def _plain(axes: Axes) -> None:
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", fontsize=_FONT, frameon=False, ncols=1)
-
-
-def _picture(figure: Figure) -> NDArray[np.uint8]:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()

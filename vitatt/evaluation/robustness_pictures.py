@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from vitatt.explain.ink import GREY, INK, PAPER
+from vitatt.explain.canvas import pixels_of
+from vitatt.explain.ink import BLUE, GREEN, GREY, INK, ORANGE, PAPER, PURPLE, SKY, VERMILION
 
 
 class Axis(NamedTuple):
@@ -38,14 +38,14 @@ _COLUMNS = 3
 _PANEL = (3.5, 2.7)  # inches
 _FONT = 11
 
-# Okabe and Ito's, safe for colour-blind readers, and told apart by mark and line as well.
+# Told apart by mark and line as well.
 _STYLES: tuple[Style, ...] = (
-    ("#0072B2", "o", "-"),
-    ("#D55E00", "s", "--"),
-    ("#009E73", "^", "-."),
-    ("#CC79A7", "D", ":"),
-    ("#E69F00", "v", "-"),
-    ("#56B4E9", "P", "--"),
+    (BLUE, "o", "-"),
+    (VERMILION, "s", "--"),
+    (GREEN, "^", "-."),
+    (PURPLE, "D", ":"),
+    (ORANGE, "v", "-"),
+    (SKY, "P", "--"),
 )
 
 
@@ -56,6 +56,7 @@ def curves_picture(
     title: str,
     note: str,
     reference: str | None = None,
+    unaffected: Collection[str] = (),
 ) -> NDArray[np.uint8]:
     """Draw a panel a figure and perturbation: a line a model, with its interval as a band.
 
@@ -65,6 +66,7 @@ def curves_picture(
         title: Above all.
         note: Above the legend: cases and what the bands are.
         reference: The model drawn in black.
+        unaffected: Models that do not see what is perturbed: their one point becomes a level line.
 
     Returns:
         The picture (H, W, 3).
@@ -89,7 +91,7 @@ def curves_picture(
         limits = _limits(part.select("value", "low", "high").to_numpy())
         for panel, name in zip(block, shown, strict=False):
             of_panel = part.filter(pl.col("perturbation") == name).sort("level")
-            _draw(panel, of_panel, axes[name], styles)
+            _draw(panel, of_panel, axes[name], styles, unaffected)
             panel.set_ylim(limits)
         for panel in block[::columns]:
             panel.set_ylabel(figure, fontsize=_FONT)
@@ -108,18 +110,22 @@ def curves_picture(
         title_fontsize=_FONT - 1,
         alignment="left",
     )
-    canvas = FigureCanvasAgg(picture)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(picture)
 
 
-def _draw(panel: Axes, curves: pl.DataFrame, axis: Axis, styles: Mapping[str, Style]) -> None:
+def _draw(
+    panel: Axes,
+    curves: pl.DataFrame,
+    axis: Axis,
+    styles: Mapping[str, Style],
+    unaffected: Collection[str],
+) -> None:
     end = curves["level"].max()
     opacity = min(0.15, 0.35 / len(styles))  # many bands on one another would hide the lines
     for name, (colour, mark, line) in styles.items():
         curve = curves.filter(pl.col("model") == name)
         level, value, low, high = curve.select("level", "value", "low", "high").to_numpy().T
-        if len(level) == 1:  # it does not see what is perturbed
+        if name in unaffected and len(level) == 1:
             level, value, low, high = np.array([0, end]), *(x.repeat(2) for x in (value, low, high))
         panel.fill_between(level, low, high, color=colour, alpha=opacity, linewidth=0)
         panel.plot(

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.feature_bars import LABEL_SHARE, feature_bars, format_percent
 from vitatt.explain.heatmap import check_image, check_relevance, fit_image, heatmap
-from vitatt.explain.ink import BLUE, GREY, INK, PAPER, VERMILION, clip_text, load_font
+from vitatt.explain.ink import BLUE, DARK_VERMILION, GREY, INK, PAPER, clip_text, load_font
 
 # Sizes in pixels. A dashboard shows the picture at about half of them: 23 is then still readable.
 _WIDTH = 1120
@@ -25,15 +25,11 @@ _MAX_TILE = 346
 _TILES_A_ROW = 4
 
 
-def case_picture(
-    case: ExplainedCase, *, max_features: int = 12, opacity: float = 0.6
-) -> NDArray[np.uint8]:
+def case_picture(case: ExplainedCase) -> NDArray[np.uint8]:
     """Draw a case: verdict, image and overlays, image and metadata shares, a bar a feature.
 
     Args:
         case: What to draw.
-        max_features: Bars at most; further features are summed up in one line.
-        opacity: Opacity of an overlay at its maximum, in [0, 1].
 
     Returns:
         The picture (H, 1120, 3). Cases with equally many maps and features, and images of one
@@ -43,12 +39,12 @@ def case_picture(
         ValueError: If shapes do not fit, or relevance is negative or not finite.
     """
     _check(case)
-    strips = [_title_strip(case), *_tile_strips(case, opacity)]
+    strips = [_title_strip(case), *_tile_strips(case)]
     if case.maps:
-        strips.append(_scale_strip(opacity))
+        strips.append(_scale_strip())
     strips.append(_share_strip(case))
     if case.feature_labels:
-        strips.append(_bars_strip(case, max_features))
+        strips.append(_bars_strip(case))
     picture = Image.new("RGB", (_WIDTH, sum(strip.height for strip in strips) + _GAP), PAPER)
     top = 0
     for strip in strips:
@@ -81,7 +77,7 @@ def _title_strip(case: ExplainedCase) -> Image.Image:
         correct = case.true_class == case.predicted_class
         verdict = "✓ correct" if correct else "✗ wrong"
         box = (right - font.getlength(verdict) - 28, middle - 20, right, middle + 20)
-        draw.rounded_rectangle(box, radius=8, fill=BLUE if correct else VERMILION)
+        draw.rounded_rectangle(box, radius=8, fill=BLUE if correct else DARK_VERMILION)
         draw.text((box[0] + 14, middle), verdict, font=font, fill=PAPER, anchor="lm")
         right = int(box[0]) - _GAP
     truth = "diagnosis unknown" if case.true_class is None else f"true {case.true_class}"
@@ -97,13 +93,13 @@ def _title_strip(case: ExplainedCase) -> Image.Image:
     return strip
 
 
-def _tile_strips(case: ExplainedCase, opacity: float) -> list[Image.Image]:
+def _tile_strips(case: ExplainedCase) -> list[Image.Image]:
     tiles = len(case.maps) + 1
     columns = min(tiles, _TILES_A_ROW)
     side = min(_MAX_TILE, (_INNER - (columns - 1) * _GAP) // columns)
     image = fit_image(case.image, side)
     drawn = [("image", image)]
-    drawn += [(title, heatmap(image, one, opacity=opacity)) for title, one in case.maps.items()]
+    drawn += [(title, heatmap(image, one)) for title, one in case.maps.items()]
     font = load_font(_TILE_TITLE)
     strips = []
     for first in range(0, tiles, columns):
@@ -122,7 +118,7 @@ def _tile_strips(case: ExplainedCase, opacity: float) -> list[Image.Image]:
 
 
 @functools.cache
-def _scale_strip(opacity: float) -> Image.Image:
+def _scale_strip() -> Image.Image:
     """The colours as they look over a light image."""
     strip, draw = _strip(46)
     font = load_font(_TEXT)
@@ -131,7 +127,7 @@ def _scale_strip(opacity: float) -> Image.Image:
     start = int(_MARGIN + font.getlength(text)) + 12
     end = _WIDTH - _MARGIN - 90
     plain = np.full((24, end - start, 3), 235, dtype=np.uint8)
-    ramp = heatmap(plain, np.linspace(0, 1, end - start)[None], opacity=opacity)
+    ramp = heatmap(plain, np.linspace(0, 1, end - start)[None])
     strip.paste(Image.fromarray(ramp), (start, 10))
     draw.text((end + 12, 22), "100 %", font=font, fill=INK, anchor="lm")
     return strip
@@ -159,13 +155,12 @@ def _share_strip(case: ExplainedCase) -> Image.Image:
     return strip
 
 
-def _bars_strip(case: ExplainedCase, max_features: int) -> Image.Image:
+def _bars_strip(case: ExplainedCase) -> Image.Image:
     bars = feature_bars(
         case.feature_labels,
         case.feature_values,
         case.feature_relevance or {},
         width=_INNER,
-        max_features=max_features,
         font_size=_TEXT,
     )
     strip, _ = _strip(bars.shape[0])

@@ -1,9 +1,8 @@
-"""A batch in parts that fit into memory."""
+"""How many cases of a batch fit into memory."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from vitatt.models.network import LesionNetwork
 from vitatt.types import LesionBatch
@@ -14,19 +13,17 @@ _CPU_BUDGET = 220e6
 
 def chunk_size(network: LesionNetwork, batch: LesionBatch) -> int:
     """Cases whose graph fits the budget: some ten tensors of all tokens are kept in each layer."""
-    assert network.encoder is not None
-    tokens = sum(layout.length for layout in network.layouts)
-    of_case = 10 * tokens * network.encoder.dim * 4
-    budget = _CPU_BUDGET
-    if batch.image.is_cuda:
-        budget = torch.cuda.mem_get_info(batch.image.device)[0] / 4
+    encoder = network.encoder
+    assert encoder is not None
+    attending = sum(layout.length for layout in network.layouts)
+    tokens = max(attending, encoder.num_blocks * encoder.num_patches)
+    of_case = 10 * tokens * encoder.dim * 4
+    budget = _free(batch.image.device) / 4 if batch.image.is_cuda else _CPU_BUDGET
     parts = max(1, -(-len(batch.target) * of_case // int(budget)))
     return -(-len(batch.target) // parts)
 
 
-def chunks(batch: LesionBatch, target: Tensor, size: int) -> list[tuple[LesionBatch, Tensor]]:
-    """The batch and its targets in parts of at most `size` cases."""
-    starts = range(0, len(target), size)
-    return [
-        (batch.cases(slice(start, start + size)), target[start : start + size]) for start in starts
-    ]
+def _free(device: torch.device) -> int:
+    """Bytes of a GPU that nobody uses, those that PyTorch keeps in reserve among them."""
+    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + reserve

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from vitatt.explain.canvas import pixels_of
 from vitatt.explain.ink import INK, PAPER
 
 
@@ -65,6 +65,4 @@ def confusion_picture(
     axes.tick_params(axis="y", labelsize=size)
     axes.set_xlabel("predicted", fontsize=size + 2, fontweight="bold")
     axes.set_ylabel("true", fontsize=size + 2, fontweight="bold")
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(figure)

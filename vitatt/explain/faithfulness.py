@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from vitatt.explain.differentiation import Function, differentiable
-from vitatt.explain.hiding import fill, hide_features, pixel_mask
+from vitatt.explain.hiding import fill, hide, pixel_mask
 from vitatt.explain.relevance import Relevance
 from vitatt.models.network import LesionNetwork
 from vitatt.types import LesionBatch
@@ -134,10 +134,9 @@ def _hide_share(
     hidden = _first(ranks, share)
     patches = hidden[:, : relevance.patches[0, 0].numel()].view_as(relevance.patches[:, 0])
     features = hidden[:, patches[0].numel() :]
-    image = torch.where(pixel_mask(patches, batch.image), fill(network, batch.image), batch.image)
     if features.shape[1] == 1:  # all features share a token, and go together
         features = features.expand_as(batch.missing)
-    return hide_features(network, batch._replace(image=image), features)
+    return hide(network, batch, patches, features)
 
 
 def _probability(function: Function, cases: LesionBatch, target: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from vitatt.explain.heatmap import check_relevance
-from vitatt.explain.ink import BLUE, GREY, INK, PAPER, clip_text, load_font
+from vitatt.explain.ink import BLUE, GREY, INK, ORANGE, PAPER, clip_text, load_font
 
 LABEL_SHARE = 0.43  # of the width; the rest is for the bars
-SERIES_COLOURS = (BLUE, "#E69F00")
+SERIES_COLOURS = (BLUE, ORANGE)
 
 
 def feature_bars(

@@ -11,9 +11,14 @@ from PIL import ImageFont
 INK = "#1a1a1a"
 GREY = "#6b6b6b"
 PAPER = "#ffffff"
-# Okabe and Ito's, safe for colour-blind readers; the vermilion darkened to carry white text.
+# Okabe and Ito's, safe for colour-blind readers.
 BLUE = "#0072B2"
-VERMILION = "#C24A00"
+ORANGE = "#E69F00"
+VERMILION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+SKY = "#56B4E9"
+DARK_VERMILION = "#C24A00"  # carries white text
 
 
 def load_font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vitatt.explain.attention_maps import last_attention, rollout
-from vitatt.explain.chunks import chunk_size, chunks
+from vitatt.explain.chunks import chunk_size
 from vitatt.explain.differentiation import differentiable
 from vitatt.explain.grad_cam import grad_cam
 from vitatt.explain.integrated_gradients import integrated_gradients
@@ -62,9 +62,9 @@ def explain_by(
 ) -> dict[Method, Relevance]:
     """Relevance of each patch and metadata feature by several methods.
 
-    Those that read attention (TMME, attention, rollout) share one pass. With TMME it goes in parts
-    of the batch, so that the activations of all layers never take more than a quarter of a gigabyte
-    (on a GPU, a quarter of the free memory); the other methods take the batch as it is.
+    The batch goes in parts, so that the activations of all layers never take more than a quarter of
+    a gigabyte (on a GPU, a quarter of the free memory). Methods that read attention (TMME,
+    attention, rollout) share a pass.
 
     Args:
         network: Any network with an image encoder; left as it was.
@@ -79,26 +79,18 @@ def explain_by(
             classes.
     """
     _check(network, batch, methods)
-    if target is None:
-        target = predict(network, batch).unsqueeze(1)
-    _check_target(target, len(batch.target), network.head.out_features)
-    with torch.inference_mode(False):
-        target = target.clone()  # a tensor made in inference mode cannot take part in a graph
-    found: dict[Method, Relevance] = {}
-    if reading := [method for method in methods if method in _READ_ATTENTION]:
-        size = chunk_size(network, batch) if "tmme" in reading else len(target)
-        parts = [
-            _read_attention(network, part, classes, reading)
-            for part, classes in chunks(batch, target, size)
-        ]
-        found = {name: Relevance.concatenate([part[name] for part in parts]) for name in reading}
-    for method in methods:
-        if method not in found:
-            start = _now(batch)
-            relevance = _OTHERS[method](network, batch, target)
-            seconds = _now(batch) - start
-            found[method] = relevance._replace(cost=relevance.cost._replace(seconds=seconds))
-    return found
+    if target is not None:
+        _check_target(target, len(batch.target), network.head.out_features)
+    size = chunk_size(network, batch)
+    parts = []
+    for start in range(0, len(batch.target), size):
+        rows = slice(start, start + size)
+        part = batch.cases(rows)
+        classes = predict(network, part).unsqueeze(1) if target is None else target[rows]
+        with torch.inference_mode(False):
+            classes = classes.clone()  # made in inference mode, it cannot take part in a graph
+        parts.append(_explain_part(network, part, classes, methods))
+    return {method: Relevance.concatenate([part[method] for part in parts]) for method in methods}
 
 
 def predict(network: LesionNetwork, batch: LesionBatch) -> Tensor:
@@ -115,6 +107,21 @@ _OTHERS: dict[Method, Callable[[LesionNetwork, LesionBatch, Tensor], Relevance]]
     "occlusion": occlusion,
     "random": random_relevance,
 }
+
+
+def _explain_part(
+    network: LesionNetwork, batch: LesionBatch, target: Tensor, methods: Sequence[Method]
+) -> dict[Method, Relevance]:
+    found: dict[Method, Relevance] = {}
+    if reading := [method for method in methods if method in _READ_ATTENTION]:
+        found = _read_attention(network, batch, target, reading)
+    for method in methods:
+        if method not in found:
+            start = _now(batch)
+            relevance = _OTHERS[method](network, batch, target)
+            seconds = _now(batch) - start
+            found[method] = relevance._replace(cost=relevance.cost._replace(seconds=seconds))
+    return found
 
 
 def _read_attention(

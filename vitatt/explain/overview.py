@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vitatt.explain.confusion_picture import confusion_picture
 from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.feature_bars import feature_shares, format_percent
-from vitatt.explain.ink import BLUE, VERMILION
+from vitatt.explain.ink import BLUE, DARK_VERMILION
 from vitatt.explain.overview_pictures import bars_picture, points_picture
 from vitatt.explain.report import Section
 
@@ -155,7 +155,7 @@ def _confidence(cases: Sequence[ExplainedCase]) -> Section:
     picture = points_picture(
         groups,
         means,
-        [BLUE, VERMILION],
+        [BLUE, DARK_VERMILION],
         xlabel="probability of the predicted class",
         largest=1,
     )

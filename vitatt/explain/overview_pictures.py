@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from vitatt.explain.canvas import pixels_of
 from vitatt.explain.ink import BLUE, GREY, INK, PAPER
 
 # Inches, and points. Shown 640 pixels wide, 12 points are 17 pixels: readable on a phone as well.
@@ -47,7 +47,7 @@ def bars_picture(
     axes.set_yticks(rows, list(map(_clip, labels)))
     axes.invert_yaxis()
     axes.set_xlim(left=0)
-    return _picture(figure)
+    return pixels_of(figure)
 
 
 def intervals_picture(
@@ -71,7 +71,7 @@ def intervals_picture(
     axes.errorbar(value, rows, xerr=reach, elinewidth=1.5, capsize=4, **style)
     axes.set_yticks(rows, list(map(_clip, labels)))
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    return _picture(figure)
+    return pixels_of(figure)
 
 
 def points_picture(
@@ -109,7 +109,7 @@ def points_picture(
     axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.set_ylabel(ylabel, fontsize=_FONT)
     axes.set_xlim(-0.02 * largest, 1.02 * largest)
-    return _picture(figure)
+    return pixels_of(figure)
 
 
 def _figure(height: float, xlabel: str) -> tuple[Figure, Axes]:
@@ -126,9 +126,3 @@ def _figure(height: float, xlabel: str) -> tuple[Figure, Axes]:
 
 def _clip(text: str) -> str:
     return text if len(text) <= _MAX_LETTERS else text[: _MAX_LETTERS - 1].rstrip() + "…"
-
-
-def _picture(figure: Figure) -> NDArray[np.uint8]:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
