@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,11 @@ def _save(folder: Path, pictures: Pictures, titles: list[str]) -> dict[str, list
     for name, images in pictures.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         paths[name] = [str(folder / name / f"{title}.jpg") for title in titles]
-        for path, image in zip(paths[name], images, strict=True):
-            # A sixth of a PNG's time, and a validation run waits for it; colours at full size.
-            Image.fromarray(image).save(path, quality=95, subsampling=0)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(_save_one, images, paths[name]))
     return paths
+
+
+def _save_one(image: NDArray[np.uint8], path: str) -> None:
+    # A sixth of a PNG's time, and a validation run waits for it; colours at full size.
+    Image.fromarray(image).save(path, quality=95, subsampling=0)
