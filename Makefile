@@ -33,7 +33,7 @@ endif
 	$(BIN)/vitatt fit --config conf/$(CONFIG).yaml $(ROOT) $(ARGS)
 
 test: $(READY)  ## Run the tests (minutes)
-	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow and not bench" $(ARGS)
+	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder -m "not slow and not bench" $(ARGS)
 
 test-slow: $(READY)  ## Run the tests that take long or need the real data (VITATT_DATA)
 	$(BIN)/python -m pytest -m "slow" $(ARGS)

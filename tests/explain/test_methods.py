@@ -369,7 +369,9 @@ def test_parts_of_a_batch_are_the_whole(
     target = torch.stack([torch.arange(7) % 4, (torch.arange(7) + 1) % 4], dim=1)
     network = make_network(TASK, **arguments)
     assert chunk_size(network, batch) == 7
-    whole = explain_by(network, batch, target, methods=EVERY)
+    # One case at a time is slow, and a forward and a backward pass of any method tell.
+    methods = EVERY if size > 1 else [*READING, "grad_cam"]
+    whole = explain_by(network, batch, target, methods=methods)
     unasked = explain(network, batch)
     one = 10 * 4 * network.encoder.dim * sum(layout.length for layout in network.layouts)
     monkeypatch.setattr("vitatt.explain.chunks._CPU_BUDGET", 3.2 * one if size == 3 else 1)
@@ -378,13 +380,12 @@ def test_parts_of_a_batch_are_the_whole(
     network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0].target)))
     parts = explain_by(network, batch, target, methods=READING)
     assert len(sizes) == -(-7 // size)
-    parts |= explain_by(network, batch, target, methods=[*set(EVERY) - set(READING)])
-    for method in EVERY:
+    parts |= explain_by(network, batch, target, methods=[*set(methods) - set(READING)])
+    for method in methods:
         assert_equal(parts[method], whole[method], rtol=1e-4, atol=1e-6)
         assert parts[method].cost[:2] == whole[method].cost[:2]
     assert_equal(explain(network, batch), unasked, rtol=1e-4, atol=1e-6)
-    # Captum stacks two steps at least, however few cases it is told to take at once.
-    assert max(sizes) <= max(size, 2)
+    assert max(sizes) <= size
 
 
 def test_networks_without_attention_go_in_parts_too(monkeypatch: pytest.MonkeyPatch) -> None:
