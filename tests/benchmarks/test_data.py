@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import resource
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.benchmarks.conftest import Record
+from tests.benchmarks.memory import peak_memory, private_memory
 from tests.benchmarks.timing import ratio
 from vitatt.data import cases as cases_module
 from vitatt.data import isic_2019
@@ -25,6 +24,7 @@ from vitatt.data.synthetic import write_demo
 from vitatt.data.transforms import TrainingAugmentation
 
 pytestmark = pytest.mark.bench
+LINUX = Path("/proc/self/smaps_rollup").exists()
 IMAGES = 32
 ROWS = (25_000, 250_000, 2_500_000)
 
@@ -55,7 +55,7 @@ def test_warm_cache_over_decoding(tmp_path: Path, record: Record, kind: str, sid
     record(title, ratio(decode, lambda: augmented.fetch(rows, list(range(IMAGES)))), least=3)
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux")
+@pytest.mark.skipif(not LINUX, reason="needs Linux")
 def test_loader_memory_over_epochs(tmp_path: Path, record: Record) -> None:
     write_demo(tmp_path / "data", num_cases=2000, image_size=64)
     module = LesionDataModule(
@@ -71,22 +71,13 @@ def test_loader_memory_over_epochs(tmp_path: Path, record: Record) -> None:
         loader.epoch_sampler.set_epoch(epoch)
         for _ in loader:
             pass
-        used.append(_private_memory())
+        children = [process.pid for process in multiprocessing.active_children()]
+        used.append(private_memory(*(pid for pid in children if pid is not None)))
     growth = used[-1] / used[0]  # the first epoch is the warm-up
     record("Memory of loader and worker after 3 more epochs over after one", growth, most=1.02)
 
 
-def _private_memory() -> int:
-    """Memory that this process and its loading processes share with nobody, in kB."""
-    children = [process.pid for process in multiprocessing.active_children()]
-    total = 0
-    for pid in (os.getpid(), *children):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Private_"):
-                total += int(line.split()[1])
-    return total
-
-
+@pytest.mark.skipif(not LINUX, reason="needs Linux")
 def test_setting_up_long_tables(tmp_path: Path, record: Record) -> None:
     seconds = {}
     for count in ROWS:
@@ -147,4 +138,4 @@ def set_up(root: str, count: int) -> tuple[float, float]:
     module.setup("fit")
     next(iter(module.train_dataloader()))
     seconds = time.perf_counter() - start
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return seconds, peak_memory()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.benchmarks.conftest import Record
+from tests.benchmarks.memory import peak_memory
 from tests.benchmarks.timing import median_ratio, ratio
 from tests.benchmarks.trainer import module_of, trainer_of
 from vitatt.callbacks import explanations
@@ -172,7 +172,7 @@ def _peak(name: str, size: int, explained: bool) -> float:
     forward(network, batch)
     if explained:
         explain(network, batch, one_class(size))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return peak_memory()
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="measures the memory of a process on a CPU")
