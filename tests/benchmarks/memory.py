@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+LINUX = Path("/proc/self/smaps_rollup").exists()
+
 
 def peak_memory() -> float:
     """The most memory that this program has held, in GB.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.benchmarks.conftest import Record
-from tests.benchmarks.memory import peak_memory, private_memory
+from tests.benchmarks.memory import LINUX, peak_memory, private_memory
 from tests.benchmarks.timing import ratio
 from vitatt.data import cases as cases_module
 from vitatt.data import isic_2019
@@ -24,7 +24,6 @@ from vitatt.data.synthetic import write_demo
 from vitatt.data.transforms import TrainingAugmentation
 
 pytestmark = pytest.mark.bench
-LINUX = Path("/proc/self/smaps_rollup").exists()
 IMAGES = 32
 ROWS = (25_000, 250_000, 2_500_000)
 
@@ -72,7 +71,7 @@ def test_loader_memory_over_epochs(tmp_path: Path, record: Record) -> None:
         for _ in loader:
             pass
         children = [process.pid for process in multiprocessing.active_children()]
-        used.append(private_memory(*(pid for pid in children if pid is not None)))
+        used.append(private_memory(*children))
     growth = used[-1] / used[0]  # the first epoch is the warm-up
     record("Memory of loader and worker after 3 more epochs over after one", growth, most=1.02)
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.benchmarks.conftest import Record
-from tests.benchmarks.memory import peak_memory
+from tests.benchmarks.memory import LINUX, peak_memory
 from tests.benchmarks.timing import median_ratio, ratio
 from tests.benchmarks.trainer import module_of, trainer_of
 from vitatt.callbacks import explanations
@@ -175,7 +175,7 @@ def _peak(name: str, size: int, explained: bool) -> float:
     return peak_memory()
 
 
-@pytest.mark.skipif(DEVICE == "cuda", reason="measures the memory of a process on a CPU")
+@pytest.mark.skipif(DEVICE == "cuda" or not LINUX, reason="memory of a process, on Linux")
 def test_memory_beyond_a_plain_forward(record: Record) -> None:
     for size in (16, 64):
         peaks = []

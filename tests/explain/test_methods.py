@@ -384,8 +384,16 @@ def test_parts_of_a_batch_are_the_whole(
     for method in methods:
         assert_equal(parts[method], whole[method], rtol=1e-4, atol=1e-6)
         assert parts[method].cost[:2] == whole[method].cost[:2]
+    assert parts["tmme"].cost[:2] == (1, 2)
     assert_equal(explain(network, batch), unasked, rtol=1e-4, atol=1e-6)
     assert max(sizes) <= size
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_empty_batch_is_refused(method: Any) -> None:
+    empty = make_batch(TASK, 1).cases(slice(0, 0))
+    with pytest.raises(ValueError, match="at least one case"):
+        explain(make_network(TASK), empty, method=method)
 
 
 def test_networks_without_attention_go_in_parts_too(monkeypatch: pytest.MonkeyPatch) -> None:

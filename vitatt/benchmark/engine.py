@@ -60,13 +60,17 @@ def run_all(
 
 def _reason(error: Exception) -> str:
     """A mistake of the user's in its own words, and any other with its type."""
-    cause = getattr(error, "cause", error)  # Ray's error has the worker's own
+    cause = _cause(error)
     return str(cause) if isinstance(cause, UsageError) else repr(cause)
+
+
+def _cause(error: Exception) -> Any:
+    return getattr(error, "cause", error)  # Ray's error has the worker's own
 
 
 def _described(error: Exception) -> str:
     """A mistake of the user's in its own words, and any other with its traceback."""
-    if isinstance(getattr(error, "cause", error), UsageError):
+    if isinstance(_cause(error), UsageError):
         return _reason(error)
     return "".join(traceback.format_exception(error)).rstrip()
 

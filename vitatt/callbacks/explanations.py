@@ -122,11 +122,12 @@ def _same_height(cases: list[ExplainedCase]) -> list[NDArray[np.uint8]]:
 def _save(folder: Path, pictures: Pictures, titles: list[str]) -> dict[str, list[str]]:
     """Write the pictures; their paths by list, from which W&B copies what was encoded once."""
     paths: dict[str, list[str]] = {}
-    for name, images in pictures.items():
+    for name in pictures:
         (folder / name).mkdir(parents=True, exist_ok=True)
         paths[name] = [str(folder / name / f"{title}.jpg") for title in titles]
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(_save_one, images, paths[name]))
+    with ThreadPoolExecutor() as pool:
+        for name, files in paths.items():
+            list(pool.map(_save_one, pictures[name], files))
     return paths
 
 

@@ -75,8 +75,8 @@ def explain_by(
 
     Raises:
         UsageError: If a method does not apply to the network (the message names those that do).
-        ValueError: If the batch holds tokens instead of pixels, or `target` is no (B, K) matrix of
-            classes.
+        ValueError: If the batch is empty or holds tokens instead of pixels, or `target` is no
+            (B, K) matrix of classes.
     """
     _check(network, batch, methods)
     if target is not None:
@@ -164,6 +164,8 @@ def _check(network: LesionNetwork, batch: LesionBatch, methods: Sequence[Method]
             "Expected pixels (B, 3, H, W) to explain, but got tokens of shape "
             f"{tuple(batch.image.shape)}: the encoder's layers would not run."
         )
+    if not len(batch.image):
+        raise ValueError("Expected at least one case to explain, but the batch has none.")
     refused = [method for method in methods if method in _READ_ATTENTION]
     if refused and not network.layouts:
         others = [method for method in METHODS if method not in _READ_ATTENTION]
