@@ -31,7 +31,8 @@ def test_published_form(newline: str, bom: bool, write_isic: Write) -> None:
 
 def test_other_order_and_extra_columns_do_not_matter(write_isic: Write) -> None:
     plain = isic_2019.read(write_isic({}, {"diagnosis": "SCC"}), labelled=True).cases
-    root = write_isic({"site": "x", "fold": "1"}, {"diagnosis": "SCC", "attribution": 'a, "b"'})
+    odd = {"site": "x", "file": "1", "recorded": "no", "attribution": 'a, "b"'}
+    root = write_isic({**odd, "diagnosis": "NV"}, {"diagnosis": "SCC"})
     path = root / "ISIC_2019_Training_Metadata.csv"
     header, *rows = path.read_text().splitlines()
     path.write_text("\n".join([header, *rows[::-1]]))

@@ -45,10 +45,11 @@ def load_cases(
     present = table.with_images()
     cache = ImageCache(present["image"].to_list(), size=image_size, folder=cache_dir)
     frame = present.filter(~pl.col("image").is_in(list(cache.unreadable)))
-    content = frame["image"].replace_strict(cache.digests, return_dtype=pl.String)
-    joined = join_groups(frame["group"].to_numpy(), content.to_numpy())
+    digests = [cache.digests[path] for path in frame["image"].to_list()]
+    content = pl.Series("content", digests, dtype=pl.String)
+    joined = join_groups(frame["group"], content)
     _report(table, cache, frame, content)
-    return UsableCases(frame.with_columns(pl.Series("group", joined)), cache, table)
+    return UsableCases(frame.with_columns(joined), cache, table)
 
 
 def _report(

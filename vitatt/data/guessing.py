@@ -32,7 +32,7 @@ def guess_diagnosis(cases: pl.DataFrame, tables: Sequence[pl.DataFrame]) -> list
     if (found := cases["group"].n_unique()) < _FOLDS:
         raise DataError(f"Expected at least {_FOLDS} groups to look for leaks, but got {found}.")
     diagnosis = cases["diagnosis"].to_numpy()
-    fold = fold_numbers(diagnosis, cases["group"].to_numpy(), _FOLDS, seed=0)
+    fold = fold_numbers(cases["diagnosis"], cases["group"], _FOLDS, seed=0)
     figures = []
     for table in tables:
         inputs, guessed = _numbers(table), diagnosis.copy()

@@ -80,6 +80,7 @@ def read(root: Path, *, labelled: bool) -> LesionTable:
         raise DataError(f"{path} has the image {first} more than once. Each row must be one image.")
     if "lesion_id" not in metadata.columns:
         metadata = metadata.with_columns(pl.lit(None, pl.String).alias("lesion_id"))
+    metadata = metadata.select("image", "lesion_id", *feature_names)
     truth = root / "ISIC_2019_Training_GroundTruth.csv"
     notes: tuple[str, ...] = ()
     if labelled:
@@ -88,13 +89,12 @@ def read(root: Path, *, labelled: bool) -> LesionTable:
         frame = metadata.join(_read_truth(truth), on="image", how="left", maintain_order="left")
     else:
         frame = metadata.with_columns(pl.lit(None, pl.String).alias("diagnosis"))
-    images = index_images(root, (".jpg", ".jpeg"))
-    files = {name.rsplit(".", 1)[0]: file for name, file in images.items()}
+    frame = frame.join(_files(root), on="image", how="left", maintain_order="left")
     cases = frame.select(
         pl.col("image").alias("case_id"),
         pl.coalesce("lesion_id", "image").alias("group"),
         "diagnosis",
-        pl.col("image").replace_strict(files, default=None, return_dtype=pl.String).alias("file"),
+        "file",
         *(
             to_numbers(frame, feature.name, "image", path)
             if feature.kind == "numeric"
@@ -104,6 +104,14 @@ def read(root: Path, *, labelled: bool) -> LesionTable:
     ).rename({"file": "image"})
     check_cases(cases, SPEC, path)
     return LesionTable(SPEC, root, cases, notes)
+
+
+def _files(root: Path) -> pl.DataFrame:
+    """Columns ``image``, a name without its suffix, and ``file``, its path."""
+    found = index_images(root, (".jpg", ".jpeg"))
+    names = pl.Series("image", list(found), dtype=pl.String).str.replace(r"\.[^.]*$", "")
+    files = pl.DataFrame([names, pl.Series("file", list(found.values()), dtype=pl.String)])
+    return files.unique("image", keep="last", maintain_order=True)
 
 
 def _read_truth(path: Path) -> pl.DataFrame:
@@ -135,9 +143,11 @@ def _read_truth(path: Path) -> pl.DataFrame:
 def _join(
     truth: pl.DataFrame, metadata: pl.DataFrame, path: Path
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    recorded = metadata.with_columns(recorded=True)
+    frame = truth.join(recorded, on="image", how="left", maintain_order="left")
     notes = []
-    if bare := truth.join(metadata, on="image", how="anti").height:
+    if bare := frame["recorded"].null_count():
         notes.append(f"{bare} labelled images are not in {path.name}: their metadata is missing.")
-    if unlabelled := metadata.join(truth, on="image", how="anti").height:
+    if unlabelled := metadata.height - (truth.height - bare):
         notes.append(f"{unlabelled} rows of {path.name} have no ground truth and are left out.")
-    return truth.join(metadata, on="image", how="left", maintain_order="left"), tuple(notes)
+    return frame.drop("recorded"), tuple(notes)

@@ -53,7 +53,8 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
             f"Expected `data.inner_fold` to be one of 0 to {split.inner_folds - 1} "
             f"(`data.inner_folds` is {split.inner_folds}), but got {split.inner_fold}."
         )
-    diagnosis, group = cases["diagnosis"].to_numpy(), cases["group"].to_numpy()
+    # As numbers, which sort faster than names.
+    diagnosis, group = cases["diagnosis"].rank("dense"), cases["group"].rank("dense")
     needed = max(split.num_folds, split.inner_folds)
     if (found := cases["group"].n_unique()) < needed:
         raise DataError(
@@ -65,7 +66,7 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
     rows = SplitRows(train=rest[inner[0]], val=rest[inner[1]], test=test)
     trained = set(cases["diagnosis"].gather(rows.train).unique())
     if absent := [name for name in spec.classes if name not in trained]:
-        counts = {name: int((diagnosis == name).sum()) for name in absent}
+        counts = {name: int((cases["diagnosis"] == name).sum()) for name in absent}
         raise DataError(
             f"Fold {split.fold} of {split.num_folds} has no training case of "
             f"{', '.join(f'{name} ({n} in all)' for name, n in counts.items())}. A class needs "
@@ -74,7 +75,7 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
     return rows
 
 
-def join_groups(group: NDArray[np.object_], content: NDArray[np.object_]) -> NDArray[np.object_]:
+def join_groups(group: pl.Series, content: pl.Series) -> pl.Series:
     """Groups made one where they share an image, so that no image can be in two parts.
 
     Args:
@@ -84,17 +85,20 @@ def join_groups(group: NDArray[np.object_], content: NDArray[np.object_]) -> NDA
     Returns:
         For each case, one of the names of its joined groups, (N,).
     """
-    owner, image = _number(group), _number(content)
+    twins = pl.DataFrame({"group": group, "content": content}).filter(content.is_duplicated())
+    if twins.is_empty():
+        return group
+    owner, image = _number(twins["group"]), _number(twins["content"])
     # Groups and images are the nodes of one graph, with a line for each case.
     size = int(owner.max()) + int(image.max()) + 2
-    lines = coo_array((np.ones(len(group)), (owner, owner.max() + 1 + image)), shape=(size, size))
-    component = connected_components(lines, directed=False)[1][owner]
-    joined = pl.DataFrame({"component": component, "group": group})
-    return joined.select(pl.col("group").min().over("component"))["group"].to_numpy()
+    lines = coo_array((np.ones(len(owner)), (owner, owner.max() + 1 + image)), shape=(size, size))
+    component = pl.Series("component", connected_components(lines, directed=False)[1][owner])
+    joined = twins.select("group", pl.col("group").min().over(component).alias("joined")).unique()
+    return group.replace(joined["group"], joined["joined"])
 
 
 def fold_numbers(
-    diagnosis: NDArray[np.object_], group: NDArray[np.object_], folds: int, seed: int
+    diagnosis: pl.Series, group: pl.Series, folds: int, seed: int
 ) -> NDArray[np.int64]:
     """The fold of each case: groups whole, every class spread evenly, near-linear in the cases.
 
@@ -117,7 +121,8 @@ def fold_numbers(
     label, owner = _number(diagnosis), _number(group)
     shape = (int(owner.max()) + 1, int(label.max()) + 1)
     held = np.bincount(owner * shape[1] + label, minlength=shape[0] * shape[1]).reshape(shape)
-    _, kind, size = np.unique(held, axis=0, return_inverse=True, return_counts=True)
+    kind = _number(pl.DataFrame(held).to_struct())
+    size = np.bincount(kind)
     shuffled = np.random.default_rng(seed).permutation(shape[0])
     by_kind = shuffled[np.argsort(kind[shuffled], kind="stable")]
     place = np.empty(shape[0], np.int64)  # of a group among those of its kind
@@ -139,13 +144,13 @@ def fold_numbers(
 
 
 def _fold(
-    diagnosis: NDArray[np.object_], group: NDArray[np.object_], folds: int, seed: int, index: int
+    diagnosis: pl.Series, group: pl.Series, folds: int, seed: int, index: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows outside and inside of a fold."""
     number = fold_numbers(diagnosis, group, folds, seed)
     return np.flatnonzero(number != index), np.flatnonzero(number == index)
 
 
-def _number(names: NDArray[np.object_]) -> NDArray[np.int64]:
-    """Number of each name in their sorted order, from 0, (N,)."""
-    return pl.Series(names).rank("dense").to_numpy().astype(np.int64) - 1
+def _number(values: pl.Series) -> NDArray[np.int64]:
+    """Number of each value in their sorted order, from 0, (N,)."""
+    return values.rank("dense").to_numpy().astype(np.int64) - 1
