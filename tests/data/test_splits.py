@@ -220,7 +220,8 @@ def test_joined_groups_are_those_of_union_find(seed: int) -> None:
     expected = [find(name) for name in group]
 
     joined = join_groups(group, content)
-    assert joined.name == "group" and joined.len() == count
+    assert joined.name == "group"
+    assert joined.len() == count
     for row, other in itertools.combinations(range(count), 2):
         assert (joined[row] == joined[other]) == (expected[row] == expected[other])
     assert all(find(name) == root for name, root in zip(joined, expected, strict=True))
