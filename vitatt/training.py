@@ -20,7 +20,7 @@ from vitatt.callbacks.run_config import RunConfig, RunRecord
 from vitatt.callbacks.testing import TestReport
 from vitatt.callbacks.trainer import LesionTrainer
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.models.checkpoint import read_hyper_parameters
+from vitatt.models.checkpoint import read_hyper_parameters, was_divided
 from vitatt.models.classifier import LesionClassifier
 from vitatt.types import LesionTask, UsageError
 
@@ -111,6 +111,7 @@ class TrainingCLI(LightningCLI):
         }
         _warn_of_ignored("data", config.data, fitted)
         if command == "fit":
+            _check_strategy(config.trainer.strategy, path)
             _warn_of_ignored("model", config.model, saved)
             _continue_run(config.trainer.logger, Path(path))
 
@@ -134,6 +135,21 @@ def _continue_run(logger: Any, checkpoint: Path) -> None:
     runs = Path(logger.init_args.save_dir) / logger.init_args.project
     if run.parent == runs.resolve() and logger.init_args.version is None:
         logger.init_args.version = run.name
+
+
+def _check_strategy(strategy: Any, checkpoint: str) -> None:
+    """A training goes on divided among processes, or not, as it was.
+
+    Raises:
+        UsageError: If it would not.
+    """
+    name = strategy.class_path if isinstance(strategy, Namespace) else str(strategy)
+    if name.endswith("ModelParallelStrategy") != (before := was_divided(checkpoint)):
+        raise UsageError(
+            f"The training of {checkpoint} was {'' if before else 'not '}divided among processes, "
+            f"and its optimizer's state cannot be read by the strategy {name}: "
+            f"{'add' if before else 'leave out'} `--config conf/hardware/sharded.yaml`."
+        )
 
 
 def _warn_of_ignored(section: str, settings: Namespace, saved: dict[str, Any]) -> None:

@@ -1,23 +1,38 @@
-"""Two processes learn, measure and predict what one does on the same batches."""
+"""Two processes learn, measure and predict what one does on the same batches.
+
+So do two that divide the network among them, which is for training alone.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 
 from tests.commands.runs import history, only_run
+from vitatt.cli import main
 
 VITATT = str(Path(sys.executable).with_name("vitatt"))
+SHARDED = Path(__file__).parents[2] / "conf" / "hardware" / "sharded.yaml"
 PROCESSES = {
-    1: ["--data.batch_size=8"],
-    2: ["--data.batch_size=4", "--trainer.devices=2", "--trainer.strategy=ddp"],
+    "one": ["--data.batch_size=8"],
+    "two": ["--data.batch_size=4", "--trainer.devices=2", "--trainer.strategy=ddp"],
+    "divided": ["--data.batch_size=4", f"--config={SHARDED}", "--trainer.accelerator=cpu"],
 }
+WITHOUT_CHANCE = [
+    "--model.fusion=vitatt.models.fusion.AttentionFusion",
+    "--model.fusion.dropout=0",
+    "--model.fusion.metadata_dropout=0",
+    "--model.fusion.metadata_dropout_all=0",
+]
 EPOCHS = 2
 
 
@@ -41,22 +56,21 @@ def figures(folder: Path) -> dict[str, list[float]]:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory, options) -> dict[int, Path]:
-    """A folder for each number of processes, with a training and a test in it."""
-    recipe = [word for word in options if "batch_size" not in word]
+def recipe(options) -> list[str]:
+    return [word for word in options if "batch_size" not in word]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, recipe) -> dict[str, Path]:
+    """A folder for each way to train, with a training and, where they are not divided, a test."""
     made = {}
-    for count, processes in PROCESSES.items():
-        folder = made[count] = tmp_path_factory.mktemp(f"processes-{count}")
-        words = [*recipe, *processes]
-        without_chance = [
-            "--model.fusion=vitatt.models.fusion.AttentionFusion",
-            "--model.fusion.dropout=0",
-            "--model.fusion.metadata_dropout=0",
-            "--model.fusion.metadata_dropout_all=0",
-        ]
+    for way, processes in PROCESSES.items():
+        folder = made[way] = tmp_path_factory.mktemp(way)
         limits = [f"--trainer.max_epochs={EPOCHS}", "--explanations.size=2"]
-        run(folder / "fit", "fit", *words, *without_chance, *limits)
-        (checkpoint,) = (folder / "fit").glob("runs/vitatt/*/checkpoints/last.ckpt")
+        run(folder / "fit", "fit", *recipe, *processes, *WITHOUT_CHANCE, *limits)
+        if way == "divided":
+            continue
+        checkpoint, words = last(folder / "fit"), [*recipe, *processes]
         run(folder / "test", "test", *words, f"--ckpt_path={checkpoint}")
         (root,) = (word.partition("=")[2] for word in recipe if word.startswith("--data.root"))
         more = [f"--ckpt_path={checkpoint}", f"--data.predict_root={root}", "--output=all.csv"]
@@ -69,9 +83,14 @@ def only(folder: Path, pattern: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["fit", "test"])
-def test_the_same_figures_in_one_run(folders, command):
-    expected, found = (figures(folder / command) for folder in folders.values())
+def last(folder: Path) -> Path:
+    """The only run's last checkpoint."""
+    return only(folder, "runs/vitatt/*/checkpoints/last.ckpt")
+
+
+@pytest.mark.parametrize(("way", "command"), [("two", "fit"), ("two", "test"), ("divided", "fit")])
+def test_the_same_figures_in_one_run(folders, way, command):
+    expected, found = (figures(folders[name] / command) for name in ("one", way))
     # Of one process's cases; bytes of a table; what the machine took.
     apart = ("train/loss_step", "test/cases.size", "test/explanations/seconds/")
     expected, found = (
@@ -84,11 +103,13 @@ def test_the_same_figures_in_one_run(folders, command):
         assert found[name] == pytest.approx(values, abs=1e-5, nan_ok=True), name
 
 
-def test_the_same_weights(folders):
-    expected, found = (
-        torch.load(only(folder / "fit", "runs/vitatt/*/checkpoints/last.ckpt"), weights_only=True)
-        for folder in folders.values()
-    )
+@pytest.mark.parametrize("way", ["two", "divided"])
+def test_the_same_weights(folders, way):
+    assert_same_weights(*(last(folders[name] / "fit") for name in ("one", way)))
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    expected, found = (torch.load(path, weights_only=True) for path in (one, other))
     for name, weight in expected["state_dict"].items():
         if name.endswith("qkv.bias"):
             # The bias of keys shifts all scores alike: Adam makes steps of its rounding errors.
@@ -97,13 +118,50 @@ def test_the_same_weights(folders):
         torch.testing.assert_close(found["state_dict"][name], weight, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("way", ["two", "divided"])
+def test_the_same_maps(folders, way):
+    expected, found = (
+        {path.name: np.asarray(Image.open(path), float) for path in last_maps(folders[name])}
+        for name in ("one", way)
+    )
+    assert len(expected) == 2
+    assert expected.keys() == found.keys()
+    for name, picture in expected.items():
+        assert np.abs(found[name] - picture).mean() < 0.5, name  # of 255: colours are rounded
+
+
+def last_maps(folder: Path) -> list[Path]:
+    return [*sorted(folder.glob("fit/runs/vitatt/*/maps/step-*"))[-1].glob("tmme/*.jpg")]
+
+
+def test_a_divided_training_goes_on_divided(folders, recipe, tmp_path):
+    more = [*recipe, *WITHOUT_CHANCE, f"--trainer.max_epochs={EPOCHS + 1}", "--explanations.size=0"]
+    for way in ("one", "divided"):
+        checkpoint = f"--ckpt_path={last(folders[way] / 'fit')}"
+        run(tmp_path / way, "fit", *more, *PROCESSES[way], checkpoint)
+    assert_same_weights(*(last(tmp_path / way) for way in ("one", "divided")))
+
+
+@pytest.mark.parametrize(
+    ("saved", "asked", "message"),
+    [
+        ("one", "divided", "was not divided among processes, .* leave out `--config conf/hardware"),
+        ("divided", "two", "was divided among processes, .* strategy ddp: add `--config conf/hard"),
+    ],
+)
+def test_no_other_way_to_go_on(folders, recipe, saved, asked, message, capsys):
+    words = [*recipe, *PROCESSES[asked], f"--ckpt_path={last(folders[saved] / 'fit')}"]
+    assert main(["fit", *words]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
 def test_every_case_once_with_the_same_probabilities(folders):
     for name, pattern, key in (
         ("test", "runs/vitatt/*/predictions.parquet", "case_id"),
         ("predict", "all.csv", "img_id"),
     ):
         read = pl.read_parquet if name == "test" else pl.read_csv
-        expected, found = (read(only(folder / name, pattern)) for folder in folders.values())
+        expected, found = (read(only(folders[one] / name, pattern)) for one in ("one", "two"))
         assert found[key].is_unique().all()
         assert expected[key].to_list() == found[key].to_list()
         for column, kind in expected.schema.items():
@@ -113,8 +171,8 @@ def test_every_case_once_with_the_same_probabilities(folders):
 
 
 def test_one_folder_and_one_wandb_run(folders):
-    for folder in folders.values():
-        for command in ("fit", "test"):
+    for way, folder in folders.items():
+        for command in ("fit", "test")[: 1 if way == "divided" else 2]:
             assert len(list((folder / command).glob("runs/vitatt/*"))) == 1
             assert len(list((folder / command).glob("runs/wandb/offline-run-*"))) == 1
         steps = only(folder / "fit", "runs/vitatt/*/maps").iterdir()

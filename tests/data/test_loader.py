@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -251,6 +252,17 @@ def test_evaluation_sees_each_case_once(
     assert all(part == sorted(part, key=int) for part in parts)
     sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("count", [8, 9, 16, 17, 18, 23])
+def test_processes_have_as_many_evaluation_batches(count: int, make_dataset) -> None:
+    loaders = [
+        evaluation_loader(make_dataset(count), batch_size=4, rank=rank, world_size=2, num_workers=0)
+        for rank in range(2)
+    ]
+    sizes = [[len(batch.case_id) for batch in loader] for loader in loaders]
+    assert len(sizes[0]) == len(sizes[1]) == len(loaders[0]) == math.ceil(count / 8)
+    assert max(itertools.chain(*sizes)) <= 4
 
 
 @pytest.mark.parametrize(("count", "ranks"), [(20, 2), (12, 3)])

@@ -4,6 +4,7 @@ import functools
 import inspect
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning
@@ -12,6 +13,8 @@ import timm
 import torch
 from lightning.pytorch.cli import instantiate_module
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters_context
+from lightning.pytorch.strategies import FSDPStrategy
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from tests.tasks import CLASSES, COUNTS, make_batch, make_task
@@ -20,7 +23,7 @@ from vitatt.models.checkpoint import read_hyper_parameters
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.fusion import AttentionFusion
 from vitatt.models.losses import class_weights
-from vitatt.types import LesionBatch
+from vitatt.types import LesionBatch, UsageError
 
 TASK = make_task()
 
@@ -203,3 +206,19 @@ def test_what_is_random_in_a_step_depends_on_the_step_alone(
 
     assert torch.equal(weights_after("1", 5), weights_after("1", 6))
     assert not torch.equal(weights_after("1", 5), weights_after("2", 5))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "mesh", "message"),
+    [
+        (FSDPStrategy(), None, "FSDPStrategy cannot draw maps"),
+        (None, object(), "divides the network for training only"),
+    ],
+)
+def test_a_strategy_that_cannot_be_used(strategy: Any, mesh: Any, message: str) -> None:
+    model = make_model()
+    model._device_mesh = mesh
+    state = SimpleNamespace(fn=TrainerFn.TESTING)
+    model._trainer = SimpleNamespace(strategy=strategy, state=state)  # type: ignore[assignment]
+    with pytest.raises(UsageError, match=message):
+        model.configure_model()

@@ -23,6 +23,7 @@ from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.heatmap import map_picture
 from vitatt.explain.methods import predict
 from vitatt.models.classifier import LesionClassifier
+from vitatt.models.sharding import whole
 from vitatt.types import LesionBatch, UsageError
 
 Pictures = dict[str, list[NDArray[np.uint8]]]
@@ -67,9 +68,12 @@ class ExplanationPanel(Callback):
         """Explain and draw the panel, in the first process."""
         predicted = self._predicted
         self._predicted = []
-        if self.size == 0 or trainer.sanity_checking or not trainer.is_global_zero:
+        assert isinstance(pl_module, LesionClassifier)
+        if self.size == 0 or trainer.sanity_checking:
             return
-        with drawing("the maps of the validation panel"):
+        with whole(pl_module.network), drawing("the maps of the validation panel"):
+            if not trainer.is_global_zero:
+                return
             classes = {
                 case_id: number
                 for case_ids, numbers in predicted
@@ -78,9 +82,8 @@ class ExplanationPanel(Callback):
             self._draw(trainer, pl_module, classes)
 
     def _draw(
-        self, trainer: lightning.Trainer, module: lightning.LightningModule, known: dict[str, int]
+        self, trainer: lightning.Trainer, module: LesionClassifier, known: dict[str, int]
     ) -> None:
-        assert isinstance(module, LesionClassifier)
         datamodule = datamodule_of(trainer)
         if not module.network.layouts:
             return  # a network without attention has no maps

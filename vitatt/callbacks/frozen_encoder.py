@@ -45,6 +45,11 @@ class TokenCaching(Callback):
         assert isinstance(pl_module, LesionClassifier)
         if self.views == 0 or pl_module.network.encoder is None:
             return
+        if pl_module.device_mesh is not None:
+            raise UsageError(
+                "A network that is divided among processes cannot train on cached tokens: set "
+                "`token_cache.views` to 0, or `trainer.strategy` to ddp."
+            )
         self.serve(trainer, pl_module, ("val", "train"))
         rank_zero_info(
             f"Training on {self.views} cached views of each image, through the lower "

@@ -106,8 +106,8 @@ class LesionDataset(Dataset[LesionBatch]):
             case_id=self._case_id[rows].tolist(),
         )
 
-    def __getitem__(self, key: Key | int) -> LesionBatch:
-        return self.__getitems__([key])
+    def __getitem__(self, rows: int | list[int]) -> LesionBatch:
+        return self.__getitems__(rows if isinstance(rows, list) else [rows])
 
     def batches(self, size: int) -> Iterator[LesionBatch]:
         """All cases in order, at most `size` at a time."""

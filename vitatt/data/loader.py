@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -90,10 +91,15 @@ class TrainingLoader(DataLoader[LesionBatch]):
 def evaluation_loader(
     dataset: LesionDataset, *, batch_size: int, rank: int, world_size: int, num_workers: int
 ) -> DataLoader[LesionBatch]:
-    """A loader in row order in which each case comes once, in one of the processes."""
-    rows = range(rank, len(dataset), world_size)
-    settings = _shared_settings(num_workers)
-    return DataLoader(dataset, batch_size=batch_size, sampler=rows, **settings)
+    """A loader in row order in which each case comes once, in one of the processes.
+
+    All processes have as many batches, so that they can compute each one together (those without
+    a case for it have none: there are fewer cases than processes).
+    """
+    share = -(-len(dataset) // world_size)
+    rows = np.arange(rank, len(dataset), world_size)
+    batches = [part.tolist() for part in np.array_split(rows, -(-share // batch_size)) if len(part)]
+    return DataLoader(dataset, batch_size=None, sampler=batches, **_shared_settings(num_workers))
 
 
 def _shared_settings(num_workers: int) -> dict[str, Any]:

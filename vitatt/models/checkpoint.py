@@ -17,7 +17,24 @@ def read_hyper_parameters(path: str | Path) -> dict[str, Any]:
     Raises:
         UsageError: If there is no such file, or it is no checkpoint of this package.
     """
-    path = Path(path)
+    saved = _read(Path(path)).get("hyper_parameters")
+    if not saved or "task" not in saved:
+        raise UsageError(f"{path} is no checkpoint of `vitatt fit`: it says nothing of its task.")
+    LesionTask.from_plain(saved["task"])
+    result: dict[str, Any] = saved
+    return result
+
+
+def was_divided(path: str | Path) -> bool:
+    """Whether the network was divided among processes: its optimizer's state is in other order.
+
+    Raises:
+        UsageError: If there is no such file, or it is no checkpoint.
+    """
+    return bool(_read(Path(path)).get("divided"))
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"The checkpoint {path} does not exist.")
     try:
@@ -25,9 +42,4 @@ def read_hyper_parameters(path: str | Path) -> dict[str, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{path} cannot be read as a checkpoint: {first_line}") from error
-    saved = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
-    if not saved or "task" not in saved:
-        raise UsageError(f"{path} is no checkpoint of `vitatt fit`: it says nothing of its task.")
-    LesionTask.from_plain(saved["task"])
-    result: dict[str, Any] = saved
-    return result
+    return checkpoint if isinstance(checkpoint, dict) else {}

@@ -9,8 +9,11 @@ from typing import Any, TypedDict
 
 import lightning
 import torch
+from lightning.pytorch.strategies import FSDPStrategy
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from vitatt.models import losses
 from vitatt.models.fusion import AttentionFusion
@@ -20,6 +23,7 @@ from vitatt.models.make_encoder import make_encoder
 from vitatt.models.metrics import LesionMetrics
 from vitatt.models.network import LesionNetwork
 from vitatt.models.optimizer import make_optimizer, warmup_cosine
+from vitatt.models.sharding import shard
 from vitatt.types import LesionBatch, LesionOutput, LesionTask, UsageError
 
 
@@ -104,6 +108,26 @@ class LesionClassifier(lightning.LightningModule):
             {f"{stage}_metrics": LesionMetrics(self.task.classes) for stage in _STAGES}
         )
 
+    def configure_model(self) -> None:
+        """Divide the network among the processes, if the strategy does so.
+
+        Raises:
+            UsageError: If it is no training, or the strategy is Lightning's older one.
+        """
+        if self._trainer is not None and isinstance(self.trainer.strategy, FSDPStrategy):
+            raise UsageError(
+                "`trainer.strategy` FSDPStrategy cannot draw maps. Divide the network by "
+                "`--config conf/hardware/sharded.yaml` instead."
+            )
+        if self.device_mesh is None or isinstance(self.network, FSDPModule):
+            return
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            raise UsageError(
+                "ModelParallelStrategy divides the network for training only, and its checkpoints "
+                "are whole: leave it out, on one device or several."
+            )
+        shard(self.network, self.device_mesh["data_parallel"])
+
     def setup(self, stage: str) -> None:
         """Compile the network, if asked to; its weights keep their names."""
         del stage
@@ -176,9 +200,12 @@ class LesionClassifier(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the settings plain, and forget where the encoder's first weights were.
 
+        ``divided`` says whether the network was divided among processes.
+
         Raises:
             UsageError: If the network was made by a function that a checkpoint cannot name.
         """
+        checkpoint["divided"] = self.device_mesh is not None
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {
             **checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY],
             "encoder_weights": None,  # the checkpoint has the weights
