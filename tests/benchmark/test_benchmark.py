@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -78,6 +79,9 @@ def test_a_training_that_fails_leaves_the_others_and_is_done_again(
         return real(cell)
 
     options = words(tmp_path / "again")
+    shutil.copytree(finished, tmp_path / "again" / "out")
+    for arm in ("trees", "two_stage"):
+        shutil.rmtree(tmp_path / "again" / "out" / "cells" / arm)
     monkeypatch.setattr(engine, "run_cell", failing)
     with pytest.raises(UsageError, match=r"1 of 10 trainings failed, the first being trees/fold-1"):
         benchmark(options)

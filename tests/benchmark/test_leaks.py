@@ -63,11 +63,11 @@ def test_one_image_under_two_patients_is_named_and_kept_together(
     assert of_twins["fold"].n_unique() == of_twins["group"].n_unique() == 1
 
 
-def test_a_patient_in_two_folds_is_refused(finished, words, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(finished, folder / "out")
+def test_a_patient_in_two_folds_is_refused(words, cheap, tmp_path):
+    options = words(tmp_path, **cheap)
+    assert benchmark(options) == 0
     first, second = (
-        folder / "out" / "cells" / "vitatt" / f"fold-{number}-seed-0" / "test.parquet"
+        tmp_path / "out" / "cells" / "trees" / f"fold-{number}-seed-0" / "test.parquet"
         for number in range(2)
     )
     patient = pl.read_parquet(first)["group"][0]
@@ -75,7 +75,7 @@ def test_a_patient_in_two_folds_is_refused(finished, words, tmp_path):
     group = pl.Series("group", [patient, *moved["group"][1:]])
     moved.with_columns(group).write_parquet(second)
     with pytest.raises(UsageError, match=patient):
-        benchmark(words(folder))
+        benchmark(options)
 
 
 def test_an_encoding_fitted_on_all_rows_is_refused(bench_root, words, cheap, tmp_path, monkeypatch):

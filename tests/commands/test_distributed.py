@@ -71,7 +71,8 @@ def folders(tmp_path_factory, recipe) -> dict[str, Path]:
         if way == "divided":
             continue
         checkpoint, words = last(folder / "fit"), [*recipe, *processes]
-        run(folder / "test", "test", *words, f"--ckpt_path={checkpoint}")
+        few = "--explanation_tests.cases=2"
+        run(folder / "test", "test", *words, few, f"--ckpt_path={checkpoint}")
         (root,) = (word.partition("=")[2] for word in recipe if word.startswith("--data.root"))
         more = [f"--ckpt_path={checkpoint}", f"--data.predict_root={root}", "--output=all.csv"]
         run(folder / "predict", "predict", *words, *more)
