@@ -194,8 +194,8 @@ class TestParts:
 
         module = make_module()
         module.use_source("val", Tokens())
-        assert next(iter(module.val_dataloader())).image.shape[1:] == (5, 3)
-        assert next(iter(module.test_dataloader())).image.shape[1:] == (3, 32, 32)
+        assert next(iter(module.val_dataloader())).image.shape == (16, 5, 3)
+        assert next(iter(module.test_dataloader())).image.shape == (16, 3, 32, 32)
         assert module.panel("val", 4)[0].image.shape == (4, 3, 32, 32)
 
     def test_values_in_words(self, make_module: Make) -> None:

@@ -94,14 +94,14 @@ def read(root: Path, *, labelled: bool) -> LesionTable:
         pl.col("image").alias("case_id"),
         pl.coalesce("lesion_id", "image").alias("group"),
         "diagnosis",
-        "file",
+        pl.col("file").alias("image"),
         *(
             to_numbers(frame, feature.name, "image", path)
             if feature.kind == "numeric"
             else pl.col(feature.name).str.to_lowercase()
             for feature in SPEC.features
         ),
-    ).rename({"file": "image"})
+    )
     check_cases(cases, SPEC, path)
     return LesionTable(SPEC, root, cases, notes)
 

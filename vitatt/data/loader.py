@@ -93,12 +93,15 @@ def evaluation_loader(
 ) -> DataLoader[LesionBatch]:
     """A loader in row order in which each case comes once, in one of the processes.
 
-    All processes have as many batches, so that they can compute each one together (those without
-    a case for it have none: there are fewer cases than processes).
+    All processes have as many batches, so that they can compute each one together: one with a case
+    less keeps some for the last. Those with fewer cases than batches (of one case each, or fewer
+    cases than processes) have one batch less.
     """
-    share = -(-len(dataset) // world_size)
     rows = np.arange(rank, len(dataset), world_size)
-    batches = [part.tolist() for part in np.array_split(rows, -(-share // batch_size)) if len(part)]
+    starts = np.arange(batch_size, -(-len(dataset) // world_size), batch_size)
+    left = np.arange(len(starts), 0, -1)  # batches from each start on
+    parts = np.split(rows, np.minimum(starts, len(rows) - left))
+    batches = [part.tolist() for part in parts if len(part)]
     return DataLoader(dataset, batch_size=None, sampler=batches, **_shared_settings(num_workers))
 
 

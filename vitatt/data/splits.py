@@ -56,7 +56,7 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
     # As numbers, which sort faster than names.
     diagnosis, group = cases["diagnosis"].rank("dense"), cases["group"].rank("dense")
     needed = max(split.num_folds, split.inner_folds)
-    if (found := cases["group"].n_unique()) < needed:
+    if (found := group.n_unique()) < needed:
         raise DataError(
             f"Expected at least {needed} {spec.group}s for {split.num_folds} folds, but found "
             f"{found}."
