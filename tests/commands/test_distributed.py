@@ -36,13 +36,15 @@ WITHOUT_CHANCE = [
 EPOCHS = 2
 
 
-def run(folder: Path, *words: str) -> None:
+def run(folder: Path, *words: str, status: int = 0) -> str:
+    """Run to the end; what it said on its error output."""
     folder.mkdir(exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [VITATT, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
+    return done.stderr
 
 
 def figures(folder: Path) -> dict[str, list[float]]:
@@ -154,6 +156,13 @@ def test_no_other_way_to_go_on(folders, recipe, saved, asked, message, capsys):
     words = [*recipe, *PROCESSES[asked], f"--ckpt_path={last(folders[saved] / 'fit')}"]
     assert main(["fit", *words]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_batches_that_only_one_process_has(recipe, tmp_path):
+    odd = "--data.inner_fold=1"  # nine validation cases
+    words = [*recipe, *PROCESSES["divided"], "--data.batch_size=1", odd]
+    said = run(tmp_path, "fit", *words, status=2)
+    assert re.search(r"have \d, \d of them: set `data.batch_size` to at least 2", said), said
 
 
 def test_every_case_once_with_the_same_probabilities(folders):

@@ -599,6 +599,8 @@ def test_explaining_in_the_middle_of_training_changes_nothing(
             for step in range(1, 7):
                 optimizer.zero_grad()
                 loss = F.cross_entropy(network(batch).logits, batch.target)
+                if explained and step == 2:  # a graph waits to be passed back through
+                    explain_by(network, batch, target, methods=EVERY)
                 loss.backward()
                 if explained and step == 3:  # gradients wait to be applied
                     explain_by(network, batch, target, methods=EVERY)

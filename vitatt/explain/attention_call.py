@@ -36,11 +36,11 @@ class AttentionCall(NamedTuple):
         return self.scale if self.scale is not None else self.query.shape[-1] ** -0.5
 
     def cases(self, rows: slice) -> AttentionCall:
-        """The call as if made with some of the cases only, in float32 at least."""
+        """The call as if made with some of the cases only, contiguous, in float32 at least."""
         mask = self.mask
         if mask is not None and mask.ndim == 4 and len(mask) == len(self.query):
             mask = mask[rows]
-        query, key, value = (at_least_float32(part[rows]) for part in self[:3])
+        query, key, value = (at_least_float32(part[rows]).contiguous() for part in self[:3])
         return self._replace(query=query, key=key, value=value, mask=mask)
 
 

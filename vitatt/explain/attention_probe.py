@@ -94,35 +94,34 @@ class _Attention(torch.autograd.Function):
         call = AttentionCall(*ctx.saved_tensors, *ctx.rest)
         cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
         size = cases if call.query.is_cuda else max(1, _CACHE // (4 * heads * queries * keys))
-        wanted = ctx.needs_input_grad[0]
-        by_inputs = [torch.empty_like(part) for part in call[:3] if wanted]
+        inputs = call[:3] if ctx.needs_input_grad[0] else ()
+        wholes = [
+            at_least_float32(torch.empty_like(part, memory_format=torch.contiguous_format))
+            for part in inputs
+        ]
         relevance = []
         with full_precision(gradient):
             for start in range(0, cases, size):
                 rows = slice(start, start + size)
-                part, of_output = call.cases(rows), at_least_float32(gradient[rows])
+                part, of_output = call.cases(rows), at_least_float32(gradient[rows]).contiguous()
                 attention = attention_probabilities(part)
                 product = (of_output @ part.value.transpose(-2, -1)).mul_(attention)
                 relevance.append(head_relevance(product))
-                if wanted:
-                    found = _by_inputs(part, attention, product, of_output)
-                    for whole, of_part in zip(by_inputs, found, strict=True):
-                        whole[rows] = of_part
+                if wholes:
+                    parts = [whole[rows] for whole in wholes]
+                    _write_by_inputs(parts, part, attention, product, of_output)
         ctx.probe.hand_over(call, torch.cat(relevance))
-        return (
-            *(by_inputs if wanted else [None] * 3),
-            None,
-            None,
-            None,
-            gradient.new_zeros(()),
-            None,
-        )
+        by_inputs = [whole.to(part.dtype) for whole, part in zip(wholes, inputs, strict=True)]
+        nothing = [None] * 3
+        return *(by_inputs or nothing), *nothing, gradient.new_zeros(()), None
 
 
-def _by_inputs(
-    call: AttentionCall, attention: Tensor, product: Tensor, of_output: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients by query, key and value; `attention` and `product` are overwritten."""
-    by_value = attention.transpose(-2, -1) @ of_output
-    scores = product.sub_(attention.mul_(product.sum(-1, keepdim=True))).mul_(call.factor)
-    return scores @ call.key, scores.transpose(-2, -1) @ call.query, by_value
+def _write_by_inputs(
+    into: list[Tensor], call: AttentionCall, attention: Tensor, product: Tensor, of_output: Tensor
+) -> None:
+    """Gradients by query, key and value, written in place; `product` is overwritten."""
+    by_query, by_key, by_value = into
+    torch.matmul(attention.transpose(-2, -1), of_output, out=by_value)
+    scores = product.addcmul_(attention, product.sum(-1, keepdim=True), value=-1)
+    torch.matmul(scores, call.key, out=by_query).mul_(call.factor)
+    torch.matmul(scores.transpose(-2, -1), call.query, out=by_key).mul_(call.factor)

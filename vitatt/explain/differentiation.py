@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from vitatt.models.network import LesionNetwork
 from vitatt.types import LesionBatch, LesionOutput
@@ -20,26 +19,27 @@ def differentiable(network: LesionNetwork) -> Iterator[Function]:
     """A network in evaluation mode that can be differentiated by its inputs and activations.
 
     Inside, gradients are enabled, also within `torch.no_grad` and `torch.inference_mode`; weights
-    take part as constants and keep their `.grad`. Compiled networks run eagerly. Afterwards each
-    module is in the mode it was in.
+    take part as constants and keep their `.grad`. Compiled networks run eagerly. Afterwards modules
+    are in the mode they were in, and the weights that learnt learn on.
     """
-    modes = {module: module.training for module in network.modules()}
-    constants = {name: value.detach() for name, value in network.named_parameters()}
-    network.eval()
-
-    def function(batch: LesionBatch) -> LesionOutput:
-        return functional_call(network, constants, (batch,))
-
+    training = [module for module in network.modules() if module.training]
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
     try:
+        for module in training:
+            module.training = False
+        for weight in weights:
+            weight.requires_grad_(False)
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.compiler.set_stance("force_eager"),
         ):
-            yield function
+            yield network
     finally:
-        for module, training in modes.items():
-            module.training = training
+        for module in training:
+            module.training = True
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 def own_inputs(batch: LesionBatch) -> LesionBatch:

@@ -23,7 +23,7 @@ from vitatt.models.make_encoder import make_encoder
 from vitatt.models.metrics import LesionMetrics
 from vitatt.models.network import LesionNetwork
 from vitatt.models.optimizer import make_optimizer, warmup_cosine
-from vitatt.models.sharding import shard
+from vitatt.models.sharding import require_as_many_batches, shard
 from vitatt.types import LesionBatch, LesionOutput, LesionTask, UsageError
 
 
@@ -165,6 +165,11 @@ class LesionClassifier(lightning.LightningModule):
     def predict_step(self, batch: LesionBatch, batch_idx: int) -> tuple[list[str], Tensor]:
         """Case ids and class probabilities (B, C) of a batch."""
         return list(batch.case_id), self(batch).logits.float().softmax(-1)
+
+    def on_validation_start(self) -> None:
+        """See that the processes of a divided network can validate together."""
+        if self.device_mesh is not None:
+            require_as_many_batches(sum(self.trainer.num_val_batches))
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's training metrics."""

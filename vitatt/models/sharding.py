@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch.distributed
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from vitatt.models.network import LesionNetwork
+from vitatt.types import UsageError
 
 
 def shard(network: LesionNetwork, mesh: DeviceMesh) -> None:
@@ -27,6 +29,22 @@ def shard(network: LesionNetwork, mesh: DeviceMesh) -> None:
         for block in network.encoder.backbone.get_submodule("blocks").children():
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
     fully_shard(network, mesh=mesh, reshard_after_forward=True)
+
+
+def require_as_many_batches(batches: int) -> None:
+    """Refuse batches that some process has not: the others would wait for it forever.
+
+    Raises:
+        UsageError: If the processes do not have as many.
+    """
+    counts = [0] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(counts, batches)
+    if len(set(counts)) > 1:
+        raise UsageError(
+            "The processes of a divided network run each validation batch together, but have "
+            f"{', '.join(map(str, counts))} of them: set `data.batch_size` to at least 2, and have "
+            "a validation case for each process."
+        )
 
 
 @contextmanager
