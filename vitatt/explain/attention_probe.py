@@ -95,10 +95,8 @@ class _Attention(torch.autograd.Function):
         cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
         size = cases if call.query.is_cuda else max(1, _CACHE // (4 * heads * queries * keys))
         inputs = call[:3] if ctx.needs_input_grad[0] else ()
-        wholes = [
-            at_least_float32(torch.empty_like(part, memory_format=torch.contiguous_format))
-            for part in inputs
-        ]
+        kind = torch.promote_types(gradient.dtype, torch.float32)
+        wholes = [part.new_empty(part.shape, dtype=kind) for part in inputs]
         relevance = []
         with full_precision(gradient):
             for start in range(0, cases, size):
