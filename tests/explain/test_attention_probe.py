@@ -8,7 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.tasks import make_batch, make_network, make_task
-from vitatt.explain.attention_call import AttentionCall, attention_probabilities
+from vitatt.explain.attention_call import (
+    AttentionCall,
+    attention_probabilities,
+    packed,
+    unpack,
+)
 from vitatt.explain.attention_probe import AttentionProbe, head_relevance
 from vitatt.explain.differentiation import full_precision
 from vitatt.explain.recorded_forward import recorded_forward
@@ -69,10 +74,78 @@ def test_relevance_and_gradients_are_those_of_the_formulas(
     ((same, relevance),) = handed
     assert same.layout == LAYOUT
     torch.testing.assert_close(relevance, expected, rtol=1e-12, atol=1e-14)
-    inner = AttentionProbe(torch.device("cpu"))
-    inner._receive = lambda *_: None
-    actual = torch.autograd.grad((inner.attend(call) * weights).sum(), list(call[:3]))
-    torch.testing.assert_close(list(actual), by_inputs, rtol=1e-11, atol=1e-13)
+    actual = by_probe(call, weights, list(call[:3]))
+    torch.testing.assert_close(actual, by_inputs, rtol=1e-11, atol=1e-13)
+
+
+def by_probe(call: AttentionCall, weights: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    """Gradients by inputs, through a probe."""
+    probe = AttentionProbe(torch.device("cpu"))
+    probe._receive = lambda *_: None
+    return list(torch.autograd.grad((probe.attend(call) * weights).sum(), inputs))
+
+
+@pytest.mark.parametrize("cache", [1, 2**21], ids=["a case at a time", "all cases at once"])
+def test_gradients_by_a_projection_that_holds_all_three(
+    cache: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitatt.explain.attention_probe._CACHE", cache)
+    shape = (CASES, TOKENS, 3 * HEADS * WIDTH)
+    inputs = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    whole = inputs * 2
+    query, key, value = unpack(whole, HEADS)
+    call = AttentionCall(query, key, value, None, None, LAYOUT)
+    assert packed(call) is whole
+    weights = torch.randn(CASES, HEADS, TOKENS, WIDTH, dtype=torch.float64)
+    _, expected = of_formulas(call, weights)
+    in_place = torch.stack(expected).permute(1, 3, 0, 2, 4).flatten(2)
+    (by_whole,) = by_probe(call, weights, [whole])
+    torch.testing.assert_close(by_whole, in_place, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(by_probe(call, weights, [inputs]), [2 * by_whole])
+
+
+def test_gradients_by_keys_and_values_of_a_query_that_is_constant() -> None:
+    call = make_call(queries=1)
+    call = call._replace(query=call.query.detach())
+    weights = torch.randn(CASES, HEADS, 1, WIDTH, dtype=torch.float64)
+    moving = call._replace(query=call.query.clone().requires_grad_(True))
+    _, expected = of_formulas(moving, weights)
+    actual = by_probe(call, weights, [call.key, call.value])
+    torch.testing.assert_close(actual, expected[1:], rtol=1e-11, atol=1e-13)
+
+
+def test_only_inputs_that_fill_one_projection_in_its_order_are_packed() -> None:
+    whole = torch.randn(CASES, TOKENS, 3 * HEADS * WIDTH, requires_grad=True) * 1
+    query, key, value = unpack(whole, HEADS)
+    for parts in [
+        (key, query, value),
+        (query, key, key),
+        (query, key.detach(), value),
+        (query, key, value.clone()),
+        (query[:, :, :1], key, value),
+        (query.clone(), key.clone(), value.clone()),
+    ]:
+        assert packed(AttentionCall(*parts, None, None, LAYOUT)) is None
+    wider = torch.randn(CASES, TOKENS, 4 * HEADS * WIDTH)[:, :, : 3 * HEADS * WIDTH]
+    query, key, value = unpack(wider, HEADS)
+    assert packed(AttentionCall(query, key, value, None, None, LAYOUT)) is None
+
+
+def test_the_blocks_of_an_encoder_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_task()
+    network, batch = make_network(task), make_batch(task, 3)
+    found: list[Tensor | None] = []
+
+    def note(call: AttentionCall) -> Tensor | None:
+        found.append(packed(call))
+        return found[-1]
+
+    monkeypatch.setattr("vitatt.explain.attention_probe.packed", note)
+    with recorded_forward(network, batch):
+        pass
+    blocks = network.encoder.num_blocks
+    assert blocks
+    assert all(whole is not None for whole in found[:blocks])
 
 
 def test_head_relevance_clamps_each_head_before_the_mean() -> None:

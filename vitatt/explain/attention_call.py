@@ -44,6 +44,24 @@ class AttentionCall(NamedTuple):
         return self._replace(query=query, key=key, value=value, mask=mask)
 
 
+def unpack(projection: Tensor, heads: int) -> tuple[Tensor, ...]:
+    """Query, key and value (B, heads, N, d) as views of one projection (B, N, 3 heads d)."""
+    return projection.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+
+
+def packed(call: AttentionCall) -> Tensor | None:
+    """The projection whose `unpack` query, key and value are, as in timm's blocks; or None."""
+    inputs, heads = call[:3], call.query.shape[1]
+    whole = call.query._base
+    if whole is None or whole.ndim != 3 or whole.shape[-1] % (3 * heads):
+        return None
+    same = (
+        part._base is whole and part.requires_grad == whole.requires_grad and part.is_set_to(view)
+        for part, view in zip(inputs, unpack(whole, heads), strict=True)
+    )
+    return whole if all(same) else None
+
+
 def attention_probabilities(call: AttentionCall) -> Tensor:
     """Softmax probabilities (B, heads, Q, N), in float32 at least."""
     query, key = at_least_float32(call.query), at_least_float32(call.key)

@@ -10,7 +10,7 @@ that one set of probabilities A serves both: with the derivative dA = dO V^T of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,8 @@ from vitatt.explain.attention_call import (
     AttentionCall,
     at_least_float32,
     attention_probabilities,
+    packed,
+    unpack,
 )
 from vitatt.explain.differentiation import full_precision
 
@@ -39,7 +41,9 @@ class AttentionProbe:
 
     def attend(self, call: AttentionCall) -> Tensor:
         """The kernel's output, (B, heads, Q, d)."""
-        output: Tensor = _Attention.apply(*call, self._anchor, self)
+        whole = packed(call)
+        sources = call[:3] if whole is None else (whole,)
+        output: Tensor = _Attention.apply(self, call, self._anchor, *sources)
         return output
 
     def read(self, value: Tensor, receive: Receive, *, keep: bool) -> None:
@@ -80,46 +84,57 @@ _CACHE = 2**21
 
 
 class _Attention(torch.autograd.Function):
+    """Differentiated by query, key and value, or by the one projection that they are views of."""
+
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:
-        call, (_, probe) = AttentionCall(*arguments[:6]), arguments[6:]
-        ctx.save_for_backward(*call[:4])
-        ctx.rest, ctx.probe = call[4:], probe
+        (probe, call, _), sources = arguments[:3], arguments[3:]
         query, key, value, mask, scale, _ = call
+        ctx.save_for_backward(*sources)
+        ctx.probe, ctx.heads, ctx.rest = probe, query.shape[1], call[3:]
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         (gradient,) = gradients
-        call = AttentionCall(*ctx.saved_tensors, *ctx.rest)
-        cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
-        size = cases if call.query.is_cuda else max(1, _CACHE // (4 * heads * queries * keys))
-        inputs = call[:3] if ctx.needs_input_grad[0] else ()
-        kind = torch.promote_types(gradient.dtype, torch.float32)
-        wholes = [part.new_empty(part.shape, dtype=kind) for part in inputs]
-        relevance = []
-        with full_precision(gradient):
-            for start in range(0, cases, size):
-                rows = slice(start, start + size)
-                part, of_output = call.cases(rows), at_least_float32(gradient[rows]).contiguous()
-                attention = attention_probabilities(part)
-                product = (of_output @ part.value.transpose(-2, -1)).mul_(attention)
-                relevance.append(head_relevance(product))
-                if wholes:
-                    parts = [whole[rows] for whole in wholes]
-                    _write_by_inputs(parts, part, attention, product, of_output)
-        ctx.probe.hand_over(call, torch.cat(relevance))
-        by_inputs = [whole.to(part.dtype) for whole, part in zip(wholes, inputs, strict=True)]
-        nothing = [None] * 3
-        return *(by_inputs or nothing), *nothing, gradient.new_zeros(()), None
+        sources, wanted = ctx.saved_tensors, any(ctx.needs_input_grad[3:])
+        by_sources: list[Any] = [torch.empty_like(whole) if wanted else None for whole in sources]
+        query, key, value = _inputs(sources, ctx.heads)
+        call = AttentionCall(query, key, value, *ctx.rest)
+        into = _inputs(by_sources, ctx.heads) if wanted else ()
+        ctx.probe.hand_over(call, _relevance(call, gradient, into))
+        return None, None, gradient.new_zeros(()), *by_sources
+
+
+def _inputs(sources: Sequence[Tensor], heads: int) -> Sequence[Tensor]:
+    return unpack(sources[0], heads) if len(sources) == 1 else sources
+
+
+def _relevance(call: AttentionCall, of_output: Tensor, into: Sequence[Tensor]) -> Tensor:
+    """Abar; and gradients by query, key and value, if there is something to write them into."""
+    cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
+    size = cases if call.query.is_cuda else max(1, _CACHE // (4 * heads * queries * keys))
+    kind = torch.promote_types(of_output.dtype, torch.float32)
+    relevance = of_output.new_empty(cases, queries, keys, dtype=kind)
+    with full_precision(of_output):
+        for start in range(0, cases, size):
+            rows = slice(start, start + size)
+            part, of_part = call.cases(rows), at_least_float32(of_output[rows]).contiguous()
+            attention = attention_probabilities(part)
+            product = (of_part @ part.value.mT).mul_(attention)
+            relevance[rows] = head_relevance(product)
+            if into:
+                parts = [whole[rows] for whole in into]
+                _write_by_inputs(parts, part, attention, product, of_part)
+    return relevance
 
 
 def _write_by_inputs(
     into: list[Tensor], call: AttentionCall, attention: Tensor, product: Tensor, of_output: Tensor
 ) -> None:
-    """Gradients by query, key and value, written in place; `product` is overwritten."""
+    """Gradients by query, key and value; `product` is overwritten."""
     by_query, by_key, by_value = into
-    torch.matmul(attention.transpose(-2, -1), of_output, out=by_value)
+    by_value.copy_(attention.mT @ of_output)
     scores = product.addcmul_(attention, product.sum(-1, keepdim=True), value=-1)
-    torch.matmul(scores, call.key, out=by_query).mul_(call.factor)
-    torch.matmul(scores.transpose(-2, -1), call.query, out=by_key).mul_(call.factor)
+    torch.mul(scores @ call.key, call.factor, out=by_query)
+    torch.mul(scores.mT @ call.query, call.factor, out=by_key)
