@@ -14,7 +14,8 @@ from vitatt.explain.attention_call import (
     packed,
     unpack,
 )
-from vitatt.explain.attention_probe import AttentionProbe, head_relevance
+from vitatt.explain.attention_probe import AttentionProbe
+from vitatt.explain.class_row import ClassRow
 from vitatt.explain.differentiation import full_precision
 from vitatt.explain.recorded_forward import recorded_forward
 from vitatt.explain.tmme import tmme
@@ -67,21 +68,28 @@ def test_relevance_and_gradients_are_those_of_the_formulas(
     call = make_call(queries=queries, masked=masked, scale=scale)
     weights = torch.randn(CASES, HEADS, queries, WIDTH, dtype=torch.float64)
     expected, by_inputs = of_formulas(call, weights)
-    probe, handed = AttentionProbe(torch.device("cpu")), []
+    probe = AttentionProbe(torch.device("cpu"))
     output = probe.attend(call)
     torch.testing.assert_close(output, attention_probabilities(call) @ call.value)
-    probe.read((output * weights).sum(), lambda *layer: handed.append(layer), keep=True)
-    ((same, relevance),) = handed
-    assert same.layout == LAYOUT
-    torch.testing.assert_close(relevance, expected, rtol=1e-12, atol=1e-14)
+    row = some_row()
+    below = probe.read((output * weights).sum(), row, keep=True)
+    above = torch.cat(row, dim=1)
+    carried = above + torch.einsum("bq,bqn->bn", above[:, :queries], expected)
+    torch.testing.assert_close(torch.cat(below, dim=1), carried, rtol=1e-12, atol=1e-14)
     actual = by_probe(call, weights, list(call[:3]))
     torch.testing.assert_close(actual, by_inputs, rtol=1e-11, atol=1e-13)
+
+
+def some_row() -> ClassRow:
+    """A row as it may arrive at the layer."""
+    row = torch.rand(CASES, TOKENS, dtype=torch.float64)
+    return ClassRow(*row.split(list(LAYOUT), dim=1))
 
 
 def by_probe(call: AttentionCall, weights: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     """Gradients by inputs, through a probe."""
     probe = AttentionProbe(torch.device("cpu"))
-    probe._receive = lambda *_: None
+    probe.row = some_row()
     return list(torch.autograd.grad((probe.attend(call) * weights).sum(), inputs))
 
 
@@ -148,24 +156,41 @@ def test_the_blocks_of_an_encoder_are_packed(monkeypatch: pytest.MonkeyPatch) ->
     assert all(whole is not None for whole in found[:blocks])
 
 
-def test_head_relevance_clamps_each_head_before_the_mean() -> None:
-    product = torch.tensor([[[[1.0, -1.0]], [[-1.0, 3.0]]]])
-    expected = torch.tensor([[[(1.0 + 0) / 2, (0 + 3.0) / 2]]])
-    torch.testing.assert_close(head_relevance(product), expected)
+def test_a_head_whose_relevance_is_negative_does_not_lessen_that_of_others() -> None:
+    value = torch.tensor([[[[1.0], [-2.0]], [[-1.0], [5.0]]]], requires_grad=True)  # heads, keys
+    equal = torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 2, 1)  # so attention is 1 / 2
+    call = AttentionCall(equal[0], equal[1], value, None, None, TokenLayout(1, 1, 0))
+    probe = AttentionProbe(torch.device("cpu"))
+    row = ClassRow.start(torch.zeros(1, 1), [call.layout])
+    below = probe.read(probe.attend(call).sum(), row, keep=False)
+    # By key: half the mean over heads of max(1, 0) and max(-1, 0); of max(-2, 0) and max(5, 0).
+    expected = torch.tensor([[1 + 0.25, 1.25]])
+    torch.testing.assert_close(torch.cat(below, dim=1), expected)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"join_at": 2, "depth": 1}])
-def test_layers_are_handed_over_last_first_and_once_a_pass(arguments: dict[str, int]) -> None:
+def test_layers_are_passed_last_first_and_once_a_pass(
+    arguments: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = make_task()
     network, batch = make_network(task, **arguments), make_batch(task, 3)
+    layouts: list[TokenLayout] = []
+    below = ClassRow.below
+
+    def note(row: ClassRow, passed: Tensor, layout: TokenLayout) -> ClassRow:
+        layouts.append(layout)
+        return below(row, passed, layout)
+
+    monkeypatch.setattr(ClassRow, "below", note)
     with recorded_forward(network, batch) as recorded:
-        assert recorded.probe is not None
-        layouts: list[TokenLayout] = []
-        for keep in (True, False):
-            recorded.probe.read(
-                recorded.logits.sum(), lambda call, _: layouts.append(call.layout), keep=keep
-            )
+        tmme(recorded, torch.tensor([[0, 1]] * 3))
     assert layouts == network.layouts[::-1] * 2
+
+
+def test_gradients_go_back_by_read_only() -> None:
+    probe = AttentionProbe(torch.device("cpu"))
+    with pytest.raises(AssertionError, match="by `read` only"):
+        probe.attend(make_call()).sum().backward()
 
 
 def test_a_pass_without_gradients_explains_no_class() -> None:

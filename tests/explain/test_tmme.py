@@ -7,7 +7,7 @@ import torch
 
 from tests.explain.reference_tmme import reference_tmme
 from tests.tasks import make_batch, make_network, make_task, relative_error
-from vitatt.explain.class_row import ClassRow
+from vitatt.explain.class_row import ClassRow, passed_on
 from vitatt.explain.methods import explain
 from vitatt.models.baselines.image_only import ImageOnly
 from vitatt.models.network import TokenLayout
@@ -101,5 +101,7 @@ def test_carried_row_is_the_row_of_the_full_product(class_only: bool) -> None:
     row = ClassRow.start(layers[-1], layouts)
     for number, layer in reversed(list(enumerate(layers))):
         last = number == len(layers) - 1
-        row = row.below(layer[:, :1] if class_only and last else layer, layouts[number])
+        read = layer[:, :1] if class_only and last else layer
+        asking = row.of(layouts[number])[:, : read.shape[1]]
+        row = row.below(passed_on(asking, read.unsqueeze(1)), layouts[number])
     torch.testing.assert_close(torch.cat(row, dim=1), full[:, 0], rtol=1e-12, atol=0)

@@ -62,14 +62,15 @@ def packed(call: AttentionCall) -> Tensor | None:
     return whole if all(same) else None
 
 
+@torch.no_grad()
 def attention_probabilities(call: AttentionCall) -> Tensor:
-    """Softmax probabilities (B, heads, Q, N), in float32 at least."""
+    """Softmax probabilities (B, heads, Q, N), in float32 at least; not part of a graph."""
     query, key = at_least_float32(call.query), at_least_float32(call.key)
     with full_precision(query):
         scores = (query * call.factor) @ key.transpose(-2, -1)
     if call.mask is not None:
-        scores = scores.masked_fill(~call.mask, -torch.inf)
-    return scores.softmax(-1)
+        scores.masked_fill_(~call.mask, -torch.inf)
+    return torch.softmax(scores, -1, out=scores)
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from vitatt.explain.attention_call import AttentionCall, attention_probabilities
-from vitatt.explain.class_row import ClassRow
+from vitatt.explain.class_row import ClassRow, passed_on
 
 
 @torch.no_grad()
@@ -24,5 +24,7 @@ def rollout(calls: list[AttentionCall]) -> ClassRow:
     """
     row = ClassRow.start(calls[-1].key, [call.layout for call in calls])
     for call in reversed(calls):
-        row = row.below(attention_probabilities(call).mean(dim=1), call.layout, scale=0.5)
+        attention = attention_probabilities(call)
+        asking = row.of(call.layout)[:, : attention.shape[2]]
+        row = row.below(passed_on(asking, attention), call.layout, scale=0.5)
     return row

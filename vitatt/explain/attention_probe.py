@@ -10,7 +10,7 @@ that one set of probabilities A serves both: with the derivative dA = dO V^T of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,10 +24,8 @@ from vitatt.explain.attention_call import (
     packed,
     unpack,
 )
+from vitatt.explain.class_row import ClassRow, passed_on
 from vitatt.explain.differentiation import full_precision
-
-Receive = Callable[[AttentionCall, Tensor], None]
-"""Told a layer's call and its Abar, (B, Q, N)."""
 
 
 class AttentionProbe:
@@ -37,7 +35,7 @@ class AttentionProbe:
         # All that is differentiated by: it makes each layer part of the graph, the first included,
         # whose own inputs are constants.
         self._anchor = torch.zeros((), device=device, requires_grad=True)
-        self._receive: Receive | None = None
+        self.row: ClassRow | None = None
 
     def attend(self, call: AttentionCall) -> Tensor:
         """The kernel's output, (B, heads, Q, d)."""
@@ -46,41 +44,27 @@ class AttentionProbe:
         output: Tensor = _Attention.apply(self, call, self._anchor, *sources)
         return output
 
-    def read(self, value: Tensor, receive: Receive, *, keep: bool) -> None:
-        """Pass a scalar's gradient back, handing over each layer's relevance, last layer first.
+    def read(self, value: Tensor, row: ClassRow, *, keep: bool) -> ClassRow:
+        """Pass a scalar's gradient back, and the class token's row along with it.
 
         Args:
             value: What is explained.
-            receive: Called once a layer; no attention of other layers is held meanwhile.
+            row: Above the last layer.
             keep: Keep the graph for another pass.
+
+        Returns:
+            The row below the first layer. No attention of two layers is held at a time.
         """
-        self._receive = receive
+        self.row = row
         try:
             torch.autograd.grad(value, self._anchor, retain_graph=keep)
+            return self.row
         finally:
-            self._receive = None
-
-    def hand_over(self, call: AttentionCall, relevance: Tensor) -> None:
-        """Called by a layer that gradients have reached."""
-        assert self._receive is not None, "gradients go back through attention by `read` only"
-        self._receive(call, relevance)
+            self.row = None
 
 
-def head_relevance(product: Tensor) -> Tensor:
-    """Abar: mean over heads of the positive part of attention times gradient (eq. 5).
-
-    Args:
-        product: Probabilities times the derivative of the explained logit by them,
-            (B, heads, Q, N).
-
-    Returns:
-        (B, Q, N), not negative.
-    """
-    return product.clamp(min=0).mean(dim=1)
-
-
-_CACHE = 2**21
-"""Bytes that a core keeps close: attention is worked on in parts of this size on a CPU."""
+_CACHE = 2**22
+"""Bytes that a processor keeps close: on a CPU, attention is worked on in parts of this size."""
 
 
 class _Attention(torch.autograd.Function):
@@ -102,7 +86,10 @@ class _Attention(torch.autograd.Function):
         query, key, value = _inputs(sources, ctx.heads)
         call = AttentionCall(query, key, value, *ctx.rest)
         into = _inputs(by_sources, ctx.heads) if wanted else ()
-        ctx.probe.hand_over(call, _relevance(call, gradient, into))
+        row = ctx.probe.row
+        assert row is not None, "gradients go back through attention by `read` only"
+        asking = row.of(call.layout)[:, : call.query.shape[2]]
+        ctx.probe.row = row.below(_pass_back(call, gradient, asking, into), call.layout)
         return None, None, gradient.new_zeros(()), *by_sources
 
 
@@ -110,23 +97,24 @@ def _inputs(sources: Sequence[Tensor], heads: int) -> Sequence[Tensor]:
     return unpack(sources[0], heads) if len(sources) == 1 else sources
 
 
-def _relevance(call: AttentionCall, of_output: Tensor, into: Sequence[Tensor]) -> Tensor:
-    """Abar; and gradients by query, key and value, if there is something to write them into."""
+def _pass_back(
+    call: AttentionCall, of_output: Tensor, asking: Tensor, into: Sequence[Tensor]
+) -> Tensor:
+    """What the row passes on, (B, N); and gradients by query, key and value, if wanted, `into`."""
     cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
     size = cases if call.query.is_cuda else max(1, _CACHE // (4 * heads * queries * keys))
-    kind = torch.promote_types(of_output.dtype, torch.float32)
-    relevance = of_output.new_empty(cases, queries, keys, dtype=kind)
+    passed = []
     with full_precision(of_output):
         for start in range(0, cases, size):
             rows = slice(start, start + size)
             part, of_part = call.cases(rows), at_least_float32(of_output[rows]).contiguous()
             attention = attention_probabilities(part)
             product = (of_part @ part.value.mT).mul_(attention)
-            relevance[rows] = head_relevance(product)
+            passed.append(passed_on(asking[rows], product.clamp(min=0)))
             if into:
                 parts = [whole[rows] for whole in into]
                 _write_by_inputs(parts, part, attention, product, of_part)
-    return relevance
+    return torch.cat(passed)
 
 
 def _write_by_inputs(

@@ -38,24 +38,38 @@ class ClassRow(NamedTuple):
         prefix[:, 0] = 1
         return cls(prefix, patches, metadata)
 
-    def below(self, relevance: Tensor, layout: TokenLayout, *, scale: float = 1.0) -> ClassRow:
+    def of(self, layout: TokenLayout) -> Tensor:
+        """The entries of a layer's N tokens, (B, N)."""
+        return torch.cat([part[:, :size] for part, size in zip(self, layout, strict=True)], dim=1)
+
+    def below(self, passed: Tensor, layout: TokenLayout, *, scale: float = 1.0) -> ClassRow:
         """The row one layer further down: ``scale * (r + r Abar)``.
 
         A layer that has not seen some tokens (metadata below the fusion) leaves them as they are.
 
         Args:
-            relevance: Abar of the layer, (B, N, N), or (B, 1, N) if only the class token asked.
+            passed: ``r Abar`` of the layer, (B, N), see `passed_on`.
             layout: What the layer's N tokens are.
             scale: One half for rollout, which averages a layer with the identity.
         """
-        above = torch.cat([part[:, :size] for part, size in zip(self, layout, strict=True)], dim=1)
-        asking = above[:, : relevance.shape[1]]
-        with full_precision(above):
-            below = scale * (above + (asking.unsqueeze(1) @ relevance).squeeze(1))
-        parts = below.split(list(layout), dim=1)
+        parts = (scale * (self.of(layout) + passed)).split(list(layout), dim=1)
         return ClassRow(
             *(
                 torch.cat([new, old[:, new.shape[1] :]], dim=1)
                 for new, old in zip(parts, self, strict=True)
             )
         )
+
+
+def passed_on(asking: Tensor, by_head: Tensor) -> Tensor:
+    """``r Abar``, Abar a mean over heads: what tokens pass to those they attend to, (B, N).
+
+    Each head is multiplied by r, and the mean taken then: the same, and Abar is never formed.
+
+    Args:
+        asking: The row's entries of the Q tokens that ask, (B, Q).
+        by_head: (B, heads, Q, N).
+    """
+    heads = by_head.shape[1]
+    with full_precision(asking):
+        return (asking.repeat(1, heads).unsqueeze(1) @ by_head.flatten(1, 2)).squeeze(1) / heads

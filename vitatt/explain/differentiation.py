@@ -52,6 +52,9 @@ def own_inputs(batch: LesionBatch) -> LesionBatch:
 def full_precision(like: Tensor) -> Iterator[None]:
     """No autocast on a tensor's device and no TF32: relevance sums up many small products."""
     before = torch.get_float32_matmul_precision()
+    if before == "highest" and not torch.is_autocast_enabled(like.device.type):
+        yield
+        return
     torch.set_float32_matmul_precision("highest")
     try:
         with torch.autocast(like.device.type, enabled=False):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vitatt.explain.attention_call import AttentionCall
 from vitatt.explain.class_row import ClassRow
 from vitatt.explain.recorded_forward import RecordedForward
 
@@ -36,19 +35,8 @@ def tmme(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
     layouts = [call.layout for call in calls]
     rows = []
     for number, classes in enumerate(target.unbind(1), start=1):
-        carried = _Carried(ClassRow.start(logits.detach(), layouts))
+        start = ClassRow.start(logits.detach(), layouts)
         # Cases do not mix in evaluation mode, so the gradient of the sum is each case's own.
         value = logits.gather(1, classes.unsqueeze(1)).sum()
-        probe.read(value, carried.take, keep=number < target.shape[1])
-        rows.append(carried.row)
+        rows.append(probe.read(value, start, keep=number < target.shape[1]))
     return rows
-
-
-class _Carried:
-    """The class token's row at the layer that a pass back has reached."""
-
-    def __init__(self, row: ClassRow) -> None:
-        self.row = row
-
-    def take(self, call: AttentionCall, relevance: Tensor) -> None:
-        self.row = self.row.below(relevance, call.layout)
