@@ -65,12 +65,17 @@ def packed(call: AttentionCall) -> Tensor | None:
 @torch.no_grad()
 def attention_probabilities(call: AttentionCall) -> Tensor:
     """Softmax probabilities (B, heads, Q, N), in float32 at least; not part of a graph."""
-    query, key = at_least_float32(call.query), at_least_float32(call.key)
+    query, key = (fold_heads(part) for part in call[:2])
     with full_precision(query):
-        scores = (query * call.factor) @ key.transpose(-2, -1)
+        scores = ((query * call.factor) @ key.mT).unflatten(0, call.query.shape[:2])
     if call.mask is not None:
         scores.masked_fill_(~call.mask, -torch.inf)
     return torch.softmax(scores, -1, out=scores)
+
+
+def fold_heads(tensor: Tensor) -> Tensor:
+    """(B, heads, N, d) as (B heads, N, d), in float32 at least."""
+    return at_least_float32(tensor).flatten(0, 1)
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from vitatt.explain.attention_call import (
     AttentionCall,
-    at_least_float32,
     attention_probabilities,
+    fold_heads,
     packed,
     unpack,
 )
@@ -107,10 +107,12 @@ def _pass_back(
     with full_precision(of_output):
         for start in range(0, cases, size):
             rows = slice(start, start + size)
-            part, of_part = call.cases(rows), at_least_float32(of_output[rows]).contiguous()
-            attention = attention_probabilities(part)
-            product = (of_part @ part.value.mT).mul_(attention)
-            passed.append(passed_on(asking[rows], product.clamp(min=0)))
+            part = call.cases(rows)
+            attention = attention_probabilities(part).flatten(0, 1)
+            of_part, value = fold_heads(of_output[rows]), fold_heads(part.value)
+            product = (of_part @ value.mT).mul_(attention)
+            by_head = product.clamp(min=0).unflatten(0, (-1, heads))
+            passed.append(passed_on(asking[rows], by_head))
             if into:
                 parts = [whole[rows] for whole in into]
                 _write_by_inputs(parts, part, attention, product, of_part)
@@ -120,9 +122,10 @@ def _pass_back(
 def _write_by_inputs(
     into: list[Tensor], call: AttentionCall, attention: Tensor, product: Tensor, of_output: Tensor
 ) -> None:
-    """Gradients by query, key and value; `product` is overwritten."""
+    """Gradients by query, key and value; heads are folded, and `product` is overwritten."""
     by_query, by_key, by_value = into
-    by_value.copy_(attention.mT @ of_output)
+    query, key = fold_heads(call.query), fold_heads(call.key)
+    by_value.copy_((attention.mT @ of_output).view_as(by_value))
     scores = product.addcmul_(attention, product.sum(-1, keepdim=True), value=-1)
-    torch.mul(scores @ call.key, call.factor, out=by_query)
-    torch.mul(scores.mT @ call.query, call.factor, out=by_key)
+    torch.mul((scores @ key).view_as(by_query), call.factor, out=by_query)
+    torch.mul((scores.mT @ query).view_as(by_key), call.factor, out=by_key)
