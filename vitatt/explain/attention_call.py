@@ -62,15 +62,14 @@ def packed(call: AttentionCall) -> Tensor | None:
     return whole if all(same) else None
 
 
-@torch.no_grad()
 def attention_probabilities(call: AttentionCall) -> Tensor:
-    """Softmax probabilities (B, heads, Q, N), in float32 at least; not part of a graph."""
+    """Softmax probabilities (B, heads, Q, N), in float32 at least."""
     query, key = (fold_heads(part) for part in call[:2])
     with full_precision(query):
         scores = ((query * call.factor) @ key.mT).unflatten(0, call.query.shape[:2])
     if call.mask is not None:
         scores.masked_fill_(~call.mask, -torch.inf)
-    return torch.softmax(scores, -1, out=scores)
+    return scores.softmax(-1)
 
 
 def fold_heads(tensor: Tensor) -> Tensor:
