@@ -102,6 +102,6 @@ def test_carried_row_is_the_row_of_the_full_product(class_only: bool) -> None:
     for number, layer in reversed(list(enumerate(layers))):
         last = number == len(layers) - 1
         read = layer[:, :1] if class_only and last else layer
-        asking = row.of(layouts[number])[:, : read.shape[1]]
-        row = row.below(passed_on(asking, read.unsqueeze(1)), layouts[number])
+        passed = passed_on(row.of(layouts[number]), read.unsqueeze(1))
+        row = row.below(passed, layouts[number])
     torch.testing.assert_close(torch.cat(row, dim=1), full[:, 0], rtol=1e-12, atol=0)

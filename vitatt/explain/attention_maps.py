@@ -24,7 +24,6 @@ def rollout(calls: list[AttentionCall]) -> ClassRow:
     """
     row = ClassRow.start(calls[-1].key, [call.layout for call in calls])
     for call in reversed(calls):
-        attention = attention_probabilities(call)
-        asking = row.of(call.layout)[:, : attention.shape[2]]
-        row = row.below(passed_on(asking, attention), call.layout, scale=0.5)
+        passed = passed_on(row.of(call.layout), attention_probabilities(call))
+        row = row.below(passed, call.layout, scale=0.5)
     return row

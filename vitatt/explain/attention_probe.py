@@ -2,9 +2,10 @@
 
 A fused kernel's backward pass forms the attention probabilities a part at a time, uses them and
 throws them away; TMME would have to form them once more. Here the backward pass is written out, so
-that one set of probabilities A serves both: with the derivative dA = dO V^T of the explained logit,
+that one set of probabilities A serves both: with the derivative dA = dO V^T of the explained logit
+and the class token's row r,
 
-    Abar = mean over heads of max(A dA, 0)                                  (eq. 5 of TMME)
+    r Abar = mean over heads of r max(A dA, 0)                              (eq. 5 of TMME)
     dV = A^T dO,  dS = A dA - A rowsum(A dA),  dQ = f dS K,  dK = f dS^T Q,  f the scores' factor.
 """
 
@@ -35,7 +36,7 @@ class AttentionProbe:
         # All that is differentiated by: it makes each layer part of the graph, the first included,
         # whose own inputs are constants.
         self._anchor = torch.zeros((), device=device, requires_grad=True)
-        self.row: ClassRow | None = None
+        self.row: ClassRow | None = None  # where a pass back has reached
 
     def attend(self, call: AttentionCall) -> Tensor:
         """The kernel's output, (B, heads, Q, d)."""
@@ -88,8 +89,8 @@ class _Attention(torch.autograd.Function):
         into = _inputs(by_sources, ctx.heads) if wanted else ()
         row = ctx.probe.row
         assert row is not None, "gradients go back through attention by `read` only"
-        asking = row.of(call.layout)[:, : call.query.shape[2]]
-        ctx.probe.row = row.below(_pass_back(call, gradient, asking, into), call.layout)
+        passed = _pass_back(call, gradient, row.of(call.layout), into)
+        ctx.probe.row = row.below(passed, call.layout)
         return None, None, gradient.new_zeros(()), *by_sources
 
 
@@ -98,7 +99,7 @@ def _inputs(sources: Sequence[Tensor], heads: int) -> Sequence[Tensor]:
 
 
 def _pass_back(
-    call: AttentionCall, of_output: Tensor, asking: Tensor, into: Sequence[Tensor]
+    call: AttentionCall, of_output: Tensor, row: Tensor, into: Sequence[Tensor]
 ) -> Tensor:
     """What the row passes on, (B, N); and gradients by query, key and value, if wanted, `into`."""
     cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
@@ -112,7 +113,7 @@ def _pass_back(
             of_part, value = fold_heads(of_output[rows]), fold_heads(part.value)
             product = (of_part @ value.mT).mul_(attention)
             by_head = product.clamp(min=0).unflatten(0, (-1, heads))
-            passed.append(passed_on(asking[rows], by_head))
+            passed.append(passed_on(row[rows], by_head))
             if into:
                 parts = [whole[rows] for whole in into]
                 _write_by_inputs(parts, part, attention, product, of_part)

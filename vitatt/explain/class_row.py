@@ -61,15 +61,16 @@ class ClassRow(NamedTuple):
         )
 
 
-def passed_on(asking: Tensor, by_head: Tensor) -> Tensor:
+def passed_on(row: Tensor, by_head: Tensor) -> Tensor:
     """``r Abar``, Abar a mean over heads: what tokens pass to those they attend to, (B, N).
 
     Each head is multiplied by r, and the mean taken then: the same, and Abar is never formed.
 
     Args:
-        asking: The row's entries of the Q tokens that ask, (B, Q).
-        by_head: (B, heads, Q, N).
+        row: r, the entries of the layer's N tokens, (B, N).
+        by_head: (B, heads, Q, N), of the first Q tokens alone if the others do not ask.
     """
-    heads = by_head.shape[1]
-    with full_precision(asking):
-        return (asking.repeat(1, heads).unsqueeze(1) @ by_head.flatten(1, 2)).squeeze(1) / heads
+    heads, queries = by_head.shape[1:3]
+    asking = row[:, :queries].repeat(1, heads).unsqueeze(1)
+    with full_precision(row):
+        return (asking @ by_head.flatten(1, 2)).squeeze(1) / heads
