@@ -35,12 +35,17 @@ class AttentionCall(NamedTuple):
         """What scores are multiplied by."""
         return self.scale if self.scale is not None else self.query.shape[-1] ** -0.5
 
-    def cases(self, rows: slice) -> AttentionCall:
-        """The call as if made with some of the cases only, contiguous, in float32 at least."""
+    def part(self, rows: slice, heads: slice) -> AttentionCall:
+        """The call as if made with some of the cases and heads only, in float32 at least.
+
+        Its heads fold into its cases without a copy.
+        """
         mask = self.mask
-        if mask is not None and mask.ndim == 4 and len(mask) == len(self.query):
-            mask = mask[rows]
-        query, key, value = (at_least_float32(part[rows]).contiguous() for part in self[:3])
+        if mask is not None:
+            mask = torch.atleast_2d(mask)
+            mask = mask.expand(*self.query.shape[:2], *mask.shape[-2:])[rows, heads]
+        chosen = (whole[rows, heads] for whole in self[:3])
+        query, key, value = (fold_heads(one).unflatten(0, one.shape[:2]) for one in chosen)
         return self._replace(query=query, key=key, value=value, mask=mask)
 
 

@@ -11,7 +11,7 @@ and the class token's row r,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -102,22 +102,36 @@ def _pass_back(
     call: AttentionCall, of_output: Tensor, row: Tensor, into: Sequence[Tensor]
 ) -> Tensor:
     """What the row passes on, (B, N); and gradients by query, key and value, if wanted, `into`."""
-    cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
-    size = cases if call.query.is_cuda else max(1, _CACHE // (4 * heads * queries * keys))
-    passed = []
+    passed = torch.zeros_like(row)
     with full_precision(of_output):
-        for start in range(0, cases, size):
-            rows = slice(start, start + size)
-            part = call.cases(rows)
-            attention = attention_probabilities(part).flatten(0, 1)
-            of_part, value = fold_heads(of_output[rows]), fold_heads(part.value)
+        for rows, heads in _parts(call):
+            part = call.part(rows, heads)
+            attention = fold_heads(attention_probabilities(part))
+            of_part, value = fold_heads(of_output[rows, heads]), fold_heads(part.value)
             product = (of_part @ value.mT).mul_(attention)
-            by_head = product.clamp(min=0).unflatten(0, (-1, heads))
-            passed.append(passed_on(row[rows], by_head))
+            by_head = product.clamp(min=0).unflatten(0, part.query.shape[:2])
+            share = by_head.shape[1] / call.query.shape[1]
+            passed[rows] += share * passed_on(row[rows], by_head)
             if into:
-                parts = [whole[rows] for whole in into]
+                parts = [whole[rows, heads] for whole in into]
                 _write_by_inputs(parts, part, attention, product, of_part)
-    return torch.cat(passed)
+    return passed
+
+
+def _parts(call: AttentionCall) -> Iterator[tuple[slice, slice]]:
+    """Cases and heads that are worked on at once.
+
+    On a CPU, as many cases as fit the cache, and one head: a matrix product then reads its part of
+    the projection, and writes it, where it lies.
+    """
+    cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
+    if call.query.is_cuda:
+        yield slice(cases), slice(heads)
+        return
+    size = max(1, _CACHE // (4 * queries * keys))
+    for start in range(0, cases, size):
+        for head in range(heads):
+            yield slice(start, start + size), slice(head, head + 1)
 
 
 def _write_by_inputs(
