@@ -11,10 +11,12 @@ import torch
 REPETITIONS = 9
 
 
-def ratio(work: Callable[[], object], unit: Callable[[], object]) -> float:
+def ratio(
+    work: Callable[[], object], unit: Callable[[], object], repetitions: int = REPETITIONS
+) -> float:
     """Median over alternating repetitions of the time of work over that of unit."""
     times: dict[str, list[float]] = {"work": [], "unit": []}
-    for _ in range(REPETITIONS + 1):  # the first is a warm-up
+    for _ in range(repetitions + 1):  # the first is a warm-up
         for name, run in (("work", work), ("unit", unit)):
             start = time.perf_counter()
             run()

@@ -38,6 +38,7 @@ def make_call(
         "none": None,
         "cases": torch.rand(CASES, 1, 1, TOKENS, generator=generator) > 0.4,
         "all": torch.rand(1, 1, queries, TOKENS, generator=generator) > 0.4,
+        "heads": torch.rand(HEADS, queries, TOKENS, generator=generator) > 0.4,
         "plain": torch.rand(queries, TOKENS, generator=generator) > 0.4,
     }
     mask = masks[masked]
@@ -57,14 +58,22 @@ def of_formulas(call: AttentionCall, weights: Tensor) -> tuple[Tensor, list[Tens
     return (attention * found[0]).clamp(min=0).mean(1), list(found[1:])
 
 
-@pytest.mark.parametrize("cache", [1, 2**21], ids=["a case at a time", "all cases at once"])
+@pytest.fixture(params=["a case at a time", "all cases at once", "all at once, as on a GPU"])
+def _parts_of_work(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = "vitatt.explain.attention_probe"
+    if request.param == "a case at a time":
+        monkeypatch.setattr(f"{probe}._CACHE", 1)
+    if request.param == "all at once, as on a GPU":
+        monkeypatch.setattr(f"{probe}._parts", lambda call: [(slice(None), slice(None))])
+
+
+@pytest.mark.usefixtures("_parts_of_work")
 @pytest.mark.parametrize("scale", [None, 0.9])
-@pytest.mark.parametrize("masked", ["none", "cases", "all", "plain"])
+@pytest.mark.parametrize("masked", ["none", "cases", "all", "heads", "plain"])
 @pytest.mark.parametrize("queries", [1, TOKENS])
 def test_relevance_and_gradients_are_those_of_the_formulas(
-    queries: int, masked: str, scale: float | None, cache: int, monkeypatch: pytest.MonkeyPatch
+    queries: int, masked: str, scale: float | None
 ) -> None:
-    monkeypatch.setattr("vitatt.explain.attention_probe._CACHE", cache)
     call = make_call(queries=queries, masked=masked, scale=scale)
     weights = torch.randn(CASES, HEADS, queries, WIDTH, dtype=torch.float64)
     expected, by_inputs = of_formulas(call, weights)
@@ -93,11 +102,8 @@ def by_probe(call: AttentionCall, weights: Tensor, inputs: list[Tensor]) -> list
     return list(torch.autograd.grad((probe.attend(call) * weights).sum(), inputs))
 
 
-@pytest.mark.parametrize("cache", [1, 2**21], ids=["a case at a time", "all cases at once"])
-def test_gradients_by_a_projection_that_holds_all_three(
-    cache: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vitatt.explain.attention_probe._CACHE", cache)
+@pytest.mark.usefixtures("_parts_of_work")
+def test_gradients_by_a_projection_that_holds_all_three() -> None:
     shape = (CASES, TOKENS, 3 * HEADS * WIDTH)
     inputs = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     whole = inputs * 2

@@ -42,7 +42,6 @@ class AttentionCall(NamedTuple):
         """
         mask = self.mask
         if mask is not None:
-            mask = torch.atleast_2d(mask)
             mask = mask.expand(*self.query.shape[:2], *mask.shape[-2:])[rows, heads]
         chosen = (whole[rows, heads] for whole in self[:3])
         query, key, value = (fold_heads(one).unflatten(0, one.shape[:2]) for one in chosen)

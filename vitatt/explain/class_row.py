@@ -71,6 +71,6 @@ def passed_on(row: Tensor, by_head: Tensor) -> Tensor:
         by_head: (B, heads, Q, N), of the first Q tokens alone if the others do not ask.
     """
     heads, queries = by_head.shape[1:3]
-    asking = row[:, :queries].repeat(1, heads).unsqueeze(1)
+    asking = row[:, None, :queries].expand(-1, heads, -1).flatten(1).unsqueeze(1)
     with full_precision(row):
         return (asking @ by_head.flatten(1, 2)).squeeze(1) / heads
