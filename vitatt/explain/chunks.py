@@ -7,7 +7,7 @@ import torch
 from vitatt.models.network import LesionNetwork
 from vitatt.types import LesionBatch
 
-_CPU_BUDGET = 350e6
+_CPU_BUDGET = 500e6
 """Bytes of activations at once."""
 
 

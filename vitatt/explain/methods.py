@@ -62,7 +62,7 @@ def explain_by(
 ) -> dict[Method, Relevance]:
     """Relevance of each patch and metadata feature by several methods.
 
-    The batch goes in parts, so that the activations of all layers take some 0.35 GB at most (on a
+    The batch goes in parts, so that the activations of all layers take some 0.5 GB at most (on a
     GPU, a quarter of the free memory). Methods that read attention (TMME, attention, rollout) share
     a pass.
 
