@@ -121,8 +121,8 @@ def _pass_back(
 def _parts(call: AttentionCall) -> Iterator[tuple[slice, slice]]:
     """Cases and heads that are worked on at once.
 
-    On a CPU, as many cases as fit the cache, and one head: a matrix product then reads its part of
-    the projection, and writes it, where it lies.
+    On a CPU, as many cases as fit the cache, and one head: matrix products then read its query, key
+    and value where they lie in the projection, without a copy.
     """
     cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
     if call.query.is_cuda:
