@@ -77,10 +77,5 @@ def attention_probabilities(call: AttentionCall) -> Tensor:
 
 
 def fold_heads(tensor: Tensor) -> Tensor:
-    """(B, heads, N, d) as (B heads, N, d), in float32 at least."""
-    return at_least_float32(tensor).flatten(0, 1)
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor, in float32 unless it is in float64."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+    """(B, heads, N, d) as (B heads, N, d), in float32 unless it is in float64."""
+    return (tensor if tensor.dtype == torch.float64 else tensor.float()).flatten(0, 1)
