@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
 
+from vitatt.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from vitatt.callbacks.confusion import ConfusionPicture
+from vitatt.callbacks.divergence import StopAtDivergence
 from vitatt.callbacks.explanation_figures import ExplanationFigures
 from vitatt.callbacks.explanations import ExplanationPanel
 from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.interruption import SaveOnInterrupt
+from vitatt.callbacks.requeue import requeued_checkpoint
 from vitatt.callbacks.run_config import RunConfig, RunRecord
+from vitatt.callbacks.run_folder import claim_run_folder
+from vitatt.callbacks.stopping import StopEarly
 from vitatt.callbacks.testing import TestReport
 from vitatt.callbacks.trainer import LesionTrainer
+from vitatt.config_files import check_config_files
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.models.checkpoint import read_hyper_parameters, was_divided
+from vitatt.files import check_writable
+from vitatt.models.checkpoint import (
+    check_weights,
+    find_checkpoint,
+    read_hyper_parameters,
+    was_divided,
+)
 from vitatt.models.classifier import LesionClassifier
+from vitatt.models.metrics import check_monitor
+from vitatt.models.network import LesionNetwork
+from vitatt.ranges import check_ranges
 from vitatt.types import LesionTask, UsageError
 
-SELECTION = "val/selection"
-"""What early stopping and the best checkpoint go by, see `LesionMetrics`."""
+_SECTIONS: dict[str, Any] = {
+    "data": LesionDataModule,
+    "model": LesionClassifier,
+    "explanations": ExplanationPanel,
+    "explanation_tests": ExplanationFigures,
+    "token_cache": TokenCaching,
+    "checkpoint": BestCheckpoint,
+    "early_stopping": StopEarly,
+}
+"""Classes whose arguments users set, by section of the configuration."""
 
 
 class TrainingCLI(LightningCLI):
@@ -68,39 +92,33 @@ class TrainingCLI(LightningCLI):
         parser.link_arguments(
             "data.task", "model.task", compute_fn=LesionTask.to_plain, apply_on="instantiate"
         )
-        parser.add_lightning_class_args(ExplanationPanel, "explanations")
-        parser.add_lightning_class_args(ExplanationFigures, "explanation_tests")
-        parser.add_lightning_class_args(TokenCaching, "token_cache")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
-        parser.set_defaults(
-            {
-                "checkpoint.filename": "best",
-                "checkpoint.monitor": SELECTION,
-                "checkpoint.mode": "max",
-                "checkpoint.enable_version_counter": False,
-                "early_stopping.monitor": SELECTION,
-                "early_stopping.mode": "max",
-                "early_stopping.patience": 10,
-            }
-        )
+        for section in list(_SECTIONS)[2:]:
+            parser.add_lightning_class_args(_SECTIONS[section], section)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, then let a checkpoint say what it was trained on.
 
         Raises:
-            UsageError: If a checkpoint is needed and not given, or cannot be used.
+            UsageError: If a configuration file cannot be read, a number is out of its range, or a
+                checkpoint is needed and not given, or cannot be used.
         """
+        check_config_files(sys.argv[1:] if args is None else list(args))
         super().parse_arguments(parser, args)
         command = self.config.get("subcommand")
+        config = self.config if command is None else self.config[command]
+        _check_numbers(config)
         if command is None:
             return  # what is only made begins anew
-        config = self.config[command]
+        runs = _runs(config.trainer)
         path = config.get("ckpt_path")
+        if path is None and command == "fit" and (path := requeued_checkpoint(runs)):
+            rank_zero_info(f"This SLURM job was queued again: it goes on from {path}")
         if path is None:
             if command != "fit":
                 raise UsageError(f"`vitatt {command}` needs a trained model: --ckpt_path FILE.")
             return
+        path = str(find_checkpoint(path, runs, prefer="last" if command == "fit" else "best"))
+        config.ckpt_path = path
         saved = read_hyper_parameters(path)
         config.data.task = saved["task"]
         task = LesionTask.from_plain(saved["task"])
@@ -115,16 +133,77 @@ class TrainingCLI(LightningCLI):
             _warn_of_ignored("model", config.model, saved)
             _continue_run(config.trainer.logger, Path(path))
 
+    def before_fit(self) -> None:
+        """Look at everything that a training needs before its W&B run begins.
+
+        Raises:
+            UsageError: If data, checkpoint, metrics or the run's folder cannot be used.
+        """
+        for callback in self.trainer.callbacks:
+            for kind, setting in (
+                (BestCheckpoint, "checkpoint.monitor"),
+                (StopEarly, "early_stopping.monitor"),
+            ):
+                if isinstance(callback, kind):
+                    check_monitor(callback.monitor, self.model.task.classes, setting)
+        self._check("fit")
+
+    def before_validate(self) -> None:
+        """The same for `vitatt validate`."""
+        self._check("validate")
+
+    def before_test(self) -> None:
+        """The same for `vitatt test`."""
+        self._check("test")
+
+    def before_predict(self) -> None:
+        """The same for `vitatt predict`, whose output must be writable as well."""
+        if rank_zero_only.rank == 0:
+            check_writable(Path(self.config.predict.output))
+        self._check("predict")
+
+    def _check(self, command: str) -> None:
+        """Read the data, compare the checkpoint with the model, and claim the run's folder."""
+        self.datamodule.setup(command)
+        path = self.config[command].get("ckpt_path")
+        if path is not None:
+            check_weights(path, self.model, resumes=command == "fit")
+        if rank_zero_only.rank == 0 and not self.trainer.fast_dev_run:
+            claim_run_folder(self.trainer, Path(path) if path and command == "fit" else None)
+
 
 def _usual_callbacks() -> list[Callback]:
     return [
+        StopAtDivergence(),  # before all that would save or draw what it finds
         ConfusionPicture(),
         TestReport(),
         SaveOnInterrupt(),
         RunRecord(),
-        # Every validation run, so that a killed training loses little.
-        ModelCheckpoint(filename="last", enable_version_counter=False),
+        LastCheckpoint(),
     ]
+
+
+def _check_numbers(config: Namespace) -> None:
+    """Look at the range of every number, before data are read.
+
+    Raises:
+        UsageError: If one is out of its range.
+    """
+    for section, kind in _SECTIONS.items():
+        check_ranges(kind.ranges, config[section].as_dict(), section)
+    fusion = config.model.get("fusion")
+    if isinstance(fusion, Namespace) and fusion.get("init_args") is not None:
+        check_ranges(LesionNetwork.ranges, fusion.init_args.as_dict(), "model.fusion.init_args")
+
+
+def _runs(trainer: Namespace) -> Path:
+    """The folder of the project's runs."""
+    logger = trainer.get("logger")
+    settings = logger.get("init_args") if isinstance(logger, Namespace) else None
+    if settings is None or settings.get("save_dir") is None:
+        return Path("runs") / "vitatt"
+    name = settings.get("project") or settings.get("name") or "vitatt"
+    return Path(settings.save_dir).expanduser() / name
 
 
 def _continue_run(logger: Any, checkpoint: Path) -> None:

@@ -20,6 +20,7 @@ from vitatt.data import isic_2019
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.dataset import PixelSource
 from vitatt.data.image_cache import ImageCache
+from vitatt.data.image_files import ImageFiles
 from vitatt.data.synthetic import write_demo
 from vitatt.data.transforms import TrainingAugmentation
 
@@ -130,8 +131,8 @@ class SharedImages:
 def set_up(root: str, count: int) -> tuple[float, float]:
     """Seconds until the first training batch, and peak memory in GB, in a process of its own."""
     cases_module.ImageCache = SharedImages  # type: ignore[assignment, misc]
-    files = {f"ISIC_{number:07d}.jpg": f"{root}/ISIC_{number:07d}.jpg" for number in range(count)}
-    isic_2019.index_images = lambda *_: files  # type: ignore[assignment]
+    files = {f"ISIC_{number:07d}": f"{root}/ISIC_{number:07d}.jpg" for number in range(count)}
+    isic_2019.index_images = lambda *_, **__: ImageFiles(files, {})
     start = time.perf_counter()
     module = LesionDataModule("isic_2019", root, image_size=64, num_workers=0, cache_dir=root)
     module.setup("fit")

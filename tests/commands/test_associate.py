@@ -70,3 +70,11 @@ def test_a_folder_that_cannot_be_made(run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be made"):
         run(f"--output={tmp_path / 'file' / 'a'}")
+
+
+def test_results_of_two_runs_do_not_mix(run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "association.csv").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds 1 entry \(association\.csv\)"):
+        run(f"--output={tmp_path / 'out'}")
+    assert (tmp_path / "out" / "association.csv").read_text() == "mine"

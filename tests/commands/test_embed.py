@@ -117,10 +117,33 @@ def test_a_network_without_image_has_one_token(run, words, out, tmp_path, checkp
     assert table["token"].unique().to_list() == ["fused class token"]
 
 
+def test_what_cannot_be_is_found_before_the_model_is_made(run, out, monkeypatch) -> None:
+    monkeypatch.setattr(command, "load_model", lambda path: pytest.fail("the model was made"))
+    with monkeypatch.context() as patch:
+        patch.setattr(LesionDataModule, "part", lambda self, name: few(part(self, name)))
+        with pytest.raises(UsageError, match="at least 5 cases of other groups"):
+            run()
+    assert not list(out.iterdir())
+    (out / "embedding.parquet").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds 1 entry \(embedding\.parquet\)"):
+        run()
+
+
+part = LesionDataModule.part
+
+
+def few(cases: pl.DataFrame) -> pl.DataFrame:
+    """A row of each of two classes, and another one."""
+    first = cases.filter(pl.col("diagnosis") == cases["diagnosis"][0])
+    other = cases.filter(pl.col("diagnosis") != cases["diagnosis"][0])
+    return pl.concat([first.head(2), other.head(1)])
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
         ("--color=weight", r"`color` to name metadata columns of PAD-UFES-20, .*\['weight'\]"),
+        ("--color=gendr", "got .'gendr'.. Did you mean gender"),
         ("--color=biopsed", r"\['biopsed'\]"),
         ("--seed=-1", "`seed` to be at least 0, but got -1"),
     ],

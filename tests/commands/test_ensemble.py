@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
+import yaml
 
 from vitatt.cli import main
+from vitatt.commands import ensemble as command
 
 
 @pytest.fixture
@@ -38,6 +42,37 @@ def test_the_mean_of_single_predictions(checkpoints, options, demo_root):
     one, other, mean = (frame.drop("img_id").to_numpy() for frame in (*single, both))
     assert np.abs(one - other).max() > 0.01
     assert np.abs(mean - (one + other) / 2).max() < 1e-6
+
+
+def test_a_file_that_is_there_is_not_written_over(checkpoints, options, demo_root, capsys):
+    data = [word for word in options if word.startswith("--data.cache_dir")]
+    words = [*data, f"--data.predict_root={demo_root}", "--output=both.csv"]
+    Path("both.csv").write_text("mine")
+    assert main(["ensemble", "--ckpt_paths", *checkpoints, *words]) == 2
+    assert "to be a new file, but both.csv exists already" in capsys.readouterr().err
+    assert Path("both.csv").read_text() == "mine"
+
+
+def test_a_model_that_cannot_be_loaded_is_found_before_the_work(
+    checkpoints, options, demo_root, capsys, monkeypatch
+):
+    broken = torch.load(checkpoints[1], weights_only=True)
+    broken["state_dict"]["network.head.bias"] = torch.zeros(3)
+    torch.save(broken, checkpoints[1])
+    monkeypatch.setattr(command, "batches_on_device", lambda *_: pytest.fail("predicted"))
+    words = [f"--data.predict_root={demo_root}", "--output=x.csv"]
+    assert main(["ensemble", "--ckpt_paths", *checkpoints, *words]) in (2, 3)
+    assert "network.head.bias" in capsys.readouterr().err
+    assert not Path("x.csv").exists()
+
+
+def test_the_checkpoints_may_stand_in_a_configuration(checkpoints, options, demo_root):
+    (cache,) = [word for word in options if word.startswith("--data.cache_dir")]
+    plain = {"ckpt_paths": checkpoints, "data": {"dataset": "pad_ufes_20"}}
+    Path("both.yaml").write_text(yaml.safe_dump(plain))
+    words = ["--config=both.yaml", cache, f"--data.predict_root={demo_root}", "--output=x.csv"]
+    assert main(["ensemble", *words]) == 0
+    assert pl.read_csv("x.csv").height == 60
 
 
 def test_a_checkpoint_that_is_not_there(capsys, demo_root):

@@ -304,6 +304,72 @@ def test_data_to_predict_without_diagnosis(run, out, demo_copy, words):
     assert set(LOCALISATION) <= set(measured["measure"]), "masks of the predicted folder count"
 
 
+@pytest.mark.parametrize("form", ["{0}", "{0},{1}", "[{0}, {1}]", "['{0}']"])
+def test_ids_as_a_word_or_a_list(run, out, predictions, form):
+    names = predictions["case_id"].to_list()[:2]
+    assert run("--cases.ids", form.format(*names), "--methods", "random") == 0
+    assert explained(out) == names[: 1 + ("{1}" in form)]
+
+
+def test_single_words_for_lists(run, out):
+    words = ["--methods", "random", "--evaluation.methods", "random", "--evaluation.cases=2"]
+    assert run("--cases.sample=1", "--evaluate", *words) == 0
+    assert table(out)["map"].to_list() == ["random"]
+    assert set(pl.read_parquet(out / "measures.parquet")["method"]) == {"random", "centre"}
+
+
+def test_an_id_that_is_elsewhere_is_said_to_be_there(run, out, demo_copy, data, capsys):
+    # Whatever is changed, the checkpoint's own training cases must stay.
+    test, val = (data.part(part)["case_id"].to_list() for part in ("test", "val"))
+    (demo_copy / "images" / test[0]).unlink()
+    (demo_copy / "images" / test[1]).write_bytes(b"no image")
+    root = [f"--data.root={demo_copy}", "--cases.ids"]
+    for name, message in (
+        (val[0], f"{val[0]} is in the val part: give --part=val."),
+        (test[0], f"{test[0]} is in the table, but there is no image file of it."),
+        (test[1], f"{test[1]} is in the table, but its image file cannot be read."),
+        (test[2][:-1], rf"is nowhere in {demo_copy}\. Did you mean .*{re.escape(test[2])}"),
+        ("nope.png", r"1 of the chosen .* is not in the test part of fold 0 of 5, which has 10"),
+        ("[a,b,c,d]", r"4 of the chosen cases, a among them, are not .* \(So much for 3 of them"),
+    ):
+        said = fails(lambda word=name: run(*root, word), capsys)
+        assert re.search(message, said), said
+    assert run(*root, test[2]) == 0, "the folder of a refused command may be used"
+
+
+@pytest.mark.parametrize("words", [["--cases.ids=nope.png"], ["--cases.diagnosis=XYZ"]])
+def test_a_choice_that_cannot_be_is_found_before_the_model_is_made(run, monkeypatch, words, capsys):
+    monkeypatch.setattr(command, "load_model", lambda path: pytest.fail("the model was made"))
+    fails(lambda: run(*words), capsys)
+
+
+def test_results_of_two_runs_do_not_mix(run, out, monkeypatch, capsys):
+    assert run("--cases.sample=1", "--methods=random") == 0
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    monkeypatch.setattr(LesionDataModule, "part", lambda *_: pytest.fail("data were read"))
+    said = fails(lambda: run("--cases.sample=2"), capsys)
+    assert f"new or empty folder, but {out} holds 3 entries (cases, relevance.parquet," in said
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_a_wrong_method_of_the_evaluation_for_this_network_is_found_first(
+    run, out, model, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(command, "explain_cases", lambda *_, **__: pytest.fail("explained"))
+    path = save(model, MetadataOnly, tmp_path / "metadata.ckpt")
+    said = fails(lambda: run(f"--ckpt_path={path}", "--methods=random", "--evaluate"), capsys)
+    assert "no method applies" in said
+
+
+def test_a_bug_is_no_mistake_of_the_users(run, monkeypatch, capsys):
+    def broken(*_, **__):
+        raise ValueError("shapes do not fit")
+
+    monkeypatch.setattr(command, "explain_cases", broken)
+    assert run("--cases.sample=1") == 3
+    assert "Unexpected ValueError" in capsys.readouterr().err
+
+
 # The tests of the methods.
 
 
@@ -358,10 +424,11 @@ def test_evaluation(drawn, run, out, demo_root, predictions, capsys):
 
 def test_evaluation_draws_by_its_own_seed(run, out, tmp_path):
     drawn = []
-    for seed in (0, 0, 1):
+    for number, seed in enumerate((0, 0, 1)):
         words = [*evaluation(2, ["random"]), f"--evaluation.seed={seed}", "--cases.sample=1"]
-        assert run("--evaluate", *words) == 0
-        measured = pl.read_parquet(out / "measures.parquet")
+        folder = tmp_path / f"draw{number}"
+        assert run("--evaluate", *words, f"--output={folder}") == 0
+        measured = pl.read_parquet(folder / "measures.parquet")
         drawn.append(measured.select("measure", "case_id").unique(maintain_order=True).rows())
     assert drawn[0] == drawn[1] != drawn[2]
     assert len({name for measure, name in drawn[0] if measure == "iou"}) == 3
@@ -439,7 +506,8 @@ def test_the_checkpoint_may_stand_in_the_configuration(trained, checkpoint, out,
     assert main(["explain", *words]) == 0
     assert facts(out)["checkpoint"] == "best.ckpt"
     # Its task counts too: no fold that it was trained on passes for unseen.
-    said = fails(lambda: main(["explain", *words, "--data.fold=1"]), capsys)
+    other = [f"--output={out}2", "--data.fold=1"]
+    said = fails(lambda: main(["explain", *words, *other]), capsys)
     assert "trained with fold 0 of 5" in said
 
 
@@ -468,6 +536,8 @@ def test_the_demo_configuration(run, out, checkpoint, options, demo_root):
     [
         ("--cases.ids=[gone,lost]", "2 of the chosen cases, gone among them, .* test part.* 12 "),
         ("--cases.diagnosis=XYZ", "`cases.diagnosis` to be one of ACK, BCC, .*, but got 'XYZ'"),
+        ("--cases.seed=4294967296", "`cases.seed` to be at least 0 and at most 4.*but got"),
+        ("--methods=tmm", "`methods` to be among tmme, .*, but got 'tmm'. Did you mean tmme"),
         ("--cases.sample=0", "`cases.sample` to be at least 1, but got 0"),
         ("--cases.errors=-1", "`cases.errors` to be at least 0, but got -1"),
         ("--cases.sampel=3", "sampel"),
@@ -495,6 +565,9 @@ def test_wrong_option(run, out, capsys, option, message):
         ("--evaluation.masks=gone", "folder of lesion masks gone does not exist.*_segmentation"),
         ("--evaluation.cases=0", "`evaluation.cases` to be at least 1, but got 0"),
         ("--evaluation.masked_cases=-1", "`evaluation.masked_cases` to be at least 0"),
+        ("--evaluation.methods=lime", "`evaluation.methods` to be among tmme.* got 'lime'"),
+        ("--evaluation.sanity_cases=-1", "`evaluation.sanity_cases` to be at least 0, but got -1"),
+        ("--evaluation.seed=-1", "`evaluation.seed` to be at least 0 .*but got -1"),
         ("--evaluation.methods=[]", "`evaluation.methods` to name a method"),
         ("--evaluation.caes=3", "evaluation.caes"),
     ],
@@ -523,7 +596,7 @@ def test_a_file_where_the_output_should_go(run, tmp_path, capsys, inside):
     path = tmp_path / "taken"
     path.write_text("mine")
     said = fails(lambda: run(f"--output={path}{inside}"), capsys)
-    assert f"folder {path}{inside} cannot be made" in said
+    assert f"folder {path}{inside}, which --output names, cannot be made" in said
     assert path.read_text() == "mine"
 
 
@@ -584,5 +657,5 @@ def test_interrupted_before_anything_is_finished(run, out, monkeypatch, capsys):
     interrupt_call(monkeypatch, "explain_cases", 1)
     assert run() == 130
     assert "Interrupted." in capsys.readouterr().err
-    assert [path.name for path in out.iterdir()] == ["cases"]
-    assert not list((out / "cases").iterdir())
+    assert not list(out.iterdir())
+    assert run("--cases.sample=1") == 0, "an empty folder is nobody's"

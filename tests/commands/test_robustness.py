@@ -16,6 +16,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from tests.commands.runs import only_run
 from vitatt.cli import main
+from vitatt.commands import robustness as command
 from vitatt.commands import robustness_report
 from vitatt.commands import robustness_study as study
 from vitatt.commands.robustness import robustness
@@ -207,7 +208,8 @@ def test_one_pass_of_the_encoder_for_all_metadata_and_all_who_share_it(
     assert sum(seen) == 12 + 10  # test and validation cases, once
     seen.clear()
     stranger = save(model, ImageOnly, tmp_path / "stranger.ckpt", encoder=False)
-    assert run(f"--image_only={stranger}", "--kinds", "noise") == 0
+    second = [f"--output={tmp_path / 'second'}", f"--image_only={stranger}"]
+    assert run(*second, "--kinds", "noise") == 0
     assert sum(seen) == 24
 
 
@@ -266,7 +268,8 @@ def test_rows_are_on_file_as_they_come(run, out, monkeypatch):
         (["--seed=-1"], "`seed` to be at least 0"),
         (["--against", "x.ckpt"], "`against` to be NAME=CHECKPOINT, but got 'x.ckpt'"),
         (["--against", "model=x.ckpt"], "a name of its own, but got model twice"),
-        (["--kinds", "none"], "kinds"),
+        (["--kinds", "none"], "`kinds` to be among missing, noise, image, both, but got 'none'"),
+        (["--against", "gone=x.ckpt"], "The checkpoint x.ckpt does not exist"),
     ],
 )
 def test_wrong_options(run, out, option, message, capsys):
@@ -275,6 +278,15 @@ def test_wrong_options(run, out, option, message, capsys):
     said = str(refused.value) + capsys.readouterr().err
     assert message in said
     assert not out.exists()
+
+
+def test_results_of_two_runs_do_not_mix(run, out, monkeypatch):
+    out.mkdir()
+    (out / "curves.csv").write_text("mine")
+    monkeypatch.setattr(command, "load_model", lambda path: pytest.fail("a model was made"))
+    with pytest.raises(UsageError, match=r"holds 1 entry \(curves\.csv\)"):
+        run()
+    assert (out / "curves.csv").read_text() == "mine"
 
 
 def test_image_only_must_be_so(run, checkpoint):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -135,6 +136,12 @@ def isic_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "isic"
     write_demo(folder, dataset="isic_2019", image_size=32)
     return folder
+
+
+@pytest.fixture
+def pad_copy(pad_demo: Path, tmp_path: Path) -> Path:
+    """A synthetic dataset that a test may change."""
+    return Path(shutil.copytree(pad_demo, tmp_path / "pad_copy"))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from vitatt.data import isic_2019, pad_ufes_20
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.images import read_image
 from vitatt.data.schema import DataError
-from vitatt.types import LesionBatch, LesionTask, Split
+from vitatt.types import LesionBatch, LesionTask, Split, UsageError
 
 Make = Callable[..., LesionDataModule]
 
@@ -112,8 +112,17 @@ class TestTask:
             ({"features": ["biopsed"]}, "gives the label away"),
             ({"features": ["hair"]}, r"\['hair'\]"),
             ({"features": ["age", "age"]}, "each of"),
-            ({"smoothing": 1.5}, r"`data\.smoothing`"),
-            ({"num_bins": 1}, r"`data\.num_bins`"),
+            ({"smoothing": 1.5}, r"`data\.smoothing` to be at least 0 and below 1, but got 1.5"),
+            ({"smoothing": 1}, r"`data\.smoothing` to be at least 0 and below 1, but got 1"),
+            ({"smoothing": float("nan")}, r"`data\.smoothing` .*but got nan"),
+            ({"num_bins": 1}, r"`data\.num_bins` to be at least 2, but got 1"),
+            ({"fold": -1}, r"`data\.fold` to be at least 0, but got -1"),
+            ({"inner_fold": -1}, r"`data\.inner_fold` to be at least 0, but got -1"),
+            ({"image_size": 0}, r"`data\.image_size` to be at least 1, but got 0"),
+            ({"batch_size": 0}, r"`data\.batch_size` to be at least 1, but got 0"),
+            ({"num_workers": -1}, r"`data\.num_workers` to be at least 0, but got -1"),
+            ({"seed": -1}, r"`data\.seed` to be at least 0"),
+            ({"seed": 2**32}, r"`data\.seed` .*at most 4.29497e\+09, but got 4294967296"),
             ({"fold": 5}, r"`data\.fold`"),
             ({"num_folds": 1}, r"`data\.num_folds`"),
             ({"inner_folds": 1}, r"`data\.inner_folds`"),
@@ -125,7 +134,7 @@ class TestTask:
     def test_settings_that_cannot_be(
         self, changes: dict[str, object], message: str, make_module: Make
     ) -> None:
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(UsageError, match=message):
             make_module(**changes).setup("fit")
 
 
@@ -493,7 +502,61 @@ def test_setup_finds_errors_before_the_work(stage: str, make_module: Make) -> No
         make_module(root=None).setup(stage)
 
 
-@pytest.mark.parametrize("batch_size", [0, -1])
-def test_batch_size_out_of_range(batch_size: int, make_module: Make) -> None:
-    with pytest.raises(DataError, match=r"`data\.batch_size`"):
-        make_module(batch_size=batch_size)
+def test_numbers_are_checked_before_any_work() -> None:
+    with pytest.raises(UsageError, match=r"`data\.batch_size` to be at least 1, but got -1"):
+        LesionDataModule("pad_ufes_20", root="/nowhere", batch_size=-1)
+
+
+class TestUngrouped:
+    """Images of which nobody knows the lesion."""
+
+    @pytest.fixture
+    def own_isic(self, isic_demo: Path, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(isic_demo, tmp_path / "own"))
+
+    def blank(self, root: Path, share: float) -> pl.DataFrame:
+        """The metadata, in which this share of the images now has no lesion."""
+        path = root / "ISIC_2019_Training_Metadata.csv"
+        frame = pl.read_csv(path, infer_schema=False)
+        gone = pl.int_range(pl.len()) < round(share * frame.height)
+        lesion = pl.when(gone).then(None).otherwise("lesion_id").alias("lesion_id")
+        frame = frame.with_columns(lesion)
+        frame.write_csv(path)
+        return frame
+
+    def test_as_published_is_said_and_claims_no_more(
+        self, own_isic: Path, make_module: Make, said: list[str]
+    ) -> None:
+        frame = self.blank(own_isic, 0.1)
+        count = frame["lesion_id"].null_count()
+        assert 0 < count < 0.2 * frame.height
+        module = make_module(dataset="isic_2019", root=str(own_isic))
+        expected = rf"{count} of {frame.height} images have no lesion_id: each is a group"
+        with pytest.warns(UserWarning, match=expected):
+            _ = module.rows
+        assert said[-1].endswith(f"no known lesion in two ({count} images have no lesion_id).")
+
+    def test_needs_a_word(self, own_isic: Path, make_module: Make) -> None:
+        frame = self.blank(own_isic, 0.5)
+        count = frame["lesion_id"].null_count()
+        module = make_module(dataset="isic_2019", root=str(own_isic))
+        message = rf"{count} rows of .* have no lesion_id .*two images of one lesion.*allow_ungr"
+        with pytest.raises(DataError, match=message):
+            module.setup("fit")
+
+    def test_known_lesions_stay_together_nevertheless(
+        self, own_isic: Path, make_module: Make
+    ) -> None:
+        frame = self.blank(own_isic, 0.5)
+        lesion = dict(frame.select("image", "lesion_id").drop_nulls().iter_rows())
+        assert len(set(lesion.values())) < len(lesion), "some lesion has two images"
+        module = make_module(dataset="isic_2019", root=str(own_isic), allow_ungrouped=True)
+        with pytest.warns(UserWarning, match="images have no lesion_id"):
+            parts = [module.part(name) for name in ("train", "val", "test")]
+        assert sum(part.height for part in parts) == frame.height
+        known = [{lesion[i] for i in part["case_id"] if i in lesion} for part in parts]
+        assert all(a.isdisjoint(b) for a, b in itertools.combinations(known, 2))
+
+    def test_all_known_is_said_as_before(self, make_module: Make, said: list[str]) -> None:
+        _ = make_module().rows
+        assert said[-1].endswith("no patient in two.")

@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitatt.data import image_cache
+from vitatt.data import digests, image_cache
 from vitatt.data.image_cache import ImageCache, default_folder
 from vitatt.data.images import read_image
 from vitatt.data.schema import DataError
@@ -41,11 +42,11 @@ def assert_right(cache: ImageCache, paths: list[str]) -> None:
     np.testing.assert_array_equal(found, [read_image(path, cache.size) for path in paths])
 
 
-def forbid(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def forbid(monkeypatch: pytest.MonkeyPatch, name: str, module: ModuleType = image_cache) -> None:
     def fail(*arguments: object) -> None:
         raise AssertionError(f"{name} must not be called again")
 
-    monkeypatch.setattr(image_cache, name, fail)
+    monkeypatch.setattr(module, name, fail)
 
 
 def count_reads(monkeypatch: pytest.MonkeyPatch, *, stop_at: int | None = None) -> Iterator[int]:
@@ -111,7 +112,7 @@ def test_second_time_nothing_is_decoded_or_read(
 ) -> None:
     ImageCache(paths, size=4, folder=folder)
     forbid(monkeypatch, "read_image")
-    forbid(monkeypatch, "_digest_file")
+    forbid(monkeypatch, "_digest_file", digests)
     assert_right(ImageCache(paths[::-1], size=4, folder=folder), paths)
 
 
@@ -409,11 +410,14 @@ def test_a_damaged_ledger_costs_only_time(
     (folder / "digests.json").write_bytes(content.replace(b"PATH", paths[0].encode()))
     forbid(monkeypatch, "read_image")
     assert_right(ImageCache(paths, size=4, folder=folder), paths)
-    forbid(monkeypatch, "_digest_file")  # and it is whole again
+    forbid(monkeypatch, "_digest_file", digests)  # and it is whole again
     assert_right(ImageCache(paths, size=4, folder=folder), paths)
 
 
-@pytest.mark.parametrize("damage", ["no summary", "empty summary", "strange summary", "cut short"])
+@pytest.mark.parametrize(
+    "damage",
+    ["no summary", "empty summary", "strange summary", "summary of another build", "cut short"],
+)
 def test_a_damaged_cache_is_built_again(damage: str, paths: list[str], folder: Path) -> None:
     ImageCache(paths, size=8, folder=folder)
     (pixels,), (summary,) = folder.glob("images-*.u8"), folder.glob("images-*.json")
@@ -421,6 +425,8 @@ def test_a_damaged_cache_is_built_again(damage: str, paths: list[str], folder: P
         summary.unlink()
     elif damage == "cut short":
         pixels.write_bytes(pixels.read_bytes()[:-1])
+    elif damage == "summary of another build":
+        summary.write_text(json.dumps({"0" * 32: " is no image."}))
     else:
         summary.write_text("" if damage == "empty summary" else "[1]")
     assert_right(ImageCache(paths, size=8, folder=folder), paths)
@@ -433,7 +439,7 @@ def test_two_datasets_share_the_ledger(
     first, second = (write_images(tmp_path / str(seed), 5, seed=seed) for seed in (1, 2))
     for paths in (first, second):
         ImageCache(paths, size=4, folder=folder)
-    forbid(monkeypatch, "_digest_file")
+    forbid(monkeypatch, "_digest_file", digests)
     assert_right(ImageCache(first, size=4, folder=folder), first)
     assert_right(ImageCache(first + second, size=4, folder=folder), first + second)
 
@@ -456,3 +462,24 @@ def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert default_folder() == tmp_path / "home" / ".cache" / "vitatt"
+
+
+def test_default_folder_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:  # no HOME, and a user id without a name
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(DataError, match=r"no home folder .* Name a folder as `data\.cache_dir`"):
+        default_folder()
+
+
+def test_a_ledger_that_cannot_be_written_costs_only_time(
+    paths: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(digests, "whole_file", full)
+    assert_right(ImageCache(paths, size=4, folder=folder), paths)
+    assert not (folder / "digests.json").exists()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from vitatt.data import isic_2019
@@ -52,6 +54,18 @@ def test_images_are_found(
     assert table.cases["image"].to_list() == [str(path)]
 
 
+@pytest.mark.parametrize("other", ["ISIC_1.jpeg", "ISIC_1.JPG"])
+def test_two_endings_of_one_name(other: str, write_isic: Write, save_image: Write) -> None:
+    root = write_isic({"image": "ISIC_1"})
+    one, two = save_image(root / "ISIC_1.jpg"), save_image(root / "a" / other)
+    table = isic_2019.read(root, labelled=True)
+    assert table.cases["image"].to_list() == [str(one)]
+    assert table.doubles == ((str(one), str(two)),)
+    save_image(two, seed=1, size=20)
+    with pytest.raises(DataError, match=rf"files are named ISIC_1\.jpg and {other}: .*Keep one"):
+        isic_2019.read(root, labelled=True)
+
+
 def test_doubled_folder_counts_once(write_isic: Write, save_image: Write) -> None:
     root = write_isic({"image": "ISIC_1"})
     for folder in ("ISIC_2019_Training_Input", "ISIC_2019_Training_Input/ISIC_2019_Training_Input"):
@@ -71,11 +85,64 @@ def test_downsampled_is_part_of_the_name(write_isic: Write, save_image: Write) -
 
 
 def test_an_image_without_lesion_is_its_own_group(write_isic: Write) -> None:
-    rows = [{"lesion_id": value} for value in ("", "L", "", "L")]
+    rows = [{"lesion_id": value} for value in ("", "L", "-", "L", *"abcdefgh")]
     table = isic_2019.read(write_isic(*rows), labelled=True)
-    assert table.cases["group"].to_list() == ["ISIC_0000000", "L", "ISIC_0000002", "L"]
-    without = isic_2019.read(write_isic({}, {}, lacking=["lesion_id"]), labelled=True)
-    assert without.cases["group"].to_list() == ["ISIC_0000000", "ISIC_0000001"]
+    assert table.cases["group"].to_list()[:4] == ["ISIC_0000000", "L", "ISIC_0000002", "L"]
+    (note,) = table.notes
+    assert note == (
+        "2 of 12 images have no lesion_id: each is a group of its own, so two images of one lesion "
+        "among them may stand in training and test."
+    )
+    assert (table.ungrouped, table.group_problem) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("rows", "lacking", "message"),
+    [
+        ([{}, {}], ["lesion_id"], r"Metadata\.csv has no column lesion_id, so that 2 images have"),
+        (
+            [{}, {"lesion_id": ""}, {}, {}],
+            [],
+            r"1 rows of .*Metadata\.csv have no lesion_id \(4 images .*first is ISIC_0000001",
+        ),
+    ],
+    ids=["column", "share"],
+)
+def test_too_few_known_lesions(
+    rows: list[dict[str, str]], lacking: list[str], message: str, write_isic: Write
+) -> None:
+    root = write_isic(*rows, lacking=lacking)
+    with pytest.raises(DataError, match=rf"{message}.*may stand in .*`data\.allow_ungrouped`"):
+        isic_2019.read(root, labelled=True)
+    table = isic_2019.read(root, labelled=True, allow_ungrouped=True)
+    ungrouped = table.cases.filter(pl.col("group") == pl.col("case_id")).height
+    assert table.ungrouped == ungrouped == (2 if lacking else 1)
+    assert re.search(message, table.group_problem)
+    assert table.notes[0].startswith(f"{ungrouped} of {len(rows)} images have no lesion_id: each")
+    for name in ("lesion", "training and test"):
+        assert name in table.notes[0]
+    unlabelled = isic_2019.read(root, labelled=False)
+    assert (unlabelled.notes, unlabelled.ungrouped) == ((), 0)
+
+
+def test_a_labelled_image_without_metadata_needs_a_word(write_isic: Write) -> None:
+    truth = [one_hot(f"ISIC_{n:07d}", NV="1.0") for n in range(3)]
+    root = write_isic({}, {"lesion_id": "M"}, truth=truth)
+    message = r"1 of 3 labelled images have no row in .*Metadata\.csv, the first being ISIC_0000002"
+    with pytest.raises(DataError, match=message):
+        isic_2019.read(root, labelled=True)
+    table = isic_2019.read(root, labelled=True, allow_ungrouped=True)
+    assert table.cases["group"].to_list() == ["HAM_0000001", "M", "ISIC_0000002"]
+    assert re.search(message, table.group_problem)
+
+
+def test_groups_count_where_there_are_images(write_isic: Write, save_image: Write) -> None:
+    root = write_isic({}, {"lesion_id": ""}, *[{"lesion_id": f"L{n}"} for n in range(8)])
+    save_image(root / "ISIC_0000000.jpg")
+    assert isic_2019.read(root, labelled=True).notes == ()
+    save_image(root / "ISIC_0000001.jpg", seed=1)
+    with pytest.raises(DataError, match=r"1 rows of .* have no lesion_id \(2 images in all"):
+        isic_2019.read(root, labelled=True)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +151,15 @@ def test_an_image_without_lesion_is_its_own_group(write_isic: Write) -> None:
         ("age_approx", "55", 55.0),
         ("age_approx", "", None),
         ("age_approx", "nan", None),
-        ("sex", "Male", "male"),
+        *[("sex", value, "male") for value in ("Male", "M", "m", "MAN", "masculino")],
+        *[("sex", value, "female") for value in ("F", "FEMALE", " female ", "woman")],
+        *[("sex", value, None) for value in ("?", "-", "not recorded", "N.A.", "not_known")],
+        *[
+            ("anatom_site_general", value, "head/neck")
+            for value in ("Head/Neck", "head and neck", "head / neck", "HEAD & NECK", "head_neck")
+        ],
+        ("anatom_site_general", "anterior_torso", "anterior torso"),
+        ("anatom_site_general", "Left Foot", "left foot"),
         ("sex", "", None),
         ("sex", "unknown", None),
         ("anatom_site_general", "head/neck", "head/neck"),
@@ -101,12 +176,14 @@ def test_tables_that_differ_are_joined_with_notes(write_isic: Write) -> None:
         one_hot("ISIC_9", NV="1"),
         one_hot("ISIC_8", AK="1"),
     ]
-    table = isic_2019.read(write_isic({}, {}, {}, {}, truth=truth), labelled=True)
+    root = write_isic({}, {}, {}, {}, truth=truth)
+    table = isic_2019.read(root, labelled=True, allow_ungrouped=True)
     assert table.cases["case_id"].to_list() == ["ISIC_0000001", "ISIC_9", "ISIC_8"]
     assert table.cases["group"].to_list() == ["HAM_0000001", "ISIC_9", "ISIC_8"]
     assert table.cases["age_approx"].to_list() == [55.0, None, None]
     assert table.cases["sex"].to_list() == ["female", None, None]
-    bare, unlabelled = table.notes
+    bare, unlabelled, ungrouped = table.notes
+    assert ungrouped.startswith("2 of 3 images have no lesion_id")
     assert bare.startswith("2 labelled images are not in ISIC_2019_Training_Metadata.csv")
     assert unlabelled.startswith("3 rows of ISIC_2019_Training_Metadata.csv have no ground truth")
 
@@ -139,12 +216,12 @@ def test_prediction_keeps_cases_without_ground_truth(write_isic: Write) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (one_hot("ISIC_7"), "exactly one class per row of .*GroundTruth.* 1 rows .*ISIC_7"),
+        (one_hot("ISIC_7"), "exactly one class per row of .*GroundTruth.* 1 rows .*line 3.*ISIC_7"),
         (one_hot("ISIC_7", MEL="1.0", NV="1.0"), "exactly one class"),
         (one_hot("ISIC_7", MEL="0.5", NV="0.5"), "exactly one class"),
         (one_hot("ISIC_7", MEL="2", NV="-1"), "exactly one class"),
         (one_hot("ISIC_7", MEL="1.0", UNK=""), "exactly one class"),
-        (one_hot("ISIC_7", MEL="yes"), "'MEL' of .*GroundTruth.* case ISIC_7 has 'yes'"),
+        (one_hot("ISIC_7", MEL="yes"), "'MEL' of .*GroundTruth.*, line 3,.* case ISIC_7 has 'yes'"),
         (one_hot("ISIC_7", UNK="1.0"), r"GroundTruth.* unknown class UNK \(1 rows.*ISIC_7"),
         (one_hot("", NV="1.0"), "1 rows of .*GroundTruth.* no image name"),
         (one_hot("ISIC_0000000", NV="1.0"), "GroundTruth.* more than once.*ISIC_0000000"),
@@ -163,8 +240,12 @@ def test_bad_ground_truth(row: dict[str, str], message: str, write_isic: Write) 
         ([{}], ["sex"], r"Training_Metadata\.csv lacks the column sex; it has image, age_approx"),
         ([{}], ["VASC"], r"GroundTruth\.csv lacks the column VASC"),
         ([], [], r"Metadata\.csv has a header but no rows"),
-        ([{"image": "A"}, {"image": "A"}], [], r"Metadata\.csv has the image A more than once"),
-        ([{"age_approx": "old"}], [], "'age_approx' .* case ISIC_0000000 has 'old'"),
+        (
+            [{}, {"image": "A"}, {"image": "A"}],
+            [],
+            r"Metadata\.csv has the image A more than once, in line 3 and line 4",
+        ),
+        ([{}, {"age_approx": "old"}], [], ", line 3, .* case ISIC_0000001 has 'old'"),
         ([{"age_approx": "inf"}], [], "'age_approx' .* case ISIC_0000000 has 'inf'"),
     ],
 )

@@ -16,6 +16,7 @@ from vitatt.data.dataset import LesionDataset, PixelSource
 from vitatt.data.image_cache import ImageCache
 from vitatt.data.loader import TrainingLoader, evaluation_loader
 from vitatt.data.metadata import EncodedMetadata
+from vitatt.data.schema import DataError
 from vitatt.data.transforms import TrainingAugmentation
 from vitatt.types import LesionBatch
 
@@ -234,7 +235,7 @@ def test_lightning_goes_on_where_it_stopped(
 
 @pytest.mark.parametrize(
     ("count", "ranks", "num_workers"),
-    [(10, 3, 0), (12, 3, 0), (2, 3, 0), (10, 1, 0), (1, 2, 0), (10, 3, 2)],
+    [(10, 3, 0), (12, 3, 0), (3, 3, 0), (10, 1, 0), (10, 3, 2)],
 )
 def test_evaluation_sees_each_case_once(
     count: int, ranks: int, num_workers: int, make_dataset
@@ -252,6 +253,20 @@ def test_evaluation_sees_each_case_once(
     assert all(part == sorted(part, key=int) for part in parts)
     sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(("count", "ranks"), [(2, 3), (1, 2)])
+def test_every_process_has_a_batch(count: int, ranks: int, make_dataset) -> None:
+    """One that had none would not take part in what all do together, and they would wait."""
+    settings = {"batch_size": 4, "world_size": ranks, "num_workers": 0}
+    parts = [
+        names(evaluation_loader(make_dataset(count), rank=rank, repeats=True, **settings))
+        for rank in range(ranks)
+    ]
+    assert all(parts)
+    assert {*itertools.chain(*parts)} == {str(n) for n in range(count)}
+    with pytest.raises(DataError, match=f"there are processes, {ranks}, but got {count}: lower"):
+        evaluation_loader(make_dataset(count), rank=0, **settings)
 
 
 @pytest.mark.parametrize("count", [8, 9, 16, 17, 18, 23])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +61,26 @@ def test_no_case_with_a_mask(frame: pl.DataFrame, tmp_path: Path) -> None:
 def test_only_the_last_suffix_of_an_image_is_left_out(tmp_path: Path) -> None:
     save(tmp_path / "a.b_segmentation.png", np.zeros((4, 4)))
     assert with_masks(cases("/data/a.b.png", "/data/a.c.png"), tmp_path).height == 1
+
+
+def test_two_images_of_one_mask(tmp_path: Path) -> None:
+    save(tmp_path / "a_segmentation.png", np.zeros((4, 4)))
+    with pytest.raises(DataError, match=r"/x/a\.png and /y/a\.jpg would have one lesion mask, a_"):
+        with_masks(cases("/x/a.png", "/y/a.jpg"), tmp_path)
+    assert with_masks(cases("/x/a.png", "/x/a.png"), tmp_path).height == 2
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode("masks \xe9".encode("latin-1"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has no names but UTF-8")
+    with pytest.raises(DataError, match=r"folder of lesion masks is no UTF-8: .*masks \\xe9"):
+        with_masks(cases("/data/a.png"), folder)
+    (tmp_path / f"{folder.name}_segmentation.png").touch()  # a stray file costs nothing
+    save(tmp_path / "a_segmentation.png", np.zeros((4, 4)))
+    assert with_masks(cases("/data/a.png"), tmp_path).height == 1
 
 
 @pytest.mark.parametrize("kind", ["missing", "file"])

@@ -70,10 +70,19 @@ def test_extra_columns_and_spaces_in_the_header_do_not_matter(write_pad: Write) 
     [
         *[("smoke", value, "True") for value in ("True", "TRUE", "true", " True ")],
         *[("itch", value, "False") for value in ("False", "FALSE", "false")],
+        *[("smoke", value, "True") for value in ("1", "1.0", "T", "yes", "Y", "Sim")],
+        *[("smoke", value, "False") for value in ("0", "0.0", "F", "no", "N", "n\xe3o", "NAO")],
         *[("itch", value, None) for value in ("", "UNK", "unk", " ", "nan", "N/A")],
+        *[("itch", value, None) for value in ("?", "-", "--", ".", "not recorded", "N.A.", "#N/A")],
+        *[("itch", value, None) for value in ("Not  available", "missing", "<NA>", "not_known")],
+        *[("age", value, None) for value in ("?", "-", "not recorded", "#N/A")],
         *[("background_father", value, "BRAZIL") for value in ("BRASIL", "BRAZIL", "Brasil")],
         ("background_mother", "POMERANIA", "POMERANIA"),
-        ("gender", "Female", "FEMALE"),
+        *[("gender", value, "FEMALE") for value in ("Female", "F", "f", "WOMAN", "feminino")],
+        *[("gender", value, "MALE") for value in ("MALE", "M", "m", "man", "Masculino")],
+        *[("region", value, "LIP") for value in ("lip", "LIPS")],
+        ("fitspatrick", "IV", "4"),
+        ("background_mother", "new_  zealand", "NEW ZEALAND"),
         *[("fitspatrick", value, "2") for value in ("2.0", "2", "2.00")],
         ("fitspatrick", "", None),
         ("age", "55", 55.0),
@@ -95,6 +104,66 @@ def test_image_formats(name: str, write_pad: Write, save_image: Write) -> None:
     root = write_pad({"img_id": name})
     path = save_image(root / "images" / name)
     assert read_one(root, "image") == str(path)
+
+
+def test_mixed_spellings_are_one_category(write_pad: Write) -> None:
+    answers = ["True", "1", "yes", "T", "False", "0", "no", "F", "?", "UNK"]
+    sexes = ["M", "MALE", "male", "F", "FEMALE", "Female", "m", "f", "-", "not recorded"]
+    rows = [{"itch": itch, "gender": sex} for itch, sex in zip(answers, sexes, strict=True)]
+    table = pad_ufes_20.read(write_pad(*rows), labelled=True)
+    assert table.notes == ()
+    found = table.cases.select("itch", "gender")
+    assert found["itch"].to_list() == ["True"] * 4 + ["False"] * 4 + [None] * 2
+    names = ["MALE"] * 3 + ["FEMALE"] * 3 + ["MALE", "FEMALE", None, None]
+    assert found["gender"].to_list() == names
+
+
+def test_odd_values_are_noted(write_pad: Write) -> None:
+    rows = [{}, {"region": "moon"}, {"age": "-3"}, {"age": "555", "diameter_1": "1e6"}]
+    notes = pad_ufes_20.read(write_pad(*rows), labelled=True).notes
+    assert [note.split(":")[0] for note in notes] == [
+        "'age' is not at least 0 and at most 120 years in 2 rows",
+        "'region' has 1 category that PAD-UFES-20 does not have",
+        "'diameter_1' is not at least 0 and at most 500 mm in 1 row",
+    ]
+    assert "-3, 555 (first PAT_1_11_2.png)" in notes[0]
+    assert "MOON (1)" in notes[1]
+
+
+@pytest.mark.parametrize("lacking", [[], ["patient_id"]], ids=["a value", "the column"])
+def test_patients_that_are_not_there(lacking: list[str], write_pad: Write) -> None:
+    rows = [{}, {"patient_id": "-"}, {"patient_id": "PAT_2"}, {"patient_id": "PAT_2"}]
+    root = write_pad(*rows, lacking=lacking)
+    message = "has no column patient_id, so that 4 images" if lacking else "line 3.*: each is a gr"
+    with pytest.raises(DataError, match=rf"{message}.*patient.*`data\.allow_ungrouped`"):
+        pad_ufes_20.read(root, labelled=True)
+    allowed = pad_ufes_20.read(root, labelled=True, allow_ungrouped=True)
+    names = [f"PAT_1_11_{n}.png" for n in range(4)]
+    expected = names if lacking else ["PAT_1", names[1], "PAT_2", "PAT_2"]
+    assert allowed.cases["group"].to_list() == expected
+    count = 4 if lacking else 1
+    assert allowed.notes[0].startswith(f"{count} of 4 images have no patient_id: each is a group")
+    assert allowed.group_problem
+    predicted = pad_ufes_20.read(root, labelled=False)
+    assert predicted.cases["group"].to_list() == expected
+    assert predicted.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"age": "old"}, r"metadata\.csv, line 6, to hold numbers.* has 'old'"),
+        ({"img_id": ""}, r"no image name, the first in line 6\. "),
+        ({"patient_id": ""}, r"no patient_id \(3 images in all; the first is x\.png, line 6\)"),
+        ({"diagnostic": "XYZ"}, r"unknown class XYZ \(1 rows, the first in line 6 being x\.png\)"),
+        ({"img_id": "PAT_1_11_0.png"}, r"being PAT_1_11_0\.png, in line 2 and line 6\. Each row"),
+    ],
+)
+def test_errors_name_the_line(row: dict[str, str], message: str, write_pad: Write) -> None:
+    # A column that is not read holds line breaks in quotes.
+    rows = [{"note": "a"}, {"note": "1\n2\n3"}, {"note": "", "img_id": "x.png", **row}]
+    with pytest.raises(DataError, match=message):
+        pad_ufes_20.read(write_pad(*rows), labelled=True)
 
 
 def test_absent_images_are_counted_not_dropped(write_pad: Write, save_image: Write) -> None:
@@ -208,7 +277,7 @@ def test_bad_tables(
         (b"img_id,patient_id\n\xff\xfe,\xc3\n", "cannot be read as a CSV|lacks the columns"),
         (b"", "cannot be read as a CSV"),
         (b"img_id;patient_id\na;b\n", "lacks the columns img_id"),
-        (b"img_id,patient_id\na,b,c,d\n", "cannot be read as a CSV"),
+        (b"img_id,patient_id\na,b,c,d\n", "cannot be read as a CSV.*line 2 has 4 values for 2 col"),
         (b"img_id, img_id\na,b\n", "cannot be read as a CSV|lacks the columns|twice"),
     ],
     ids=["bytes", "png", "latin", "empty", "semicolons", "ragged", "column twice"],

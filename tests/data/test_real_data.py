@@ -20,6 +20,10 @@ REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / os.environ.get("VITATT_DATA", "../shared/data")
 
 
+MSK = 163
+"""Images of ISIC 2019 without a lesion, among those that are there."""
+
+
 def real(name: str) -> Path:
     if not (FOLDER / name).is_dir():
         pytest.skip(f"{FOLDER / name} is not there: set VITATT_DATA to a folder that holds {name}")
@@ -51,7 +55,13 @@ def test_everything_is_found_in_seconds(
     assert rows - len(table.absent) == table.with_images().height == images
     assert table.cases["group"].n_unique() == groups
     assert table.cases["diagnosis"].null_count() == (0 if labelled else rows)
-    assert table.notes == ()
+    if name == "isic_2019":
+        ungrouped = f"{MSK} of {images} images have no lesion_id: each is a group of its own"
+        (note,) = table.notes
+        assert note.startswith(ungrouped)
+        assert (table.ungrouped, table.group_problem) == (MSK, "")
+    else:
+        assert table.notes == ()
 
 
 def test_classes_of_the_pad_images() -> None:

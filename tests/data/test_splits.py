@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
+import warnings
 
 import numpy as np
 import polars as pl
@@ -149,7 +151,7 @@ def test_inner_folds_out_of_range(inner_folds: int) -> None:
         (-1, 5, r"`data\.fold` .* got -1"),
         (0, 1, r"`data\.num_folds` to be at least 2, but got 1"),
         (0, -3, r"`data\.num_folds` .* got -3"),
-        (0, 13, "at least 13 patients for 13 folds, but found 12"),
+        (0, 13, "at least 13 patients for 13 folds and 5 inner folds, but found 12"),
     ],
 )
 def test_folds_that_cannot_be(fold: int, num_folds: int, message: str) -> None:
@@ -162,7 +164,9 @@ def test_folds_that_cannot_be(fold: int, num_folds: int, message: str) -> None:
 
 def test_the_inner_part_needs_groups_too() -> None:
     cases = pl.DataFrame({"group": list("ABCD") * 6, "diagnosis": [*SPEC.classes] * 4})
-    with pytest.raises(DataError, match="at least 5 patients for 2 folds, but found 4"):
+    with pytest.raises(
+        DataError, match="at least 5 patients for 2 folds and 5 inner folds, but found 4"
+    ):
         split(cases, num_folds=2)
 
 
@@ -235,3 +239,123 @@ def test_groups_stay_as_they_are_without_twins() -> None:
 def test_a_chain_of_twins_joins_all() -> None:
     group, content = pl.Series(list("abbccd")), pl.Series(list("112234"))
     assert join_groups(group, content).to_list() == ["a", "a", "a", "a", "a", "d"]
+
+
+ADVICE = re.compile(r"`data\.(num_folds|inner_folds) (\d+)`")
+
+
+def refused(cases: pl.DataFrame, one: Split) -> str:
+    with pytest.raises(DataError) as error:
+        split_rows(cases, SPEC, one)
+    return str(error.value)
+
+
+def add_groups(
+    cases: pl.DataFrame, classes: list[str], count: int, prefix: str = "NEW_"
+) -> pl.DataFrame:
+    names = [f"{prefix}{n}" for n in range(count * len(classes))]
+    return pl.concat([cases, pl.DataFrame({"group": names, "diagnosis": classes * count})])
+
+
+class TestAdvice:
+    """What an error advises is tried, as a reader would."""
+
+    def follow(self, cases: pl.DataFrame, one: Split, said: str) -> SplitRows:
+        changes = {name: int(number) for name, number in ADVICE.findall(said)}
+        assert changes, said
+        assert all(getattr(one, name) != number for name, number in changes.items())
+        assert said.endswith("` would do.")
+        rows = split_rows(cases, SPEC, dataclasses.replace(one, **changes))
+        assert set(cases["diagnosis"].gather(rows.train)) == set(SPEC.classes)
+        assert all(len(part) for part in rows)
+        return rows
+
+    @pytest.mark.parametrize("total", [24, 30, 36])
+    def test_works_on_small_data(self, total: int) -> None:
+        outcomes = set()
+        for seed, fold in itertools.product(range(12), range(5)):
+            cases, one = make_cases(seed, total=total), Split(fold, 5, seed)
+            try:
+                split_rows(cases, SPEC, one)
+            except DataError as error:
+                said = str(error)
+                if ADVICE.search(said.replace("No `data.num_folds` or `data.inner_folds`", "")):
+                    self.follow(cases, one, said)
+                    outcomes.add("advice")
+                else:
+                    assert "would do: add cases of" in said
+                    outcomes.add("groups")
+            else:
+                outcomes.add("works")
+        assert "advice" in outcomes
+
+    def test_names_inner_folds_where_they_are_to_blame(self) -> None:
+        found = []
+        for seed in range(60):
+            cases, one = make_cases(seed, total=30), Split(0, 5, seed)
+            try:
+                split_rows(cases, SPEC, one)
+            except DataError as error:
+                outer = split_outer(cases, one)
+                if outer >= set(SPEC.classes) and ADVICE.search(str(error)):
+                    found.append(ADVICE.findall(str(error))[0][0])
+        assert "inner_folds" in found
+        assert found.count("inner_folds") > found.count("num_folds")
+
+    @pytest.mark.parametrize(("num_folds", "inner_folds"), [(13, 5), (2, 13)])
+    def test_for_too_few_groups(self, num_folds: int, inner_folds: int) -> None:
+        cases = pl.DataFrame(
+            {"group": [f"P{n % 12}" for n in range(120)], "diagnosis": np.repeat(SPEC.classes, 20)}
+        )
+        one = Split(0, num_folds, 0, inner_folds)
+        said = refused(cases, one)
+        assert said.startswith("Expected at least 13 patients for ")
+        self.follow(cases, one, said)
+
+    def test_for_classes_of_too_few_cases(self) -> None:
+        cases = pl.DataFrame(
+            {"group": [f"P{n}" for n in range(18)], "diagnosis": [*SPEC.classes] * 3}
+        )
+        one = Split(0, 10, 0, 2)
+        said = refused(cases, one)
+        assert "cannot be split into 10 stratified folds" in said
+        self.follow(cases, one, said)
+
+    @pytest.mark.parametrize("lacking", [["MEL"], ["MEL", "SEK"]])
+    @pytest.mark.parametrize("fold", [0, 3])
+    def test_for_a_class_without_cases(self, lacking: list[str], fold: int) -> None:
+        cases = make_cases(0).filter(~pl.col("diagnosis").is_in(lacking))
+        one = Split(fold, 5, 0)
+        said = refused(cases, one)
+        counts = ", ".join(f"{name} \\(0 in all\\)" for name in lacking)
+        assert re.match(rf"Fold {fold} of 5 has no training case of {counts}\. ", said)
+        assert "No `data.num_folds` or `data.inner_folds` up to 20 would do" in said
+        added = re.search(r"add cases of (.*), from at least (\d+) more patients\.$", said)
+        assert added, said
+        assert added[1] == " and ".join(lacking)
+        assert int(added[2]) == 3
+        for prefix in ("NEW_", "A", "PAT_1_", "PAT_9", "zzz"):
+            split_rows(add_groups(cases, lacking, 3, prefix), SPEC, one)
+
+    def test_does_not_warn_of_what_was_tried(self) -> None:
+        cases = make_cases(0).filter(pl.col("diagnosis") != "MEL")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            refused(cases, Split(0, 5, 0))
+
+    def test_no_part_is_empty(self) -> None:
+        spec = dataclasses.replace(SPEC, classes=("ACK", "BCC"))
+        cases = pl.DataFrame({"group": [*"ABCDE"] * 8, "diagnosis": ["ACK", "BCC"] * 20})
+        message = (
+            r"32 cases of 4 groups, at most 16 of one class, .* 5 strat.*`data\.inner_folds 4`"
+        )
+        for fold in range(5):
+            with pytest.raises(DataError, match=message):
+                split_rows(cases, spec, Split(fold, 5, 0))
+            assert all(len(part) for part in split_rows(cases, spec, Split(fold, 5, 0, 4)))
+
+
+def split_outer(cases: pl.DataFrame, one: Split) -> set[str]:
+    """Classes outside the test part."""
+    number = fold_numbers(cases["diagnosis"], cases["group"], one.num_folds, one.seed)
+    return set(cases["diagnosis"].filter(pl.Series(number != one.fold)))

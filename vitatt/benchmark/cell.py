@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import secrets
 import shutil
 import time
 
@@ -18,6 +19,7 @@ from vitatt.callbacks.tracking import closing_run, run_logger
 from vitatt.data.datamodule import Part
 from vitatt.data.leaks import check_encoding
 from vitatt.evaluation.summary import summarise
+from vitatt.files import write_frame, write_text
 
 PREDICTED: tuple[Part, ...] = ("val", "test")
 
@@ -39,8 +41,9 @@ def run_cell(cell: Cell) -> float:
     gc.collect()  # model, trainer and data of the cell before know one another
     start = time.monotonic()
     torch.set_num_threads(cell.benchmark.threads)
-    folder = cell.folder.with_name(f".{cell.folder.name}.{os.getpid()}.part")
-    shutil.rmtree(folder, ignore_errors=True)
+    # Workers on two machines may have one process number.
+    name = f".{cell.folder.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
+    folder = cell.folder.with_name(name)
     folder.mkdir(parents=True)
     arm = cell.benchmark.arms[cell.arm]
     # One W&B run a cell, whatever it trains.
@@ -65,8 +68,8 @@ def run_cell(cell: Cell) -> float:
         _log(training, frames["test"])
     seconds = time.monotonic() - start
     for part, frame in frames.items():
-        frame.write_parquet(folder / f"{part}.parquet")
-    (folder / "cell.json").write_text(json.dumps({"seconds": round(seconds, 1)}))
+        write_frame(frame, folder / f"{part}.parquet")
+    write_text(json.dumps({"seconds": round(seconds, 1)}), folder / "cell.json")
     try:
         folder.rename(cell.folder)
     except OSError:  # another worker was faster: its predictions are the same

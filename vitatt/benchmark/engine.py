@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import traceback
 from collections.abc import Iterator, Sequence
@@ -58,6 +59,19 @@ def run_all(
         ) from error
 
 
+def require_ray() -> None:
+    """See that Ray is installed.
+
+    Raises:
+        UsageError: If it is not.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError(
+            "Running cells side by side needs Ray: pip install 'vitatt[ray]', or leave out "
+            "--workers and --ray_address."
+        )
+
+
 def _reason(error: Exception) -> str:
     """A mistake of the user's in its own words, and any other with its type."""
     cause = _cause(error)
@@ -89,13 +103,9 @@ def _one_by_one(cells: Sequence[Cell]) -> Iterator[Outcome]:
 
 
 def _by_ray(cells: Sequence[Cell], workers: int | None, address: str | None) -> Iterator[Outcome]:
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError(
-            "Running cells side by side needs Ray: pip install 'vitatt[ray]', or leave out "
-            "--workers and --ray_address."
-        ) from error
+    require_ray()
+    import ray
+
     threads = cells[0].benchmark.threads
     local: dict[str, Any] = {} if address else {"num_cpus": (workers or 1) * threads}
     ray.init(address=address, include_dashboard=False, log_to_driver=False, **local)

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.types import UsageError
+
+_RANGES: Ranges = {
+    "num_folds": Range(least=2),
+    "inner_folds": Range(least=2),
+    "seeds": Range(least=0, most=2**32 - 1),
+    "threads": Range(least=1),
+}
 
 Classical = Literal["gradient_boosting", "two_stage"]
 
@@ -74,12 +82,12 @@ class Benchmark:
         """Look at what can be wrong before the work begins.
 
         Raises:
-            UsageError: If an arm is named that is not there, or described in two ways.
+            UsageError: If a number is out of its range, or an arm is named that is not there, or
+                described in two ways.
         """
+        check_ranges(_RANGES, vars(self))
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise UsageError(f"Expected `seeds` to be different numbers, but got {self.seeds}.")
-        if self.threads < 1:
-            raise UsageError(f"Expected `threads` to be at least 1, but got {self.threads}.")
         named = {"reference": (self.reference,), "keep": self.keep}
         for name, arm in self.arms.items():
             named[f"arms.{name}.choose_from"] = arm.choose_from

@@ -11,6 +11,7 @@ from vitatt.benchmark.plan import Benchmark, Cell
 from vitatt.evaluation.calibration import fit_temperature
 from vitatt.evaluation.intervals import balanced_accuracy, macro_auroc
 from vitatt.evaluation.out_of_fold import check_out_of_fold
+from vitatt.reading import read_parquet
 from vitatt.types import UsageError
 
 
@@ -119,7 +120,9 @@ def _mean(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _read(cell: Cell, part: str, classes: Sequence[str]) -> pl.DataFrame:
-    frame = pl.read_parquet(cell.folder / f"{part}.parquet")
+    scores = [f"p_{name}" for name in classes]
+    path = cell.folder / f"{part}.parquet"
+    frame = read_parquet(path, ["case_id", "group", "true", *scores], scores)
     return frame.select(
         pl.lit(cell.arm).alias("arm"),
         pl.lit(cell.fold, pl.Int64).alias("fold"),
@@ -127,7 +130,7 @@ def _read(cell: Cell, part: str, classes: Sequence[str]) -> pl.DataFrame:
         "case_id",
         "group",
         "true",
-        *(f"p_{name}" for name in classes),
+        *scores,
     )
 
 

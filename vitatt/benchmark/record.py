@@ -11,7 +11,8 @@ import yaml
 
 from vitatt.benchmark.plan import Benchmark
 from vitatt.benchmark.training import ParsedTraining, quiet
-from vitatt.files import whole_file
+from vitatt.files import write_text
+from vitatt.reading import read_yaml
 from vitatt.types import UsageError
 
 _MAY_CHANGE = ("data.root", "data.cache_dir", "data.num_workers", "trainer.logger", "config")
@@ -49,10 +50,9 @@ def check_and_record(benchmark: Benchmark) -> dict[str, dict[str, Any]]:
 def _compare(path: Path, arm: str, config: dict[str, Any]) -> None:
     text = yaml.safe_dump(config, sort_keys=True)
     if not any(path.parent.glob("fold-*-seed-*/cell.json")):  # nothing is there to mix with
-        with whole_file(path) as part:
-            part.write_text(text)
+        write_text(text, path)
         return
-    before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
+    before, now = _flat(read_yaml(path)), _flat(config)
     changed = [
         f"{key}: {json.dumps(before.get(key))} before, {json.dumps(now.get(key))} now"
         for key in sorted(before.keys() | now.keys())

@@ -12,6 +12,7 @@ from vitatt.evaluation.comparison import compare_arms
 from vitatt.evaluation.out_of_fold import average_seeds
 from vitatt.evaluation.ranks import rank_arms
 from vitatt.evaluation.subgroups import score_subgroups
+from vitatt.files import write_frame
 
 SHOWN = ("balanced accuracy", "macro AUROC")
 
@@ -44,9 +45,8 @@ def write_tables(
         "ranks": rank_arms(predictions, classes, SHOWN[0]),
         "subgroups": score_subgroups(of_reference, classes, subgroups),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        table.write_csv(folder / f"{name}.csv")
+        write_frame(table, folder / f"{name}.csv")
     return tables
 
 

@@ -21,7 +21,8 @@ from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.predictions import prediction_frame
 from vitatt.data.datamodule import LesionDataModule, Part
 from vitatt.models.classifier import LesionClassifier
-from vitatt.training import SELECTION, TrainingCLI
+from vitatt.models.metrics import SELECTION
+from vitatt.training import TrainingCLI
 
 
 class ParsedTraining(TrainingCLI):

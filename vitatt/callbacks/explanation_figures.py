@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import lightning
 import polars as pl
 from lightning.pytorch.callbacks import Callback
@@ -17,7 +19,7 @@ from vitatt.evaluation.explanations import (
 )
 from vitatt.explain.methods import Method
 from vitatt.models.classifier import LesionClassifier
-from vitatt.types import UsageError
+from vitatt.ranges import Range, Ranges, check_ranges
 
 _METHODS: tuple[Method, ...] = ("tmme", "attention", "random")
 _BATCH = 16
@@ -34,11 +36,10 @@ class ExplanationFigures(Callback):
             two hundred forward passes.
     """
 
+    ranges: ClassVar[Ranges] = {"cases": Range(least=0)}
+
     def __init__(self, cases: int = 16) -> None:
-        if cases < 0:
-            raise UsageError(
-                f"Expected `explanation_tests.cases` to be at least 0, but got {cases}."
-            )
+        check_ranges(self.ranges, locals(), "explanation_tests")
         self.cases = cases
 
     def on_test_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning
 import numpy as np
 import polars as pl
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from vitatt.callbacks.batches import datamodule_of, ready
 from vitatt.callbacks.drawing import drawing
-from vitatt.callbacks.tracking import run_folder, run_logger
+from vitatt.callbacks.image_logging import log_images
+from vitatt.callbacks.run_folder import run_folder
 from vitatt.explain.case_picture import case_picture
 from vitatt.explain.explain_cases import explain_cases
 from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.heatmap import map_picture
 from vitatt.explain.methods import predict
+from vitatt.files import write_image
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.sharding import whole
-from vitatt.types import LesionBatch, UsageError
+from vitatt.ranges import Range, Ranges, check_ranges
+from vitatt.types import LesionBatch
 
 Pictures = dict[str, list[NDArray[np.uint8]]]
 
@@ -42,9 +44,10 @@ class ExplanationPanel(Callback):
         size: Cases in the panel, spread over the classes.
     """
 
+    ranges: ClassVar[Ranges] = {"size": Range(least=0)}
+
     def __init__(self, size: int = 16) -> None:
-        if size < 0:
-            raise UsageError(f"Expected `explanations.size` to be at least 0, but got {size}.")
+        check_ranges(self.ranges, locals(), "explanations")
         self.size = size
         self._panel: tuple[LesionBatch, pl.DataFrame] | None = None
         self._predicted: list[tuple[list[str], Tensor]] = []
@@ -107,9 +110,7 @@ class ExplanationPanel(Callback):
             pictures["tmme"].append(map_picture(case.image, tmme_map, title))
         folder = run_folder(trainer) / "maps" / f"step-{trainer.global_step:06d}"
         paths = _save(folder, pictures, [case.picture_name for case in cases])
-        if (logger := run_logger(trainer)) is not None:
-            for name, files in paths.items():
-                logger.log_image(f"maps/{name}", files)
+        log_images(trainer, {f"maps/{name}": files for name, files in paths.items()})
 
 
 def _same_height(cases: list[ExplainedCase]) -> list[NDArray[np.uint8]]:
@@ -122,18 +123,18 @@ def _same_height(cases: list[ExplainedCase]) -> list[NDArray[np.uint8]]:
     ]
 
 
-def _save(folder: Path, pictures: Pictures, titles: list[str]) -> dict[str, list[str]]:
-    """Write the pictures; their paths by list, from which W&B copies what was encoded once."""
-    paths: dict[str, list[str]] = {}
+def _save(folder: Path, pictures: Pictures, titles: list[str]) -> dict[str, list[Path]]:
+    """Write the pictures; their paths by list."""
+    paths: dict[str, list[Path]] = {}
     for name in pictures:
         (folder / name).mkdir(parents=True, exist_ok=True)
-        paths[name] = [str(folder / name / f"{title}.jpg") for title in titles]
+        paths[name] = [folder / name / f"{title}.jpg" for title in titles]
     with ThreadPoolExecutor() as pool:
         for name, files in paths.items():
             list(pool.map(_save_one, pictures[name], files))
     return paths
 
 
-def _save_one(image: NDArray[np.uint8], path: str) -> None:
+def _save_one(image: NDArray[np.uint8], path: Path) -> None:
     # A sixth of a PNG's time, and a validation run waits for it; colours at full size.
-    Image.fromarray(image).save(path, quality=95, subsampling=0)
+    write_image(image, path, quality=95, subsampling=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import ClassVar
 
 import lightning
 import numpy as np
@@ -20,6 +21,7 @@ from vitatt.data.token_cache import TokenCache
 from vitatt.data.transforms import TrainingAugmentation
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.image_encoder import ImageEncoder
+from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.types import UsageError
 
 
@@ -33,9 +35,10 @@ class TokenCaching(Callback):
         views: Augmented views of each training image; 0 computes tokens in every step.
     """
 
+    ranges: ClassVar[Ranges] = {"views": Range(least=0)}
+
     def __init__(self, views: int = 0) -> None:
-        if views < 0:
-            raise UsageError(f"Expected `token_cache.views` to be at least 0, but got {views}.")
+        check_ranges(self.ranges, locals(), "token_cache")
         self.views = views
 
     def on_fit_start(

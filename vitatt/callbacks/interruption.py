@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training at the next step, with a checkpoint to go on from."""
+"""Signals end a training at the next step, with a checkpoint to go on from."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
-from vitatt.callbacks.tracking import run_folder
+from vitatt.callbacks.requeue import requeue
+from vitatt.callbacks.run_folder import run_folder
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  # Windows has the first two
+    if hasattr(signal, name)
+)
+INTERRUPTED = "interrupted.ckpt"
 
 
 class SaveOnInterrupt(Callback):
     """Finishes the step, saves ``checkpoints/interrupted.ckpt`` and exits with 128 + signal.
 
-    A training that goes on from there ends with the same weights as one that was never
-    interrupted. So the last step of an epoch is followed by its validation first, a step that only
-    accumulates gradients by the ones that complete it, and several processes leave together. A
-    second signal ends the process at once.
+    Ctrl-C, SIGTERM (`kill`, a scheduler), SIGHUP (a lost terminal) and SIGUSR1 (a time limit that
+    comes near) do so. After SIGUSR1 under SLURM, the job is put into the queue again, and goes on
+    from there. A signal that was ignored when the command started stays ignored, as `nohup` wants.
+
+    A training that goes on ends with the same weights as one that was never interrupted. So the
+    last step of an epoch is followed by its validation first, a step that only accumulates
+    gradients by the ones that complete it, and several processes leave together. A second signal
+    ends the process at once.
     """
 
     def __init__(self) -> None:
@@ -62,12 +72,14 @@ class SaveOnInterrupt(Callback):
         accumulating = (batch_idx + 1) % trainer.accumulate_grad_batches != 0
         if not asked or trainer.is_last_batch or accumulating:
             return
-        path = run_folder(trainer) / "checkpoints" / "interrupted.ckpt"
-        trainer.save_checkpoint(path)
+        path = run_folder(trainer) / "checkpoints" / INTERRUPTED
+        trainer.save_checkpoint(path, weights_only=False)
         rank_zero_info(
             f"Interrupted after step {trainer.global_step}. To go on: the same command with "
             f"--ckpt_path {path}"
         )
+        if self._received == getattr(signal, "SIGUSR1", None) and trainer.is_global_zero:
+            requeue(run_folder(trainer).parent, path.resolve())
         raise SystemExit(128 + (self._received or signal.SIGTERM))
 
     def teardown(
@@ -79,16 +91,30 @@ class SaveOnInterrupt(Callback):
             number, handler = self._previous.popitem()
             signal.signal(number, handler)
 
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        exception: BaseException,
+    ) -> None:
+        """Stop listening: Lightning tears nothing down then."""
+        del exception
+        self.teardown(trainer, pl_module, "fit")
+
     def _listen(self) -> None:
         self._process = os.getpid()
         for number in SIGNALS:
-            previous = signal.signal(number, self._receive)
-            self._previous.setdefault(number, previous)
+            if number not in self._previous:
+                previous = signal.getsignal(number)
+                if previous is signal.SIG_IGN:
+                    continue
+                self._previous[number] = previous
+            signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
         if os.getpid() != self._process:
-            return  # a loading process: its parent ends it
+            return  # a process that was forked from this one, which ends it
         if self._received is not None or not self._stepped:
             # Asked twice, or there is nothing to save yet.
             raise SystemExit(128 + number)

@@ -16,7 +16,7 @@ from torch import Tensor
 from vitatt.callbacks.batches import datamodule_of
 from vitatt.callbacks.processes import gather
 from vitatt.data.datamodule import LesionDataModule, Part
-from vitatt.files import whole_file
+from vitatt.files import write_frame
 from vitatt.models.classifier import LesionClassifier
 
 
@@ -119,12 +119,3 @@ def prediction_frame(
         frame = frame.drop_nulls("predicted")
     features = [feature.name for feature in datamodule.task.features]
     return frame.join(cases.select("case_id", *features), on="case_id", maintain_order="left")
-
-
-def write_frame(frame: pl.DataFrame, path: Path) -> None:
-    """A table as a Parquet or CSV file, by its ending, whole or not at all."""
-    with whole_file(path) as part:
-        if path.suffix == ".parquet":
-            frame.write_parquet(part)
-        else:
-            frame.write_csv(part)

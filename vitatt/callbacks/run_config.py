@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import lightning
 import wandb
 import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
 
-from vitatt.callbacks.tracking import RunLogger, run_folder, run_logger
+from vitatt.callbacks.checkpoints import BestCheckpoint, link_file
+from vitatt.callbacks.run_folder import run_folder
+from vitatt.callbacks.tracking import RunLogger, run_logger
+from vitatt.callbacks.trainer import LesionTrainer
+from vitatt.callbacks.verification import verify_checkpoints
+from vitatt.files import write_text
 
 
 class RunConfig(SaveConfigCallback):
@@ -27,17 +35,18 @@ class RunConfig(SaveConfigCallback):
     def save_config(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        """Write ``config.yaml``; runs in the first process only."""
+        """Write ``config.yaml``; runs in the first process only.
+
+        A training that goes on in its folder keeps the record of how it began, and those of each
+        time it went on, ``config-resumed-N.yaml``.
+        """
         del pl_module, stage
-        if trainer.logger is None:
-            return
         folder = run_folder(trainer)
-        folder.mkdir(parents=True, exist_ok=True)
-        # A training that goes on in its folder keeps the record of how it began.
-        path = folder / ("config-resumed.yaml" if trainer.ckpt_path else "config.yaml")
-        self.parser.save(self.config, path, skip_none=False, overwrite=True)
+        path = next(name for name in _names(folder) if not name.exists())
+        text = self.parser.dump(self.config, skip_none=False)
+        write_text(text, path)
         if (logger := run_logger(trainer)) is not None:
-            plain = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+            plain = yaml.safe_load(text)
             logger.log_hyperparams({"command": trainer.state.fn, "folder": str(folder), **plain})
             logger.experiment.save(
                 str(path.resolve()), base_path=str(folder.resolve()), policy="now"
@@ -45,38 +54,53 @@ class RunConfig(SaveConfigCallback):
 
 
 class RunRecord(Callback):
-    """Keeps the best checkpoint in W&B and says at the end where everything is."""
+    """Checks what a training leaves, keeps the best checkpoint in W&B, says where everything is."""
+
+    def __init__(self) -> None:
+        self._trained = False
 
     def setup(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
         """Let all processes of a run use the folder of the first."""
         del pl_module, stage
+        if isinstance(trainer, LesionTrainer):
+            trainer.identity = trainer.strategy.broadcast(trainer.identity)
         if isinstance(logger := run_logger(trainer), RunLogger):
             logger.version = trainer.strategy.broadcast(logger.version)
 
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Note that there is something to train."""
+        del trainer, pl_module
+        self._trained = True
+
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Log the best checkpoint; say where it and the maps are."""
+        """Verify the checkpoints, log the best one; say where it and the maps are.
+
+        Raises:
+            UsageError: If a checkpoint is not what it should be.
+        """
         del pl_module
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or trainer.fast_dev_run:
             return
-        best = next(
-            (
-                callback.best_model_path
-                for callback in trainer.checkpoint_callbacks
-                if isinstance(callback, ModelCheckpoint) and callback.monitor
-            ),
-            "",
-        )
-        logger = run_logger(trainer)
-        if best and logger is not None:
-            artifact = wandb.Artifact(f"model-{logger.version}", type="model")
-            artifact.add_file(best, name="best.ckpt")
-            logger.experiment.log_artifact(artifact, aliases=["best"])
-        lines = [f"Run folder: {run_folder(trainer)}"]
+        if not self._trained:
+            rank_zero_info(
+                f"Nothing was left to train: {trainer.ckpt_path} is of the last epoch. To go on, "
+                "raise `trainer.max_epochs`."
+            )
+            return
+        folder = run_folder(trainer)
+        keeper = next(c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint))
+        verified = verify_checkpoints(folder / "checkpoints", keeper, trainer.global_step)
+        best = keeper.best_model_path
+        if best and isinstance(logger := run_logger(trainer), RunLogger):
+            _log_model(logger, Path(best))
+        lines = [verified, f"Run folder: {folder}"]
         if best:
             lines.append(f"Best checkpoint: {os.path.relpath(best)}")
-        maps = sorted((run_folder(trainer) / "maps").glob("step-*"))
+        maps = sorted((folder / "maps").glob("step-*"))
         if maps:
             lines.append(f"Attention and TMME maps: {maps[-1]}{Path('/')}{{attention,tmme,cases}}")
         rank_zero_info("\n".join(lines))
@@ -89,3 +113,23 @@ class RunRecord(Callback):
         logger = run_logger(trainer)
         if isinstance(logger, RunLogger) and trainer.is_global_zero and logger.sync_command:
             rank_zero_info(f"To send this run to W&B: wandb login, then {logger.sync_command}")
+
+
+def _names(folder: Path) -> Iterator[Path]:
+    yield folder / "config.yaml"
+    for number in count(1):
+        yield folder / f"config-resumed-{number}.yaml"
+
+
+def _log_model(logger: RunLogger, best: Path) -> None:
+    """Log the best checkpoint from W&B's folder of the run, where it waits to be sent.
+
+    W&B would copy it into the user's home instead, and leave it there as long as the run is not
+    sent. A second name of the file takes no room, and stays what it is when a training that goes on
+    finds a better one.
+    """
+    waiting = logger.record / "best.ckpt"
+    link_file(best, waiting)
+    artifact: Any = wandb.Artifact(f"model-{logger.version}", type="model")
+    artifact.add_file(str(waiting), name="best.ckpt", policy="immutable", skip_cache=True)
+    logger.experiment.log_artifact(artifact, aliases=["best"])

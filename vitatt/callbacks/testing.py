@@ -12,12 +12,14 @@ from torch import Tensor
 
 from vitatt.callbacks.batches import datamodule_of
 from vitatt.callbacks.drawing import drawing
-from vitatt.callbacks.predictions import prediction_frame, write_frame
+from vitatt.callbacks.predictions import prediction_frame
 from vitatt.callbacks.processes import gather
-from vitatt.callbacks.tracking import run_folder, run_logger
+from vitatt.callbacks.run_folder import run_folder
+from vitatt.callbacks.tracking import run_logger
 from vitatt.evaluation.summary import summarise
 from vitatt.explain.heatmap import heatmap
 from vitatt.explain.methods import explain
+from vitatt.files import write_frame
 from vitatt.models.classifier import LesionClassifier, StepOutput
 from vitatt.types import LesionBatch
 

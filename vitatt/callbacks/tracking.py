@@ -1,18 +1,26 @@
-"""The W&B logger: offline without a login, one folder per run."""
+"""The W&B logger: offline without a login or a network, one folder per run."""
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import lightning
 import wandb
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
+
+from vitatt.callbacks.identity import new_identity
+from vitatt.files import check_folder
+
+_WAIT = 20
+"""Seconds that W&B may take to answer before a run is recorded offline."""
+
+_DATA_DIR = "WANDB_DATA_DIR"
+_chosen_data_dir = os.environ.get(_DATA_DIR)
 
 
 class RunLogger(WandbLogger):
@@ -41,18 +49,14 @@ class RunLogger(WandbLogger):
         version: str | None = None,
     ) -> None:
         mode = "offline" if offline else os.environ.get("WANDB_MODE")
-        if offline is None and mode is None and not wandb.login(prompt=False):
-            mode = "offline"
-            rank_zero_info(
-                "No W&B login: the run is recorded offline, and can be sent later (the command "
-                "comes at the end)."
-            )
-        stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        identity = f"{stamp}-{secrets.token_hex(2)}"
+        if offline is None and mode is None:
+            mode = _mode()
+        identity = new_identity()
         self._folder_name = version or identity
         # Absolute, because W&B writes from a process of its own, wherever that was started.
         folder = Path(save_dir).expanduser().resolve()
-        folder.mkdir(parents=True, exist_ok=True)
+        # What artifacts are made of waits here to be sent, and not in the user's home for ever.
+        os.environ[_DATA_DIR] = _chosen_data_dir or str(folder / "wandb")
         super().__init__(
             name=name or identity,
             version=identity,
@@ -61,10 +65,30 @@ class RunLogger(WandbLogger):
             mode=mode,
             group=group or version,
             tags=tags,
+            settings=wandb.Settings(init_timeout=_WAIT),
         )
         # Lightning passes on a setting that W&B has given up, and that warns at every start.
         self._wandb_init.pop("anonymous", None)
         self._is_offline = mode == "offline"
+
+    @property
+    def experiment(self) -> Any:
+        """The run, see `WandbLogger`; offline if W&B cannot be reached: results do not need it.
+
+        Raises:
+            UsageError: If `save_dir` cannot be made or written.
+        """
+        if self._experiment is None and rank_zero_only.rank == 0:
+            check_folder(Path(self._save_dir), "`trainer.logger.init_args.save_dir`")
+        try:
+            return super().experiment
+        except wandb.errors.Error as error:
+            if self._is_offline:
+                raise
+            _say_offline(error)
+            self._is_offline = True
+            self._wandb_init["mode"] = "offline"
+            return super().experiment
 
     @property
     def version(self) -> str:
@@ -76,11 +100,16 @@ class RunLogger(WandbLogger):
         self._folder_name = folder
 
     @property
+    def record(self) -> Path:
+        """W&B's own folder of the run, which `wandb sync` sends."""
+        return Path(self.experiment.dir).parent
+
+    @property
     def sync_command(self) -> str | None:
         """What sends an offline run to W&B; None for a run that is online or was never begun."""
         if not self._is_offline or self._experiment is None:
             return None
-        return f"wandb sync {os.path.relpath(Path(self._experiment.dir).parent)}"
+        return f"wandb sync {os.path.relpath(self.record)}"
 
 
 @contextmanager
@@ -94,14 +123,29 @@ def closing_run() -> Iterator[None]:
     wandb.finish()
 
 
-def run_folder(trainer: lightning.Trainer) -> Path:
-    """The folder of a run, which holds its checkpoints, maps, configuration and predictions."""
-    logger = trainer.logger
-    if logger is None or logger.save_dir is None:
-        return Path(trainer.default_root_dir)
-    return Path(os.path.relpath(logger.save_dir)) / str(logger.name) / str(logger.version)
-
-
 def run_logger(trainer: lightning.Trainer) -> WandbLogger | None:
     """The trainer's W&B logger, if it has one."""
     return next((logger for logger in trainer.loggers if isinstance(logger, WandbLogger)), None)
+
+
+def _mode() -> str | None:
+    """``offline`` unless somebody is logged in and W&B answers."""
+    try:
+        if wandb.login(prompt=False):
+            return None
+    except wandb.errors.Error as error:
+        _say_offline(error)
+        return "offline"
+    rank_zero_info(
+        "No W&B login: the run is recorded offline, and can be sent later (the command comes at "
+        "the end)."
+    )
+    return "offline"
+
+
+def _say_offline(error: Exception) -> None:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    rank_zero_warn(
+        f"W&B cannot be used ({reason}): the run is recorded offline, and can be sent later (the "
+        "command comes at the end)."
+    )

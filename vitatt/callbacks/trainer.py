@@ -1,4 +1,4 @@
-"""A trainer that can write predictions to a file."""
+"""A trainer whose files are whole, and that can write predictions to one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+from lightning.fabric.plugins.io import TorchCheckpointIO
 
+from vitatt.callbacks.checkpoint_file import WholeCheckpointIO
+from vitatt.callbacks.identity import new_identity
 from vitatt.callbacks.predictions import PredictionWriter
-from vitatt.files import check_writable
 
 
 class LesionTrainer(lightning.Trainer):
-    """Lightning's trainer; the command line gets its options from these methods."""
+    """Lightning's trainer; the command line gets its options from these methods.
+
+    Attributes:
+        identity: A name that no other run has; all processes have the first one's once they run.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.identity = new_identity()
+        if type(self.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that a user chose
+            self.strategy.checkpoint_io = WholeCheckpointIO()
 
     def predict(
         self,
@@ -32,9 +44,7 @@ class LesionTrainer(lightning.Trainer):
             ckpt_path: Checkpoint with the weights.
             output: CSV file to write: the id of each case and a probability for each class.
         """
-        path = Path(output)
-        check_writable(path)  # before the work, not after it
-        writer = PredictionWriter(path)
+        writer = PredictionWriter(Path(output))
         self.callbacks.append(writer)
         try:
             super().predict(model, dataloaders, datamodule, False, ckpt_path)

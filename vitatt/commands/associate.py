@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import polars as pl
 from jsonargparse import ArgumentParser
-from PIL import Image
 
-from vitatt.commands.checkpoint import make_folder
 from vitatt.commands.parsing import add_data_arguments
 from vitatt.data.association import associate as associate_features
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.leaks import label_copies, missing_pattern, shared_images
+from vitatt.data.paths import user_path
 from vitatt.evaluation.association_picture import association_picture
+from vitatt.files import claim_folder, write_frame, write_image
 
 
 def associate(options: list[str]) -> int:
@@ -23,9 +21,9 @@ def associate(options: list[str]) -> int:
     add_data_arguments(parser)
     settings = parser.instantiate_classes(parser.parse_args(options))
     datamodule: LesionDataModule = settings.data
-    output = None if settings.output is None else Path(settings.output)
+    output = None if settings.output is None else user_path(settings.output, "--output")
     if output is not None:
-        make_folder(output)
+        claim_folder(output)
     training, features = datamodule.part("train"), datamodule.spec.features
     table = associate_features(training, features)
     split = datamodule.split
@@ -42,9 +40,8 @@ def associate(options: list[str]) -> int:
     for leak in leaks:
         print(f"{'' if leak.ok else 'warning: '}{leak.check}: {leak.outcome}")
     if output is not None:
-        table.write_csv(output / "association.csv")
-        picture = association_picture(table, title=where)
-        Image.fromarray(picture).save(output / "association.png")
+        write_frame(table, output / "association.csv")
+        write_image(association_picture(table, title=where), output / "association.png")
         print(f"Table and picture: {output / 'association.csv'}, {output / 'association.png'}")
     return 0
 

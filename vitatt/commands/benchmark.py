@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser
 
-from vitatt.benchmark.engine import run_all
+from vitatt.benchmark.engine import require_ray, run_all
 from vitatt.benchmark.plan import Arm, Benchmark, Cell, as_option
 from vitatt.benchmark.pool import pool
 from vitatt.benchmark.protocol import protocol
@@ -20,7 +20,9 @@ from vitatt.benchmark.record import check_and_record
 from vitatt.benchmark.tables import lines, write_tables
 from vitatt.benchmark.training import NetworkTraining
 from vitatt.callbacks.benchmark_summary import log_benchmark
-from vitatt.files import whole_file
+from vitatt.commands.parsing import as_words
+from vitatt.files import check_folder, claim_folder, write_frame, write_text
+from vitatt.ranges import Range, check_ranges
 from vitatt.types import UsageError
 
 _OF_TRAININGS = ("data", "model", "trainer", "token_cache", "early_stopping")
@@ -30,9 +32,9 @@ _OF_TRAININGS = ("data", "model", "trainer", "token_cache", "early_stopping")
 def benchmark(options: list[str]) -> int:
     """Run what is not finished, then write predictions, tables and protocol."""
     settings, plan = _parse(options)
+    _check_output(plan.output)
     configs = check_and_record(plan)
-    with whole_file(plan.output / "benchmark.yaml") as part:
-        part.write_text(yaml.safe_dump(_plain(plan), sort_keys=False))
+    write_text(yaml.safe_dump(_plain(plan), sort_keys=False), plan.output / "benchmark.yaml")
     cells = list(plan.cells())
     print(
         f"{len(plan.arms)} arms, {plan.num_folds} outer folds, {len(plan.seeds)} seeds: "
@@ -40,15 +42,14 @@ def benchmark(options: list[str]) -> int:
     )
     facts, data = protocol(plan, configs)
     facts["command"] = shlex.join(["vitatt", "benchmark", *options])
-    with whole_file(plan.output / "protocol.json") as part:
-        part.write_text(json.dumps(facts, indent=1))
+    write_text(json.dumps(facts, indent=1), plan.output / "protocol.json")
     for line in facts["checks"]:
         print(f"  {'ok' if line['ok'] else 'note'}: {line['check']}: {line['outcome']}")
     _prepare(plan, configs)
     run_all(plan, workers=settings.workers, ray_address=settings.ray_address)
     names = [feature.name for feature in data.spec.features]
     predictions = pool(plan, data.labelled.frame, data.spec.classes, names)
-    predictions.write_parquet(plan.output / "predictions.parquet")
+    write_frame(predictions, plan.output / "predictions.parquet")
     tables = write_tables(
         predictions,
         plan.output / "tables",
@@ -68,20 +69,25 @@ def _parse(options: list[str]) -> tuple[Any, Benchmark]:
     """The command's own settings, and the plan with everything else passed on to the trainings.
 
     Raises:
-        UsageError: If the plan is not consistent, or --workers cannot be.
+        UsageError: If the plan is not consistent, `workers` cannot be, or Ray is asked for and not
+            installed.
     """
     own, passed = _sort_out(options)
     parser = ArgumentParser(prog="vitatt benchmark", description=(__doc__ or "").split(": ")[1])
     parser.add_argument("--config", action=ActionConfigFile, help="such as conf/benchmark/pad.yaml")
     parser.add_argument("--arms", type=dict[str, Arm], required=True, help="models to compare")
-    parser.add_argument("--configs", type=list[str], default=[], help="all trainings start from")
+    parser.add_argument(
+        "--configs", type=list[str] | str, default=[], help="all trainings start from"
+    )
     parser.add_argument("--options", type=dict[str, Any], default={}, help="for all trainings")
     parser.add_argument("--reference", type=str, required=True, help="arm to compare others with")
     parser.add_argument("--output", type=str, required=True, help="folder for all results")
     parser.add_argument("--num_folds", type=int, default=5)
     parser.add_argument("--inner_folds", type=int, default=10)
-    parser.add_argument("--seeds", type=list[int], default=[0, 1, 2])
-    parser.add_argument("--keep", type=list[str], default=[], help="arms whose models stay on disk")
+    parser.add_argument("--seeds", type=list[int] | int | str, default=[0, 1, 2])
+    parser.add_argument(
+        "--keep", type=list[str] | str, default=[], help="arms whose models stay on disk"
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
     parser.add_argument("--question", type=str, default="", help="for the report")
     parser.add_argument("--workers", type=int | None, default=None, help="trainings at a time")
@@ -94,7 +100,7 @@ def _parse(options: list[str]) -> tuple[Any, Benchmark]:
     }
     plan = Benchmark(
         arms=arms,
-        configs=tuple(str(folder / path) for path in settings.configs),
+        configs=tuple(str(folder / path) for path in _listed(settings.configs)),
         options=(
             *(f"--{key}={as_option(value)}" for key, value in settings.options.items()),
             *passed,
@@ -103,18 +109,50 @@ def _parse(options: list[str]) -> tuple[Any, Benchmark]:
         output=Path(settings.output).expanduser().resolve(),
         num_folds=settings.num_folds,
         inner_folds=settings.inner_folds,
-        seeds=tuple(settings.seeds),
-        keep=tuple(settings.keep),
+        seeds=_numbers(settings.seeds),
+        keep=tuple(as_words(settings.keep)),
         threads=settings.threads,
         question=settings.question,
     )
     plan.check()
-    if settings.workers is not None and (settings.workers < 1 or settings.ray_address is not None):
+    check_ranges({"workers": Range(least=1)}, {"workers": settings.workers})
+    if settings.workers is not None and settings.ray_address is not None:
         raise UsageError(
-            f"Expected --workers to be at least 1, and given without --ray_address, whose cluster "
-            f"decides, but got {settings.workers} and {settings.ray_address}."
+            f"Expected `workers` without `ray_address`, whose cluster decides, but got "
+            f"{settings.workers} and {settings.ray_address}."
         )
+    if settings.workers is not None or settings.ray_address is not None:
+        require_ray()
     return settings, plan
+
+
+def _check_output(output: Path) -> None:
+    """See that results can be written into a folder, which is new or that of a benchmark.
+
+    Raises:
+        UsageError: If it is neither, or cannot be written.
+    """
+    if any((output / name).exists() for name in ("benchmark.yaml", "cells")):
+        check_folder(output, "--output")
+    else:
+        claim_folder(output)
+
+
+def _listed(value: list[str] | str) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _numbers(value: list[int] | int | str) -> tuple[int, ...]:
+    """Seeds, as a list, one number, or ``0,1,2``.
+
+    Raises:
+        UsageError: If they are no whole numbers.
+    """
+    given = [value] if isinstance(value, int) else value
+    try:
+        return tuple(int(one) for one in (as_words(given) if isinstance(given, str) else given))
+    except ValueError as error:
+        raise UsageError(f"Expected `seeds` to be whole numbers, but got {value}.") from error
 
 
 def _sort_out(options: list[str]) -> tuple[list[str], list[str]]:

@@ -11,9 +11,12 @@ import torch
 from jsonargparse import ArgumentParser
 
 from vitatt.commands.parsing import add_data_arguments
-from vitatt.models.checkpoint import read_hyper_parameters
+from vitatt.models.checkpoint import find_checkpoint, read_hyper_parameters
 from vitatt.models.classifier import LesionClassifier
-from vitatt.types import LesionTask, UsageError
+from vitatt.types import LesionTask
+
+RUNS = Path("runs") / "vitatt"
+"""Where the runs are that ``--ckpt_path best`` and ``last`` mean."""
 
 
 def add_checkpoint_arguments(parser: ArgumentParser) -> None:
@@ -36,11 +39,13 @@ def parse_with_checkpoint(parser: ArgumentParser, options: list[str]) -> Any:
     early.add_argument("--ckpt_path")
     path = early.parse_known_args(options)[0].ckpt_path
     if path is not None:
+        path = str(find_checkpoint(path, RUNS))
         # Also after the configuration of a training, which names the one it went on from, or none.
         options = [*options, f"--ckpt_path={path}"]
     add_data_arguments(parser)
     if path is None:  # it may be in the configuration
-        path = parser.parse_args(options).ckpt_path
+        path = str(find_checkpoint(parser.parse_args(options).ckpt_path, RUNS))
+        options = [*options, f"--ckpt_path={path}"]
     task = LesionTask.from_plain(read_hyper_parameters(path)["task"])
     split = {f"data.{name}": value for name, value in dataclasses.asdict(task.split).items()}
     parser.set_defaults({"data.dataset": task.dataset, **split})
@@ -49,21 +54,11 @@ def parse_with_checkpoint(parser: ArgumentParser, options: list[str]) -> Any:
     return parser.instantiate_classes(settings)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder for results, with those above it.
+def load_model(path: str) -> LesionClassifier:
+    """The model of a checkpoint in evaluation mode, on the accelerator if there is one.
 
     Raises:
-        UsageError: If it cannot be made.
+        UsageError: If the file is no usable checkpoint.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"The folder {folder} cannot be made ({error.strerror}). Give another one as --output."
-        ) from error
-
-
-def load_model(path: str) -> LesionClassifier:
-    """The model of a checkpoint in evaluation mode, on the accelerator if there is one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return LesionClassifier.load_from_checkpoint(path, map_location=device).eval()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 import torch
 
+from vitatt.commands.case_ids import cases_by_id
+from vitatt.commands.parsing import SEED
 from vitatt.commands.progress import batches_on_device
-from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.datamodule import LesionDataModule, Part
 from vitatt.models.classifier import LesionClassifier
+from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.types import UsageError
 
 
@@ -20,30 +23,34 @@ class Choice:
     """Which cases to explain; without any of the first three, a random sample.
 
     Attributes:
-        ids: These cases.
+        ids: These cases; one id, or a list.
         diagnosis: Cases of this class.
         errors: So many of the worst errors: wrong with the highest confidence.
         sample: At most so many of what is left, drawn at random.
         seed: Decides the sample.
     """
 
-    ids: list[str] = dataclasses.field(default_factory=list)
+    ids: list[str] | str = dataclasses.field(default_factory=list)
     diagnosis: str | None = None
     errors: int = 0
     sample: int = 24
     seed: int = 0
 
-    def check(self) -> None:
+    def check(self, classes: Sequence[str]) -> None:
         """Look at the settings before the work begins.
 
+        Args:
+            classes: Of the data.
+
         Raises:
-            UsageError: If a number is out of its range.
+            UsageError: If a number is out of its range, or there is no such class.
         """
-        for name, least in (("errors", 0), ("sample", 1), ("seed", 0)):
-            if (value := getattr(self, name)) < least:
-                raise UsageError(
-                    f"Expected `cases.{name}` to be at least {least}, but got {value}."
-                )
+        check_ranges(_RANGES, vars(self), "cases")
+        if self.diagnosis is not None and self.diagnosis not in classes:
+            raise UsageError(
+                f"Expected `cases.diagnosis` to be one of {', '.join(classes)}, but got "
+                f"'{self.diagnosis}'."
+            )
 
     def words(self) -> str:
         """The choice, as a report states it."""
@@ -55,38 +62,50 @@ class Choice:
         return ", ".join([*words, f"random sample of at most {self.sample}, seed {self.seed}"])
 
 
+_RANGES: Ranges = {"errors": Range(least=0), "sample": Range(least=1), "seed": SEED}
+
+
+def candidates(
+    cases: pl.DataFrame, choice: Choice, datamodule: LesionDataModule, part: Part
+) -> pl.DataFrame:
+    """The rows to choose from, as far as no model is needed to tell.
+
+    Raises:
+        UsageError: If ids are not there, or no case is left.
+    """
+    if len(choice.ids):
+        return cases_by_id(cases, choice.ids, datamodule, part)
+    if choice.diagnosis is not None:
+        cases = cases.filter(pl.col("diagnosis") == choice.diagnosis)
+    if choice.errors:  # what is not known cannot be wrong
+        cases = cases.filter(pl.col("diagnosis").is_not_null())
+    return _some(cases, choice)
+
+
 def choose(
     cases: pl.DataFrame,
     choice: Choice,
     model: LesionClassifier,
     datamodule: LesionDataModule,
-    part: Any,
+    part: Part,
 ) -> pl.DataFrame:
-    """The rows to explain.
+    """The rows to explain, of the candidates.
 
     Raises:
-        UsageError: If ids or the class are not there, or no case is left.
+        UsageError: If no case is left.
     """
-    if unknown := sorted(set(choice.ids) - set(cases["case_id"])):
-        raise UsageError(
-            f"{len(unknown)} of the chosen cases, {unknown[0]} among them, are not in the {part} "
-            f"part. It has {cases.height} cases, such as {cases['case_id'][0]}."
-        )
-    if choice.diagnosis is not None and choice.diagnosis not in datamodule.spec.classes:
-        raise UsageError(
-            f"Expected `cases.diagnosis` to be one of {', '.join(datamodule.spec.classes)}, but "
-            f"got '{choice.diagnosis}'."
-        )
-    if choice.ids:
-        return cases.filter(pl.col("case_id").is_in(choice.ids))
-    if choice.diagnosis is not None:
-        cases = cases.filter(pl.col("diagnosis") == choice.diagnosis)
+    if len(choice.ids):
+        return cases
     if choice.errors:
-        cases = _worst_errors(cases, choice.errors, model, datamodule, part)
+        return _some(_worst_errors(cases, choice.errors, model, datamodule, part), choice)
+    if cases.height > choice.sample:
+        return cases.sample(choice.sample, seed=choice.seed)
+    return cases
+
+
+def _some(cases: pl.DataFrame, choice: Choice) -> pl.DataFrame:
     if cases.is_empty():
         raise UsageError(f"No case is left to explain ({choice.words()}).")
-    if not choice.errors and cases.height > choice.sample:
-        cases = cases.sample(choice.sample, seed=choice.seed)
     return cases
 
 
@@ -95,7 +114,7 @@ def _worst_errors(
     count: int,
     model: LesionClassifier,
     datamodule: LesionDataModule,
-    part: Any,
+    part: Part,
 ) -> pl.DataFrame:
     rows, confidence, start = [], [], 0
     with torch.inference_mode():

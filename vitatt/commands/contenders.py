@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vitatt.commands.checkpoint import load_model
 from vitatt.data.corruptions import corrupt
 from vitatt.data.datamodule import LesionDataModule, Part
 from vitatt.data.metadata import encode
+from vitatt.models.checkpoint import read_hyper_parameters
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.image_encoder import ImageEncoder
 from vitatt.models.network import LesionNetwork
@@ -60,26 +60,27 @@ class Contender(NamedTuple):
         )
 
 
-def load_contenders(paths: Sequence[tuple[str, str]], task: LesionTask) -> list[Contender]:
-    """Models by name and checkpoint, which must know the same data.
+def check_comparable(paths: Sequence[tuple[str, str]], task: LesionTask) -> None:
+    """See that checkpoints know the same data, before any of their models is made.
+
+    Args:
+        paths: Name and file of each.
+        task: That of the first.
 
     Raises:
         UsageError: If a checkpoint is of other data, another split or image size, so that its
             figures could not be compared.
     """
-    contenders = []
     for name, path in paths:
-        model = load_model(path)
+        of_path = LesionTask.from_plain(read_hyper_parameters(path)["task"])
         for what in ("dataset", "classes", "image_size", "split", "seen"):
-            expected, found = getattr(task, what), getattr(model.task, what)
+            expected, found = getattr(task, what), getattr(of_path, what)
             if found != expected:
                 raise UsageError(
                     f"The checkpoints cannot be compared: `{name}` ({path}) was trained with "
                     f"another {what.replace('_', ' ')} ({found}) than the first ({expected}). "
                     "Compare models of the same data, split and image size."
                 )
-        contenders.append(Contender(name, model))
-    return contenders
 
 
 class Images:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from vitatt.data.paths import user_path
 from vitatt.data.synthetic import write_demo
 
 
@@ -15,7 +16,7 @@ def demo_data(options: list[str]) -> int:
     parser.add_argument("folder", type=Path, help="where to write it")
     parser.add_function_arguments(write_demo, skip={"folder"})
     config = parser.parse_args(options).as_dict()
-    folder = config.pop("folder")
+    folder = user_path(str(config.pop("folder")), "folder")
     truth = write_demo(folder, **config)
     print(f"Wrote {config['num_cases']} cases in the layout of {config['dataset']} to {folder}")
     print(f"Planted features: {', '.join(truth.planted)}")

@@ -8,13 +8,11 @@ from typing import Any, Literal, NamedTuple
 import polars as pl
 import torch
 from jsonargparse import ArgumentParser
-from PIL import Image
 
 from vitatt.callbacks.embedding_record import log_embedding
 from vitatt.commands.checkpoint import (
     add_checkpoint_arguments,
     load_model,
-    make_folder,
     parse_with_checkpoint,
 )
 from vitatt.commands.embedding_results import (
@@ -23,12 +21,22 @@ from vitatt.commands.embedding_results import (
     separation_lines,
     separation_table,
 )
+from vitatt.commands.parsing import SEED, as_words, did_you_mean
 from vitatt.commands.progress import batches_on_device
 from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.paths import user_path
 from vitatt.data.schema import DatasetSpec, Feature
-from vitatt.evaluation.embedding import Projection, project, projections, separation
+from vitatt.evaluation.embedding import (
+    Projection,
+    check_separable,
+    project,
+    projections,
+    separation,
+)
 from vitatt.evaluation.intervals import Floats
+from vitatt.files import claim_folder, write_frame, write_image
 from vitatt.models.classifier import LesionClassifier
+from vitatt.ranges import check_ranges
 from vitatt.types import UsageError
 
 FUSED, ALONE = "fused class token", "image class token"
@@ -44,16 +52,18 @@ class _Vectors(NamedTuple):
 def embed(options: list[str]) -> int:
     """Write ``embedding.parquet``, ``separation.csv`` and pictures, print figures, log to W&B."""
     settings = _parse(options)
-    datamodule, output, part = settings.data, Path(settings.output), settings.part
+    datamodule, output, part = settings.data, user_path(settings.output, "--output"), settings.part
     columns = _columns(settings.color, datamodule.spec)
+    claim_folder(output)
     cases = datamodule.part(part)
-    make_folder(output)
-    model = load_model(settings.ckpt_path)
-    vectors = _vectors(model, datamodule, part, cases)
     targets = cases["diagnosis"].replace_strict(
-        {name: number for number, name in enumerate(model.task.classes)}, return_dtype=pl.Int64
+        {name: number for number, name in enumerate(datamodule.task.classes)},
+        return_dtype=pl.Int64,
     )
     groups = cases["group"].to_numpy()
+    check_separable(targets.to_numpy(), groups)
+    model = load_model(settings.ckpt_path)
+    vectors = _vectors(model, datamodule, part, cases)
     found = {
         token: separation(values, targets.to_numpy(), groups)
         for token, values in vectors.by_token.items()
@@ -65,9 +75,9 @@ def embed(options: list[str]) -> int:
         }
         for method in projections()
     }
-    points_table(cases, vectors.predicted, views).write_parquet(output / "embedding.parquet")
+    write_frame(points_table(cases, vectors.predicted, views), output / "embedding.parquet")
     table = separation_table(found)
-    table.write_csv(output / "separation.csv")
+    write_frame(table, output / "separation.csv")
     spec, split = datamodule.spec, model.task.split
     where = (
         f"{spec.title}, {part} part of fold {split.fold} of {split.num_folds}: {cases.height} "
@@ -77,7 +87,7 @@ def embed(options: list[str]) -> int:
     print("\n".join(separation_lines(found, cases)))
     pictures = embedding_pictures(cases, views, columns, found, where, spec.group)
     for name, picture in pictures.items():
-        Image.fromarray(picture).save(output / f"{name}.png")
+        write_image(picture, output / f"{name}.png")
     print(f"Pictures and tables: {output}")
     figures = {
         f"{row['token']}/{row['figure']}".replace(" ", "_"): row["value"]
@@ -105,8 +115,7 @@ def _parse(options: list[str]) -> Any:
     )
     parser.add_argument("--seed", type=int, default=0, help="decides the views")
     settings = parse_with_checkpoint(parser, options)
-    if settings.seed < 0:
-        raise UsageError(f"Expected `seed` to be at least 0, but got {settings.seed}.")
+    check_ranges({"seed": SEED}, {"seed": settings.seed})
     return settings
 
 
@@ -119,12 +128,13 @@ def _columns(asked: list[str] | None, spec: DatasetSpec) -> list[Feature]:
     known = {feature.name: feature for feature in spec.features}
     if asked is None:
         return [known[name] for name in spec.subgroups if known[name].kind == "categorical"]
-    if unknown := [name for name in asked if name not in known]:
+    words = as_words(asked)
+    if unknown := [name for name in words if name not in known]:
         raise UsageError(
-            f"Expected `color` to name metadata columns of {spec.title}, but got {unknown}. It "
-            f"has: {', '.join(known)}."
+            f"Expected `color` to name metadata columns of {spec.title}, but got {unknown}."
+            f"{did_you_mean(unknown[0], list(known))} It has: {', '.join(known)}."
         )
-    return [known[name] for name in dict.fromkeys(asked)]
+    return [known[name] for name in words]
 
 
 def _vectors(

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -14,10 +14,12 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
+from vitatt.commands.parsing import SEED, known_words
 from vitatt.commands.progress import batches_on_device
 from vitatt.data.association import associate
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.masks import check_folder, read_mask, with_masks
+from vitatt.data.paths import user_path
 from vitatt.evaluation.agreement import agreement, feature_importance
 from vitatt.evaluation.explanations import (
     MEASURES,
@@ -29,8 +31,10 @@ from vitatt.evaluation.explanations import (
 from vitatt.explain.methods import METHODS, TITLES, Method, explain
 from vitatt.explain.overview_pictures import intervals_picture
 from vitatt.explain.report import Section
+from vitatt.files import write_frame
 from vitatt.models.classifier import LesionClassifier
-from vitatt.types import LesionBatch, UsageError
+from vitatt.ranges import Range, Ranges, check_ranges
+from vitatt.types import LesionBatch
 
 
 @dataclasses.dataclass
@@ -46,8 +50,8 @@ class Evaluation:
         seed: Decides the draws.
     """
 
-    methods: list[Method] = dataclasses.field(
-        default_factory=lambda: [method for method in METHODS if method != "occlusion"]
+    methods: list[str] | str = dataclasses.field(
+        default_factory=lambda: list[str](method for method in METHODS if method != "occlusion")
     )
     cases: int = 100
     sanity_cases: int = 16
@@ -61,18 +65,22 @@ class Evaluation:
         Raises:
             UsageError: If there is nothing to compare or to test on.
         """
-        if not self.methods:
-            raise UsageError("Expected `evaluation.methods` to name a method, but it is empty.")
-        for name, least in _LEAST.items():
-            if (value := getattr(self, name)) < least:
-                raise UsageError(
-                    f"Expected `evaluation.{name}` to be at least {least}, but got {value}."
-                )
+        known_words(self.methods, METHODS, "evaluation.methods")
+        check_ranges(_RANGES, vars(self), "evaluation")
         if self.masks is not None:
-            check_folder(Path(self.masks).expanduser())
+            check_folder(user_path(self.masks, "evaluation.masks"))
+
+    def chosen(self) -> list[Method]:
+        """The methods, each once."""
+        return cast(list[Method], known_words(self.methods, METHODS, "evaluation.methods"))
 
 
-_LEAST = {"cases": 1, "sanity_cases": 0, "masked_cases": 0, "seed": 0}
+_RANGES: Ranges = {
+    "cases": Range(least=1),
+    "sanity_cases": Range(least=0),
+    "masked_cases": Range(least=0),
+    "seed": SEED,
+}
 
 
 def evaluate(
@@ -91,20 +99,20 @@ def evaluate(
     def batches(chosen: pl.DataFrame, what: str) -> Iterator[LesionBatch]:
         return batches_on_device(model, datamodule, part, chosen, what)
 
-    network, methods = model.network, settings.methods
+    network, methods = model.network, settings.chosen()
     table = measure_faithfulness(network, batches(sample, "faithfulness"), groups, methods)
-    table.write_parquet(output / "measures.parquet")  # and again after each test: they take long
+    write_frame(table, output / "measures.parquet")  # and again after each test: they take long
     if few.height:
         sanity = measure_sanity(network, batches(few, "sanity checks"), groups, methods)
         table = pl.concat([table, sanity])
-        table.write_parquet(output / "measures.parquet")
+        write_frame(table, output / "measures.parquet")
     masked = _masked(datamodule, cases, settings, part)
     if masked is not None:
         pairs = _with_masks(model, datamodule, part, masked)
         table = pl.concat([table, measure_localization(network, pairs, groups, methods)])
-        table.write_parquet(output / "measures.parquet")
+        write_frame(table, output / "measures.parquet")
     summary = summarise_measures(table)
-    summary.write_csv(output / "measures.csv")
+    write_frame(summary, output / "measures.csv")
     sections = [_section(summary, measure) for measure in MEASURES if measure in table["measure"]]
     if model.network.cardinalities and len(model.task.features) > 1:
         sections.append(_agreement(model, datamodule, part, sample))
@@ -115,16 +123,33 @@ def _draw(cases: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:
     return cases if cases.height <= count else cases.sample(count, seed=seed)
 
 
+def cases_with_masks(
+    datamodule: LesionDataModule, cases: pl.DataFrame, settings: Evaluation, part: Any
+) -> pl.DataFrame | None:
+    """The cases that have a lesion mask, see `with_masks`; None where there is no folder of them.
+
+    Raises:
+        DataError: If two images would have one mask.
+    """
+    folder = _masks_folder(datamodule, settings, part)
+    return with_masks(cases, folder) if settings.masks or folder.is_dir() else None
+
+
+def _masks_folder(datamodule: LesionDataModule, settings: Evaluation, part: Any) -> Path:
+    if settings.masks is not None:
+        return user_path(settings.masks, "evaluation.masks")
+    root = datamodule.predict_root if part == "predict" else datamodule.root
+    return user_path(str(root), "data.root") / "masks"
+
+
 def _masked(
     datamodule: LesionDataModule, cases: pl.DataFrame, settings: Evaluation, part: Any
 ) -> pl.DataFrame | None:
-    root = datamodule.predict_root if part == "predict" else datamodule.root
-    default = Path(str(root)) / "masks"
-    folder = (default if settings.masks is None else Path(settings.masks)).expanduser()
-    if settings.masks is None and not folder.is_dir():
+    masked = cases_with_masks(datamodule, cases, settings, part)
+    if masked is None:
+        folder = _masks_folder(datamodule, settings, part)
         print(f"No lesion masks in {folder}: localisation is left out.")
         return None
-    masked = with_masks(cases, folder)
     size = datamodule.task.image_size
     seen = [bool(read_mask(path, size).any()) for path in masked["mask"]]
     masked = masked.filter(pl.Series(seen, dtype=pl.Boolean))

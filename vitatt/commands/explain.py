@@ -8,36 +8,42 @@ from typing import Any, Literal
 
 import polars as pl
 from jsonargparse import ArgumentParser
-from PIL import Image
 
 from vitatt.commands.checkpoint import (
     add_checkpoint_arguments,
     load_model,
-    make_folder,
     parse_with_checkpoint,
 )
-from vitatt.commands.choice import Choice, choose
-from vitatt.commands.evaluate_explanations import Evaluation, evaluate
+from vitatt.commands.choice import Choice, candidates, choose
+from vitatt.commands.evaluate_explanations import Evaluation, cases_with_masks, evaluate
+from vitatt.commands.parsing import known_words
 from vitatt.commands.progress import batches_on_device
 from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.paths import user_path
 from vitatt.explain.case_picture import case_picture
 from vitatt.explain.explain_cases import explain_cases
 from vitatt.explain.explained_case import ExplainedCase
-from vitatt.explain.methods import Method, predict
+from vitatt.explain.methods import METHODS, Method, check_methods, predict
 from vitatt.explain.overview import overview
 from vitatt.explain.report import Section, write_report
+from vitatt.files import claim_folder, write_frame, write_image
 from vitatt.models.classifier import LesionClassifier
-from vitatt.types import UsageError
 
 
 def explain(options: list[str]) -> int:
     """Write pictures, ``relevance.parquet`` and ``report.html``; 130 if interrupted on the way."""
     settings = _parse(options)
-    output = Path(settings.output)
-    datamodule, model = settings.data, load_model(settings.ckpt_path)
-    part = settings.part
+    output = settings.output
+    datamodule, part = settings.data, settings.part
     cases = datamodule.part(part)
-    chosen = choose(cases, settings.cases, model, datamodule, part)
+    found = candidates(cases, settings.cases, datamodule, part)
+    methods = list(settings.methods)
+    if settings.evaluate:
+        cases_with_masks(datamodule, cases, settings.evaluation, part)  # if it fails, do so now
+        methods += settings.evaluation.chosen()
+    model = load_model(settings.ckpt_path)
+    check_methods(model.network, methods)
+    chosen = choose(found, settings.cases, model, datamodule, part)
     print(f"Explaining {chosen.height} of {cases.height} cases ({part}).")
     done: list[ExplainedCase] = []
     sections: list[Section] = []
@@ -68,8 +74,8 @@ def _write(
     sections: list[Section],
 ) -> None:
     """The table and the report of the cases explained, `total` being those of the part."""
-    output, part = Path(settings.output), settings.part
-    _relevance_table(done).write_parquet(output / "relevance.parquet")
+    output, part = settings.output, settings.part
+    write_frame(_relevance_table(done), output / "relevance.parquet")
     task, split = model.task, model.task.split
     where = f"{settings.data.spec.title}, {part} part"
     if part != "predict":
@@ -94,7 +100,7 @@ def _parse(options: list[str]) -> Any:
 
     Raises:
         UsageError: If there is no usable checkpoint, a setting is out of its range, or the output
-            folder cannot be written.
+            folder is not empty or cannot be written.
     """
     parser = ArgumentParser(prog="vitatt explain", description=(__doc__ or "").split(": ")[1])
     add_checkpoint_arguments(parser)
@@ -104,18 +110,22 @@ def _parse(options: list[str]) -> Any:
         default="test",
         help="the checkpoint's outer fold, its inner parts, or data.predict_root",
     )
-    parser.add_argument("--methods", type=list[Method], default=["attention", "tmme"], help="maps")
+    parser.add_argument(
+        "--methods",
+        type=list[str] | str,
+        default=["attention", "tmme"],
+        help=f"maps, of {', '.join(METHODS)}",
+    )
     parser.add_argument("--cases", type=Choice, default=Choice())
     parser.add_argument("--evaluate", action="store_true", help="also test the methods")
     parser.add_argument("--evaluation", type=Evaluation, default=Evaluation())
     parsed = parse_with_checkpoint(parser, options)
-    if not parsed.methods:
-        raise UsageError("Expected `methods` to name a method, but it is empty.")
-    parsed.cases.check()
+    parsed.methods = known_words(parsed.methods, METHODS, "methods")
+    parsed.cases.check(parsed.data.spec.classes)
     if parsed.evaluate:
         parsed.evaluation.check()
-    make_folder(Path(parsed.output))
-    (Path(parsed.output) / "cases").mkdir(exist_ok=True)
+    parsed.output = user_path(parsed.output, "--output")
+    claim_folder(parsed.output)
     return parsed
 
 
@@ -131,18 +141,14 @@ def _explained(
     for batch in batches_on_device(model, datamodule, part, chosen, "explaining"):
         end = start + len(batch.target)
         predicted = predict(model.network, batch)
-        try:
-            cases = explain_cases(
-                model.network, batch, predicted, model.task, values[start:end], methods=methods
-            )
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        yield from cases
+        yield from explain_cases(
+            model.network, batch, predicted, model.task, values[start:end], methods=methods
+        )
         start = end
 
 
 def _save_picture(case: ExplainedCase, folder: Path) -> None:
-    Image.fromarray(case_picture(case)).save(folder / f"{case.picture_name}.png")
+    write_image(case_picture(case), folder / f"{case.picture_name}.png")
 
 
 def _relevance_table(cases: list[ExplainedCase]) -> pl.DataFrame:

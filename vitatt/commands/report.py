@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
 from vitatt.commands.report_source import Source, read_benchmark, read_run
+from vitatt.data.paths import user_path
 from vitatt.evaluation.benchmark_report import report_sections
-from vitatt.evaluation.model_card import model_card
-from vitatt.evaluation.report_page import write_page
+from vitatt.evaluation.model_card import is_card, model_card
+from vitatt.evaluation.report_page import is_page, write_page
+from vitatt.files import check_writable, write_text
 from vitatt.types import UsageError
 
 
@@ -26,44 +30,59 @@ def report(options: list[str]) -> int:
         help="the HTML file; by default report.html in that folder. The model card goes beside it",
     )
     settings = parser.parse_args(options)
-    source = _read(settings.folder)
+    folder = user_path(str(settings.folder), "folder")
+    path = folder / "report.html"
+    if settings.output is not None:
+        path = user_path(str(settings.output), "--output")
+    card = path.with_name("model_card.md")
+    reader = _reader(folder)
+    _check_output(path, card)
+    source = reader(folder)
     facts = source.facts
-    path = settings.output or settings.folder / "report.html"
-    if path.is_dir():
-        raise UsageError(f"Expected `output` to be a file, but got the folder {path}.")
     kind = "Test run" if facts.one_model else "Benchmark"
-    try:
-        write_page(
-            path,
-            title=f"{kind}: {facts.title}",
-            subtitle="Figures with 95 % intervals, on cases that no model was trained on. "
-            "Research only: not a medical device.",
-            facts=_short_facts(source),
-            sections=report_sections(facts, source.predictions, source.tables),
-        )
-        card = path.with_name("model_card.md")
-        card.write_text(model_card(facts, source.tables), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise UsageError(f"Could not write the report to {path}: {error}") from error
+    write_page(
+        path,
+        title=f"{kind}: {facts.title}",
+        subtitle="Figures with 95 % intervals, on cases that no model was trained on. "
+        "Research only: not a medical device.",
+        facts=_short_facts(source),
+        sections=report_sections(facts, source.predictions, source.tables),
+    )
+    write_text(model_card(facts, source.tables), card)
     print(f"Report: {path}\nModel card: {card}")
     return 0
 
 
-def _read(folder: Path) -> Source:
-    """What the folder holds.
+def _reader(folder: Path) -> Callable[[Path], Source]:
+    """What reads the folder.
 
     Raises:
-        UsageError: If it is neither of a benchmark nor of a test run, or incomplete.
+        UsageError: If it is neither of a benchmark nor of a test run.
     """
-    if (folder / "protocol.json").is_file():
-        return read_benchmark(folder)
-    if (folder / "config.yaml").is_file():
-        return read_run(folder)
+    if os.path.exists(folder / "protocol.json"):  # noqa: PTH110 (it may be forbidden to look)
+        return read_benchmark
+    if os.path.exists(folder / "config.yaml"):  # noqa: PTH110
+        return read_run
     raise UsageError(
         f"Expected {folder} to be the output folder of `vitatt benchmark`, with protocol.json, or "
         "the run folder of `vitatt test`, with config.yaml and predictions.parquet, but it holds "
         "neither."
     )
+
+
+def _check_output(path: Path, card: Path) -> None:
+    """See that page and card can be written, over none but those of an earlier report.
+
+    Raises:
+        UsageError: If they cannot, or something else is there.
+    """
+    for file, what, is_own in ((path, "--output", is_page), (card, "the model card", is_card)):
+        check_writable(file, what, again=True)
+        if os.path.lexists(file) and not is_own(file):
+            raise UsageError(
+                f"{file} exists already and is no {'report' if is_own is is_page else 'model card'}"
+                " of vitatt, so that it is not written over. Name another --output, or remove it."
+            )
 
 
 def _short_facts(source: Source) -> dict[str, str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-import yaml
 
 from vitatt.benchmark.tables import write_tables
 from vitatt.data.cases import READERS
@@ -17,6 +16,8 @@ from vitatt.evaluation.arms import score_arms
 from vitatt.evaluation.out_of_fold import average_seeds, check_out_of_fold
 from vitatt.evaluation.report_facts import Facts
 from vitatt.evaluation.subgroups import largest_gaps, score_subgroups
+from vitatt.files import check_folder
+from vitatt.reading import read_csv, read_json, read_parquet, read_yaml
 from vitatt.types import LesionTask, UsageError
 
 
@@ -41,15 +42,23 @@ def read_benchmark(folder: Path) -> Source:
         UsageError: If it is not finished, or a file is not what it should be.
     """
     path = folder / "protocol.json"
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{path} is no JSON: {error}") from error
+    plain = read_json(path)
     spec = _spec(plain.get("dataset"), path)
     facts = Facts.from_plain(plain, str(path))
+    if unknown := set(facts.classes) - set(spec.classes):
+        raise UsageError(
+            f"Expected `classes` of {path} to be those of {spec.title}, {', '.join(spec.classes)}, "
+            f"but got '{min(unknown)}'."
+        )
+    if facts.reference not in facts.arms:
+        raise UsageError(
+            f"Expected `reference` of {path} to be one of its arms, {', '.join(facts.arms)}, but "
+            f"got '{facts.reference}'."
+        )
     predictions = _predictions(
         folder,
-        [*_OF_TRAININGS, *(f"p_{name}" for name in facts.classes)],
+        _OF_TRAININGS,
+        facts.classes,
         "the benchmark is not finished: run the same `vitatt benchmark` again",
     )
     for column, expected in (
@@ -63,12 +72,15 @@ def read_benchmark(folder: Path) -> Source:
                 f"{sorted(expected)}, but it has {sorted(found)}: the benchmark was changed and "
                 "is not finished. Run the same `vitatt benchmark` again."
             )
-    files = {name: folder / "tables" / f"{name}.csv" for name in _TABLES}
+    files = {
+        name: (folder / "tables" / f"{name}.csv", columns) for name, columns in _TABLES.items()
+    }
     written = (folder / "predictions.parquet").stat().st_mtime
-    if all(file.is_file() and file.stat().st_mtime >= written for file in files.values()):
-        tables = {name: pl.read_csv(file, schema_overrides=_TYPES) for name, file in files.items()}
+    if all(file.is_file() and file.stat().st_mtime >= written for file, _ in files.values()):
+        tables = {name: read_csv(file, columns, _TYPES) for name, (file, columns) in files.items()}
     else:
         check_out_of_fold(predictions)
+        check_folder(folder / "tables", "`vitatt report`")
         tables = write_tables(
             predictions,
             folder / "tables",
@@ -88,20 +100,29 @@ def read_run(folder: Path) -> Source:
         UsageError: If it is a training, or a file is not what it should be.
     """
     path = folder / "config.yaml"
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(config, dict) or not config.get("data", {}).get("task"):
+    config = read_yaml(path)
+    plain = _at(config, "data", "task")
+    if not isinstance(plain, dict):
         raise UsageError(
             f"{path} is not of a test: a report needs the figures of an outer fold. Run `vitatt "
             "test --ckpt_path BEST.ckpt` with the options of the training, and give its run folder."
         )
-    task = LesionTask.from_plain(config["data"]["task"])
+    task = LesionTask.from_plain(plain)
+    encoder, frozen = _at(config, "model", "encoder"), _at(config, "model", "freeze_encoder")
+    fusion = _at(config, "model", "fusion", "class_path")
+    for key, value in (("model.encoder", encoder), ("model.fusion.class_path", fusion)):
+        if not isinstance(value, str):
+            raise UsageError(
+                f"Expected `{key}` in {path} to be a name, but got {value}: the file was changed."
+            )
     spec = _spec(task.dataset, path)
     found = _predictions(
         folder,
-        ["case_id", "group", "true", *(f"p_{name}" for name in task.classes)],
+        ("case_id", "group", "true"),
+        task.classes,
         "the test did not end: run it again",
     )
-    arm = config["model"]["fusion"]["class_path"].rsplit(".", 1)[-1]
+    arm = str(fusion).rsplit(".", 1)[-1]
     predictions = found.with_columns(
         arm=pl.lit(arm),
         fold=pl.lit(task.split.fold),
@@ -109,7 +130,7 @@ def read_run(folder: Path) -> Source:
         temperature=pl.lit(1.0),
     )
     check_out_of_fold(predictions)
-    facts = _run_facts(folder, config, task, spec, arm, predictions)
+    facts = _run_facts(folder, (str(encoder), frozen is True), task, spec, arm, predictions)
     arms = score_arms(predictions, task.classes, facts.features, facts.melanoma)
     attributes = [name for name in spec.subgroups if name in predictions.columns]
     subgroups = score_subgroups(average_seeds(predictions), task.classes, attributes)
@@ -123,14 +144,23 @@ def read_run(folder: Path) -> Source:
 
 
 _OF_TRAININGS = ("arm", "fold", "seed", "case_id", "group", "true", "temperature")
-_TABLES = ("arms", "pairs", "ranks", "subgroups")
+_SCORED = ("n", "groups", "figure", "value", "low", "high")
+_TABLES: dict[str, tuple[str, ...]] = {
+    "arms": ("arm", "cases", *_SCORED, "single", "single_low", "single_high"),
+    "pairs": ("figure", "arm", "reference", "difference", "low", "high", "p", "p_holm", "pairs"),
+    "ranks": ("figure", "arm", "mean_rank", "blocks", "friedman_p", "critical_difference"),
+    "subgroups": ("attribute", "subgroup", *_SCORED, "small"),
+}
+"""Columns of each."""
 
 # A column without any value, or with digits alone, would be read as something else.
-_TYPES = {
+_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     **dict.fromkeys(("arm", "cases", "figure", "reference", "attribute", "subgroup"), pl.String),
     **dict.fromkeys(
         ("value", "low", "high", "single", "single_low", "single_high", "difference"), pl.Float64
     ),
+    **dict.fromkeys(("n", "groups", "pairs", "blocks"), pl.Int64),
+    "small": pl.Boolean,
     **dict.fromkeys(("p", "p_holm", "mean_rank", "friedman_p", "critical_difference"), pl.Float64),
 }
 
@@ -146,24 +176,34 @@ def _spec(dataset: object, path: Path) -> DatasetSpec:
     return spec
 
 
-def _predictions(folder: Path, columns: list[str], remedy: str) -> pl.DataFrame:
+def _at(config: dict[str, Any], *keys: str) -> Any:
+    """The value at a place of a configuration; None where there is none."""
+    value: Any = config
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _predictions(
+    folder: Path, columns: Sequence[str], classes: Sequence[str], remedy: str
+) -> pl.DataFrame:
     path = folder / "predictions.parquet"
     if not path.is_file():
         raise UsageError(f"Expected predictions in {path}, but there is no such file: {remedy}.")
-    try:
-        frame = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
-        raise UsageError(f"{path} is no parquet file of predictions: {error}") from error
-    if lacking := [name for name in columns if name not in frame.columns]:
+    scores = [f"p_{name}" for name in classes]
+    numbers = (*scores, "fold", "seed", "temperature")
+    frame = read_parquet(path, [*columns, *scores], numbers)
+    if unknown := set(frame["true"].cast(pl.String, strict=False)) - set(classes):
         raise UsageError(
-            f"{path} lacks the column {lacking[0]}: it has other contents than its folder says."
+            f"Expected `true` in {path} to be a class among {', '.join(classes)}, but got "
+            f"{next(iter(unknown))}."
         )
     return frame
 
 
 def _run_facts(
     folder: Path,
-    config: dict[str, Any],
+    encoder: tuple[str, bool],
     task: LesionTask,
     spec: DatasetSpec,
     arm: str,
@@ -185,8 +225,8 @@ def _run_facts(
         num_folds=task.split.num_folds,
         inner_folds=task.split.inner_folds,
         seeds=(),
-        encoder=None if arm in _WITHOUT_IMAGE else config["model"]["encoder"],
-        frozen=config["model"]["freeze_encoder"] is True,
+        encoder=None if arm in _WITHOUT_IMAGE else encoder[0],
+        frozen=encoder[1],
         image_size=task.image_size,
         reference=arm,
         arms={arm: {"title": arm, "source": ""}},

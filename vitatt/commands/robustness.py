@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,23 +10,31 @@ from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
 from vitatt.commands.checkpoint import (
+    RUNS,
     add_checkpoint_arguments,
-    make_folder,
+    load_model,
     parse_with_checkpoint,
 )
-from vitatt.commands.contenders import Contender, load_contenders
+from vitatt.commands.contenders import Contender, check_comparable
+from vitatt.commands.parsing import SEED, known_words
 from vitatt.commands.robustness_report import IMAGE_ONLY, write_results
 from vitatt.commands.robustness_study import Kind, Study
+from vitatt.data.paths import user_path
 from vitatt.evaluation.robustness import CURVES, RESAMPLES
+from vitatt.files import claim_folder
+from vitatt.models.checkpoint import find_checkpoint
+from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.types import UsageError
 
 
 def robustness(options: list[str]) -> int:
     """Write curves as tables and pictures, and print them; 130 if interrupted on the way."""
     settings = _parse(options)
-    output = Path(settings.output)
-    study = _study(settings)
-    make_folder(output)
+    output = user_path(settings.output, "--output")
+    named = _named(settings)
+    check_comparable(named, settings.data.task)
+    claim_folder(output)
+    study = _study(settings, named)
     cases = study.cases
     split, group = study.datamodule.split, study.datamodule.spec.group
     where = (
@@ -77,27 +84,30 @@ def _parse(options: list[str]) -> Any:
     )
     parser.add_argument(
         "--kinds",
-        type=Kind,
+        type=str,
         nargs="+",
-        default=list(typing.get_args(Kind)),
-        help="of perturbations; `image` and `both` encode every picture 30 times",
+        default=list(_KINDS),
+        help=f"of perturbations, of {', '.join(_KINDS)}; `image` and `both` encode every picture "
+        "30 times",
     )
     parser.add_argument("--sample", type=int | None, help="so many cases, at random; default all")
     parser.add_argument("--repeats", type=int, default=5, help="random draws averaged")
     parser.add_argument("--seed", type=int, default=0, help="decides the draws and the sample")
     settings = parse_with_checkpoint(parser, options)
-    for name, least in (("sample", 1), ("repeats", 1), ("seed", 0)):
-        value = getattr(settings, name)
-        if value is not None and value < least:
-            raise UsageError(f"Expected `{name}` to be at least {least}, but got {value}.")
+    check_ranges(_RANGES, {name: getattr(settings, name) for name in _RANGES})
+    settings.kinds = known_words(settings.kinds, _KINDS, "kinds")
     return settings
 
 
-def _study(settings: Any) -> Study:
-    """The models and cases of the settings.
+_KINDS = typing.get_args(Kind)
+_RANGES: Ranges = {"sample": Range(least=1), "repeats": Range(least=1), "seed": SEED}
+
+
+def _named(settings: Any) -> list[tuple[str, str]]:
+    """Name and checkpoint of each model, the image-only one first.
 
     Raises:
-        UsageError: If models cannot be told apart or compared, or are not what they should be.
+        UsageError: If models cannot be told apart, or a checkpoint is not there.
     """
     named = [(settings.name, settings.ckpt_path)]
     for pair in settings.against:
@@ -112,8 +122,17 @@ def _study(settings: Any) -> Study:
         raise UsageError(
             f"Expected each model to have a name of its own, but got {twice[0]} twice."
         )
+    return [(name, str(find_checkpoint(path, RUNS))) for name, path in named]
+
+
+def _study(settings: Any, named: list[tuple[str, str]]) -> Study:
+    """The models and cases of the settings.
+
+    Raises:
+        UsageError: If models are not what they should be, or the data cannot be used.
+    """
     datamodule = settings.data
-    contenders = load_contenders(named, datamodule.task)
+    contenders = [Contender(name, load_model(path)) for name, path in named]
     if settings.image_only is not None:
         _check_image_only(contenders[0], settings.image_only)
     cases, validation = datamodule.part("test"), datamodule.part("val")
@@ -122,14 +141,13 @@ def _study(settings: Any) -> Study:
             part.sample(min(settings.sample, part.height), seed=settings.seed)
             for part in (cases, validation)
         )
-    kinds = list(dict.fromkeys(settings.kinds))
     return Study(
         datamodule,
         cases,
         validation,
         contenders,
         settings.image_only is not None,
-        kinds,
+        settings.kinds,
         settings.repeats,
         settings.seed,
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
-from PIL import Image
 
 from vitatt.commands.robustness_study import Study
 from vitatt.evaluation.hidden_metadata import AT_RANDOM, LEAST, MOST
 from vitatt.evaluation.robustness import falls_below
 from vitatt.evaluation.robustness_pictures import Axis, curves_picture
+from vitatt.files import write_frame, write_image
 
 IMAGE_ONLY = "image only"
 
@@ -45,13 +45,13 @@ def write_results(curves: pl.DataFrame, study: Study, output: Path, where: str) 
         output: The folder.
         where: Cases and what the bands are, for the pictures.
     """
-    curves.write_parquet(output / "curves.parquet")
+    write_frame(curves, output / "curves.parquet")
     crossings = falls_below(curves)
     if study.has_reference:
-        crossings.write_csv(output / "falls_below.csv")
+        write_frame(crossings, output / "falls_below.csv")
     ranked = _importance(study)
     if ranked.height:
-        ranked.write_csv(output / "importance.csv")
+        write_frame(ranked, output / "importance.csv")
     blind = [one.name for one in study.contenders if not one.network.cardinalities]
     for (kind,), part in curves.group_by("kind", maintain_order=True):
         picture = curves_picture(
@@ -62,7 +62,7 @@ def write_results(curves: pl.DataFrame, study: Study, output: Path, where: str) 
             reference=IMAGE_ONLY if study.has_reference else None,
             unaffected=blind if kind in ("missing", "noise") else (),
         )
-        Image.fromarray(picture).save(output / f"{kind}.png")
+        write_image(picture, output / f"{kind}.png")
         print(f"{TITLES[str(kind)]}: {output / f'{kind}.png'}")
         print("\n".join(_lines(part, crossings, study.has_reference)))
     print(f"Tables: {output / 'curves.csv'} (and .parquet)")

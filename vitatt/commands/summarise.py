@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import polars as pl
 from jsonargparse import ArgumentParser
 
+from vitatt.data.paths import user_path
 from vitatt.evaluation.summary import summarise as summary_of
+from vitatt.reading import read_parquet
 from vitatt.types import UsageError
 
 _FIXED = ("case_id", "group", "true", "predicted")
@@ -77,19 +80,25 @@ def _pool(runs: list[Path], *, average: bool) -> pl.DataFrame:
     """
     frames: list[pl.DataFrame] = []
     for run in runs:
-        path = run / "predictions.parquet" if run.is_dir() else run
-        if not path.is_file():
+        path = user_path(str(run), "runs")
+        # Unlike those of Path, these do not fail where it is forbidden to look.
+        if os.path.isdir(path):  # noqa: PTH112
+            path /= "predictions.parquet"
+        if not os.path.lexists(path):
             raise UsageError(f"Expected the predictions of `vitatt test` in {path}: no such file.")
-        try:
-            frame = pl.read_parquet(path)
-        except pl.exceptions.PolarsError as error:
-            raise UsageError(f"{path} is no parquet file of predictions: {error}") from error
-        if lacking := [name for name in _FIXED if name not in frame.columns]:
-            raise UsageError(f"{path} lacks the column {lacking[0]}: it has other contents.")
+        frame = read_parquet(path, _FIXED)
+        scores = [name for name in frame.columns if name.startswith("p_")]
+        _check_classes(frame, scores, path)
         if frames and frame.columns != frames[0].columns:
             raise UsageError(f"{path} has other columns than {runs[0]}: other classes or features.")
         frames.append(frame)
-    pooled = pl.concat(frames)
+    try:
+        pooled = pl.concat(frames, how="vertical_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise UsageError(
+            f"The predictions of these runs have columns of different kinds, and cannot be pooled: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
     if average:
         return _averaged(pooled)
     if twice := pooled.filter(pl.col("case_id").is_duplicated())["case_id"].unique().to_list():
@@ -99,6 +108,27 @@ def _pool(runs: list[Path], *, average: bool) -> pl.DataFrame:
             "--average."
         )
     return pooled
+
+
+def _check_classes(frame: pl.DataFrame, scores: list[str], path: Path) -> None:
+    """See that there are probabilities, as numbers, and that every diagnosis is one of theirs.
+
+    Raises:
+        UsageError: If not.
+    """
+    if not scores:
+        raise UsageError(f"{path} has no probabilities: it lacks columns named p_CLASS.")
+    if wrong := [name for name in scores if not frame.schema[name].is_numeric()]:
+        raise UsageError(
+            f"Expected the column {wrong[0]} of {path} to hold numbers, but got "
+            f"{frame.schema[wrong[0]]}: it was changed."
+        )
+    classes = {name.removeprefix("p_") for name in scores}
+    if unknown := set(frame["true"].cast(pl.String)) - classes:
+        raise UsageError(
+            f"Expected `true` in {path} to be a class among {', '.join(sorted(classes))}, but got "
+            f"{next(iter(unknown))}."
+        )
 
 
 def _averaged(predictions: pl.DataFrame) -> pl.DataFrame:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
 
 from vitatt.callbacks.tracking import closing_run
+from vitatt.terminal import outliving_terminal
 from vitatt.training import TrainingCLI
 
 
-def train(options: Sequence[str] | None) -> int:
+def train(words: Sequence[str]) -> int:
     """Run a command of the trainer and end its W&B run.
 
     Args:
-        options: Command and options; by default those of the shell.
+        words: Command and options.
     """
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32 where precision is not bfloat16 anyway
-    with closing_run():
-        TrainingCLI(options)
+    # They may be those of the shell, less what is for all commands.
+    warnings.filterwarnings("ignore", "LightningCLI's args parameter")
+    with outliving_terminal(), closing_run():
+        TrainingCLI(words)
     return 0

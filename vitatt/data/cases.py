@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from vitatt.data import isic_2019, pad_ufes_20
 from vitatt.data.image_cache import ImageCache
+from vitatt.data.image_files import require_same_content
 from vitatt.data.splits import join_groups
 from vitatt.data.table import LesionTable
 
@@ -32,17 +33,26 @@ class UsableCases(NamedTuple):
 
 
 def load_cases(
-    dataset: str, root: Path, *, labelled: bool, image_size: int, cache_dir: Path
+    dataset: str,
+    root: Path,
+    *,
+    labelled: bool,
+    image_size: int,
+    cache_dir: Path,
+    allow_ungrouped: bool = False,
 ) -> UsableCases:
     """Read a dataset, decode its images, and say how many cases cannot be used.
 
     Groups that share an image byte for byte are joined (see `join_groups`).
 
     Raises:
-        DataError: If files, columns or values are wrong, or no image can be read.
+        DataError: If files, columns or values are wrong, too many groups are unknown and this is
+            not allowed, two files of one image differ, or no image can be read.
     """
-    table: LesionTable = READERS[dataset].read(root, labelled=labelled)
+    read = READERS[dataset].read
+    table: LesionTable = read(root, labelled=labelled, allow_ungrouped=allow_ungrouped)
     present = table.with_images()
+    require_same_content(table.doubles, cache_dir)
     cache = ImageCache(present["image"].to_list(), size=image_size, folder=cache_dir)
     frame = present.filter(~pl.col("image").is_in(list(cache.unreadable)))
     digests = [cache.digests[path] for path in frame["image"].to_list()]
@@ -56,10 +66,11 @@ def _report(
     table: LesionTable, cache: ImageCache, usable: pl.DataFrame, content: pl.Series
 ) -> None:
     spec = table.spec
+    alone = f" or images without {spec.group_column}" if table.ungrouped else ""
     rank_zero_info(
         f"{spec.title} in {table.root}: {table.cases.height} rows, {len(table.absent)} without an "
         f"image file, {len(cache.unreadable)} with an unreadable one; {usable.height} cases of "
-        f"{usable['group'].n_unique()} {spec.group}s."
+        f"{usable['group'].n_unique()} {spec.group}s{alone}."
     )
     for note in table.notes:
         rank_zero_warn(note)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from vitatt.data.datamodule import LesionDataModule
@@ -13,6 +14,7 @@ from vitatt.data.leaks import Finding, label_copies, missing_pattern, shared_ima
 from vitatt.data.schema import DataError
 from vitatt.data.splits import split_rows
 from vitatt.data.table import LesionTable
+from vitatt.data.value_checks import category_counts, odd_values, questions
 
 _SHOWN = 20
 
@@ -38,7 +40,7 @@ def check(datamodule: LesionDataModule) -> Report:
     usable = datamodule.labelled
     table, cache, spec = usable.table, usable.cache, datamodule.spec
     twins, disagreeing = _twins(table, cache)
-    problems = []
+    problems = [f"{table.group_problem}."] if table.group_problem else []
     if cache.unreadable:
         problems.append(f"{len(cache.unreadable)} image files cannot be read.")
     if disagreeing:
@@ -59,11 +61,20 @@ def check(datamodule: LesionDataModule) -> Report:
         problems += [f"{one.outcome[0].upper()}{one.outcome[1:]}." for one in copies if not one.ok]
     except DataError as error:
         problems.append(str(error))
+    # What is odd stands in the notes as well, for those who do not ask for this report.
+    odd = odd_values(table.cases, spec)
+    notes = [note for note in table.notes if note not in odd]
+    asked = questions(table.cases, spec)
     sections = {
         f"{spec.title} in {table.root}: {table.cases.height} rows, "
-        f"{table.cases['group'].n_unique()} {spec.group}s": "",
+        f"{table.cases['group'].n_unique()} {spec.group}s"
+        + (f", each image without {spec.group_column} counted as one" * bool(table.ungrouped)): "",
         f"Cases and {spec.group}s per class": _per_class(table, usable.frame),
         "Missing values per feature and class, in % of its rows": _missing(table),
+        "Categories per feature, with their rows": _categories(table),
+        "Numbers per feature": _numbers(table),
+        f"Worth a look: {len(asked)}": "\n".join(f"  {question}" for question in asked),
+        f"Images without {spec.group_column}: {table.ungrouped}": "",
         f"Images absent: {len(table.absent)}": _some(table.absent),
         f"Images unreadable: {len(cache.unreadable)}": _some(list(cache.unreadable.values())),
         f"Images identical under several names: {len(twins)}": _some(twins),
@@ -71,7 +82,7 @@ def check(datamodule: LesionDataModule) -> Report:
         "Barred as features": "\n".join(
             f"  {name}: {reason}" for name, reason in spec.barred.items()
         ),
-        "Notes": "\n".join(f"  {note}" for note in table.notes),
+        "Notes": "\n".join(f"  {note}" for note in notes),
         f"Problems: {len(problems)}": "\n".join(f"  {problem}" for problem in problems),
     }
     paragraphs = [f"{title}\n{body}".rstrip() for title, body in sections.items()]
@@ -107,6 +118,30 @@ def _missing(table: LesionTable) -> str:
         include_header=True, column_names=by_class["diagnosis"].to_list()
     )
     return _format(overall.join(columns, on="column").rename({"column": "feature"}))
+
+
+def _categories(table: LesionTable) -> str:
+    return "\n".join(
+        f"  {feature.name}: "
+        + ", ".join(
+            f"{name} {count}" for name, count in category_counts(table.cases, feature.name).items()
+        )
+        for feature in table.spec.features
+        if feature.kind == "categorical"
+    )
+
+
+def _numbers(table: LesionTable) -> str:
+    lines = []
+    for feature in table.spec.features:
+        if feature.kind == "numeric":
+            column = table.cases[feature.name].drop_nulls().to_numpy()
+            text = "none"
+            if len(column):
+                least, middle, most = np.quantile(column, (0, 0.5, 1))
+                text = f"least {least:g}, median {middle:g}, most {most:g} {feature.unit}"
+            lines.append(f"  {feature.name}: {text}".rstrip())
+    return "\n".join(lines)
 
 
 def _twins(table: LesionTable, cache: ImageCache) -> tuple[list[str], int]:

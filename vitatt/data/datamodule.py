@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import lightning
@@ -18,9 +18,11 @@ from vitatt.data.fold import Fold, Part
 from vitatt.data.image_cache import default_folder
 from vitatt.data.loader import TrainingLoader, evaluation_loader
 from vitatt.data.metadata import describe_values, encode
+from vitatt.data.paths import user_path
 from vitatt.data.schema import DataError, DatasetSpec
 from vitatt.data.splits import SplitRows
 from vitatt.data.transforms import TrainingAugmentation
+from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.types import LesionBatch, LesionTask, Split
 
 __all__ = ["LesionDataModule", "Part"]
@@ -47,12 +49,33 @@ class LesionDataModule(lightning.LightningDataModule):
         smoothing: Probability mass that a soft one-hot vector gives to the other categories.
         num_bins: Bins of a numeric feature.
         cache_dir: Folder for decoded images; by default ``vitatt`` in the user's cache folder.
+        allow_ungrouped: Whether to train although the files do not say of which patient or lesion
+            many images are; each such image is a group of its own.
         task: A fitted task to use as it is (from a checkpoint) instead of fitting one; its
             features, smoothing and image size win over the arguments.
 
+    Attributes:
+        ranges: Of the arguments that are numbers.
+
     Raises:
+        UsageError: If a number is out of its range.
         DataError: If the data, or these settings for this data, cannot be used.
     """
+
+    ranges: Ranges = MappingProxyType(
+        {
+            "fold": Range(least=0),
+            "num_folds": Range(least=2),
+            "inner_folds": Range(least=2),
+            "inner_fold": Range(least=0),
+            "seed": Range(least=0, most=2**32 - 1),
+            "image_size": Range(least=1),
+            "batch_size": Range(least=1),
+            "num_workers": Range(least=0),
+            "smoothing": Range(least=0, below=1),
+            "num_bins": Range(least=2),
+        }
+    )
 
     def __init__(
         self,
@@ -71,15 +94,15 @@ class LesionDataModule(lightning.LightningDataModule):
         smoothing: float = 0.1,
         num_bins: int = 8,
         cache_dir: str | None = None,
+        allow_ungrouped: bool = False,
         task: dict[str, Any] | None = None,
     ) -> None:
+        check_ranges(self.ranges, locals(), "data")
         super().__init__()
-        if batch_size < 1:
-            raise DataError(f"Expected `data.batch_size` to be at least 1, but got {batch_size}.")
         self.spec: DatasetSpec = READERS[dataset].SPEC
         self.root = root
         self.predict_root = predict_root
-        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_folder()
+        self.cache_dir = user_path(cache_dir, "data.cache_dir") if cache_dir else default_folder()
         self.split = Split(fold, num_folds, seed, inner_folds, inner_fold)
         fitted = LesionTask.from_plain(task) if task else None
         self.image_size = fitted.image_size if fitted else image_size
@@ -96,6 +119,7 @@ class LesionDataModule(lightning.LightningDataModule):
             num_bins=num_bins,
             cache_dir=self.cache_dir,
             fitted=fitted,
+            allow_ungrouped=allow_ungrouped,
         )
         self._loader: TrainingLoader | None = None
         self._position: dict[str, int] | None = None
@@ -196,11 +220,15 @@ class LesionDataModule(lightning.LightningDataModule):
             num_workers=num_workers,
         )
         if self._position is not None:
-            if (size := self._position["batch_size"]) != self.batch_size:
-                raise DataError(
-                    f"Expected `data.batch_size` to be {size}, as in the training that is to go "
-                    f"on, but got {self.batch_size}."
-                )
+            for name, setting, now in (
+                ("batch_size", "`data.batch_size`", self.batch_size),
+                ("processes", "`trainer.devices` times `trainer.num_nodes`", world_size),
+            ):
+                if (before := self._position.get(name, now)) != now:
+                    raise DataError(
+                        f"Expected {setting} to be {before}, as in the training that is to go on, "
+                        f"but got {now}: cases would be left out or come twice."
+                    )
             self._loader.load_state_dict(self._position)
             self._position = None
         return self._loader
@@ -209,7 +237,12 @@ class LesionDataModule(lightning.LightningDataModule):
         """The position in the epoch, for checkpoints."""
         if self._loader is None:
             return {}
-        return {**self._loader.state_dict(), "batch_size": self.batch_size}
+        _, processes = self._place()
+        return {
+            **self._loader.state_dict(),
+            "batch_size": self.batch_size,
+            "processes": processes,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next training loader go on from this position.
@@ -239,6 +272,7 @@ class LesionDataModule(lightning.LightningDataModule):
             rank=rank,
             world_size=world_size,
             num_workers=0,  # a memory map without augmentation is faster than sending the batch
+            repeats=name == "predict",  # its rows are put together by their ids
         )
 
     def _place(self) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from vitatt.data.cases import UsableCases, load_cases
 from vitatt.data.feature_choice import FeatureChoice
 from vitatt.data.metadata import fit_features
+from vitatt.data.paths import user_path
 from vitatt.data.schema import DataError, DatasetSpec, Feature
 from vitatt.data.splits import SplitRows, split_rows
 from vitatt.data.table import layout_help
@@ -35,6 +36,7 @@ class Fold:
         smoothing: Probability mass that a soft one-hot vector gives to the other categories.
         num_bins: Bins of a numeric feature.
         cache_dir: Folder for decoded images.
+        allow_ungrouped: Whether labelled images may be without a group.
         fitted: A task to use as it is instead of fitting one.
     """
 
@@ -51,6 +53,7 @@ class Fold:
         num_bins: int,
         cache_dir: Path,
         fitted: LesionTask | None,
+        allow_ungrouped: bool = False,
     ) -> None:
         self.spec = spec
         self.root = root
@@ -62,6 +65,7 @@ class Fold:
         self.num_bins = num_bins
         self.cache_dir = cache_dir
         self.fitted = fitted
+        self.allow_ungrouped = allow_ungrouped
 
     @cached_property
     def task(self) -> LesionTask:
@@ -124,9 +128,14 @@ class Fold:
                 "or rows were added, removed or became unreadable, so that some test cases may "
                 "have been trained on. Use the data it was trained on."
             )
+        known = self.spec.group
+        if alone := self.labelled.table.ungrouped:
+            known = f"known {known} in two ({alone} images have no {self.spec.group_column})"
+        else:
+            known = f"{known} in two"
         rank_zero_info(
             f"Fold {self.split.fold} of {self.split.num_folds}: {len(rows.train)} cases to train, "
-            f"{len(rows.val)} to validate, {len(rows.test)} to test; no {self.spec.group} in two."
+            f"{len(rows.val)} to validate, {len(rows.test)} to test; no {known}."
         )
         return rows
 
@@ -147,10 +156,11 @@ class Fold:
             raise DataError(f"`{key}` is not set. {layout_help(self.spec)}")
         return load_cases(
             self.spec.name,
-            Path(root).expanduser(),
+            user_path(root, key),
             labelled=labelled,
             image_size=self.image_size,
             cache_dir=self.cache_dir,
+            allow_ungrouped=self.allow_ungrouped,
         )
 
     def _check_fitted(self, task: LesionTask) -> None:

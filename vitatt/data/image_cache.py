@@ -7,10 +7,8 @@ part that the next one continues, and two processes that want the same cache tak
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,20 +18,31 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from vitatt.data.digests import UNOPENED, digest, digest_files
 from vitatt.data.images import read_image
-from vitatt.data.partial_array import PartialArray, make_folder
+from vitatt.data.partial_array import PartialArray
 from vitatt.data.schema import DataError
 from vitatt.files import whole_file
 
 _FORMAT = 1
 _CHUNK = 256
 _UNREADABLE = 2
-_UNOPENED = "unopened-"
 
 
 def default_folder() -> Path:
-    """Where caches go unless told otherwise: the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vitatt"
+    """Where caches go unless told otherwise: the user's cache folder.
+
+    Raises:
+        DataError: If the user has none.
+    """
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named) / "vitatt"
+    try:
+        return Path.home() / ".cache" / "vitatt"
+    except RuntimeError as error:  # no HOME, and a user id without a name, as in a container
+        raise DataError(
+            "There is no home folder to keep decoded images in. Name a folder as `data.cache_dir`."
+        ) from error
 
 
 class ImageCache:
@@ -55,28 +64,23 @@ class ImageCache:
 
     def __init__(self, paths: Sequence[str], *, size: int, folder: Path) -> None:
         self.size = size
-        make_folder(folder)
-        self.digests = _digest_files(paths, folder)
-        unopened = [path for path, digest in self.digests.items() if digest.startswith(_UNOPENED)]
+        self.digests = digest_files(paths, folder)
+        unopened = [path for path, name in self.digests.items() if name.startswith(UNOPENED)]
         opened = {
-            path: digest
-            for path, digest in self.digests.items()
-            if not digest.startswith(_UNOPENED)
+            path: name for path, name in self.digests.items() if not name.startswith(UNOPENED)
         }
         distinct = sorted(set(opened.values()))
-        self.key = _digest(json.dumps([_FORMAT, size, distinct]).encode())
+        self.key = digest(json.dumps([_FORMAT, size, distinct]).encode())
         self._file = folder / f"images-{size}px-{self.key}.u8"
-        sources = {digest: path for path, digest in opened.items()}
-        entries = [(digest, sources[digest]) for digest in distinct]
+        sources = {name: path for path, name in opened.items()}
+        entries = [(name, sources[name]) for name in distinct]
         reasons = _build(self._file, entries, size) if entries else {}
-        row_of = {digest: row for row, digest in enumerate(distinct)}
+        row_of = {name: row for row, name in enumerate(distinct)}
         self.unreadable = {path: f"{path} cannot be opened." for path in unopened}
         self.unreadable |= {
-            path: path + reasons[digest] for path, digest in opened.items() if digest in reasons
+            path: path + reasons[name] for path, name in opened.items() if name in reasons
         }
-        self._row = {
-            path: row_of[digest] for path, digest in opened.items() if digest not in reasons
-        }
+        self._row = {path: row_of[name] for path, name in opened.items() if name not in reasons}
         self._shape = (len(distinct), size, size, 3)
         self._pixels: NDArray[np.uint8] | None = None
         if not self._row:
@@ -103,11 +107,11 @@ class ImageCache:
 def _build(file: Path, entries: list[tuple[str, str]], size: int) -> dict[str, str]:
     """Decode what is not decoded yet; the reason for each digest that cannot be."""
     summary = file.with_suffix(".json")
-    whole = len(entries) * size * size * 3
-    if (known := _finished(file, summary, whole)) is not None:
+    if (known := _finished(file, summary, entries, size)) is not None:
         return known
     with FileLock(file.with_suffix(".lock")):
-        if (known := _finished(file, summary, whole)) is not None:  # by another process meanwhile
+        known = _finished(file, summary, entries, size)
+        if known is not None:  # by another process meanwhile
             return known
         partial = file.with_suffix(".partial")
         array = PartialArray(partial, (len(entries), size, size, 3), np.uint8)
@@ -133,8 +137,8 @@ def _build(file: Path, entries: list[tuple[str, str]], size: int) -> dict[str, s
                 progress.update(len(rows))
         reasons = {}
         for row in np.flatnonzero(array.marks == _UNREADABLE):
-            digest, path = entries[row]
-            reasons[digest] = str(_try_read(path, size))
+            name, path = entries[row]
+            reasons[name] = str(_try_read(path, size))
         array.forget_marks()
         with whole_file(summary) as part:
             part.write_text(json.dumps(reasons))
@@ -150,72 +154,15 @@ def _try_read(path: str, size: int) -> NDArray[np.uint8] | str:
         return str(error).removeprefix(path)
 
 
-def _finished(file: Path, summary: Path, size: int) -> dict[str, str] | None:
+def _finished(
+    file: Path, summary: Path, entries: list[tuple[str, str]], size: int
+) -> dict[str, str] | None:
     """Reasons of a cache that is whole; None for an absent or damaged one, to be built again."""
     try:
-        if file.stat().st_size != size:
+        if file.stat().st_size != len(entries) * size * size * 3:
             return None
-        return {str(digest): str(why) for digest, why in json.loads(summary.read_text()).items()}
+        reasons = {str(name): str(why) for name, why in json.loads(summary.read_text()).items()}
     except (OSError, ValueError, AttributeError):
         return None
-
-
-def _digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
-    """Content digest of each file; files whose size and time are known are not read again.
-
-    A file that cannot be opened (a broken link, no permission) has a digest of the moment, so that
-    it is tried again the next time.
-    """
-    ledger = folder / "digests.json"
-    known = _read_ledger(ledger)
-    stamps = {path: _stamp(path) for path in dict.fromkeys(paths)}
-    digests = {
-        path: known[path][2]
-        for path, stamp in stamps.items()
-        if path in known and known[path][:2] == stamp
-    }
-    if unread := [path for path in stamps if path not in digests]:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            digests.update(zip(unread, pool.map(_digest_file, unread), strict=True))
-        with FileLock(folder / "digests.lock"):
-            known.update(
-                {
-                    path: (*stamps[path], digests[path])
-                    for path in unread
-                    if not digests[path].startswith(_UNOPENED)
-                }
-            )
-            with whole_file(ledger) as part:
-                part.write_text(json.dumps(known))
-    return {path: digests[path] for path in stamps}
-
-
-def _read_ledger(ledger: Path) -> dict[str, tuple[int, int, str]]:
-    """What was written there; nothing if it is damaged, since it only saves time."""
-    try:
-        entries = json.loads(ledger.read_bytes())
-        return {
-            path: (int(size), int(time), str(dig)) for path, (size, time, dig) in entries.items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    """Size and time of last change; -1 for a file that cannot be opened."""
-    try:
-        stat = os.stat(path)  # noqa: PTH116 (a Path per file is slow at 10^6 files)
-    except OSError:
-        return (-1, -1)
-    return (stat.st_size, stat.st_mtime_ns)
-
-
-def _digest_file(path: str) -> str:
-    try:
-        return _digest(Path(path).read_bytes())
-    except OSError:
-        return f"{_UNOPENED}{time.time_ns()}"
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    # A summary that speaks of other images is of another build.
+    return reasons if reasons.keys() <= {name for name, _ in entries} else None

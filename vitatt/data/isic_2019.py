@@ -10,16 +10,32 @@ from pathlib import Path
 
 import polars as pl
 
+from vitatt.data.csv_lines import first_line
+from vitatt.data.groups import complete_groups
+from vitatt.data.image_files import index_images
 from vitatt.data.schema import DataError, DatasetSpec, Feature
+from vitatt.data.spellings import canonical, sexes
 from vitatt.data.table import (
     LesionTable,
     check_cases,
-    index_images,
     layout_help,
     read_strings,
+    require_ids,
     require_root,
     to_numbers,
 )
+from vitatt.data.value_checks import odd_values
+from vitatt.ranges import Range
+
+_SITES = (
+    *("anterior torso", "head/neck", "lateral torso", "lower extremity", "oral/genital"),
+    *("palms/soles", "posterior torso", "upper extremity"),
+)
+_SITE_SPELLINGS = {
+    name.upper().replace("/", joint): name
+    for name in _SITES
+    for joint in (" ", " / ", "-", " AND ", " & ")
+}
 
 SPEC = DatasetSpec(
     name="isic_2019",
@@ -36,11 +52,13 @@ SPEC = DatasetSpec(
         "SCC": "squamous cell carcinoma",
     },
     features=(
-        Feature("age_approx", "age", "numeric", "years"),
-        Feature("sex", "sex"),
-        Feature("anatom_site_general", "body site"),
+        Feature("age_approx", "age", "numeric", "years", plausible=Range(least=0, most=120)),
+        Feature("sex", "sex", categories=("female", "male"), spellings=sexes("female", "male")),
+        Feature("anatom_site_general", "body site", categories=_SITES, spellings=_SITE_SPELLINGS),
     ),
     group="lesion",
+    group_column="lesion_id",
+    ungrouped_share=0.2,  # some 8 % as published
     published_at="https://challenge.isic-archive.com/data/#2019",
     layout=(
         "ISIC_2019_Training_GroundTruth.csv, ISIC_2019_Training_Metadata.csv and the JPEG images "
@@ -58,13 +76,14 @@ SPEC = DatasetSpec(
 )
 
 
-def read(root: Path, *, labelled: bool) -> LesionTable:
+def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> LesionTable:
     """Read the published files.
 
     Args:
         root: Folder with the CSV files and the images in any subfolders.
         labelled: Whether the ground truth must be there. Without it the training part or, if that
             is not there, the test part is read.
+        allow_ungrouped: Whether more labelled images may be without a lesion than as published.
 
     Raises:
         DataError: If files or columns are absent or values make no sense.
@@ -73,45 +92,68 @@ def read(root: Path, *, labelled: bool) -> LesionTable:
     training = root / "ISIC_2019_Training_Metadata.csv"
     test = root / "ISIC_2019_Test_Metadata.csv"
     path = training if labelled or not test.is_file() else test
-    feature_names = [feature.name for feature in SPEC.features]
-    metadata = read_strings(path, ["image", *feature_names], SPEC)
-    if metadata["image"].is_duplicated().any():
-        first = metadata.filter(pl.col("image").is_duplicated())["image"][0]
-        raise DataError(f"{path} has the image {first} more than once. Each row must be one image.")
-    if "lesion_id" not in metadata.columns:
-        metadata = metadata.with_columns(pl.lit(None, pl.String).alias("lesion_id"))
-    metadata = metadata.select("image", "lesion_id", *feature_names)
+    metadata, named = _read_metadata(path)
     truth = root / "ISIC_2019_Training_GroundTruth.csv"
     notes: tuple[str, ...] = ()
+    recorded = None
     if labelled:
-        frame, notes = _join(_read_truth(truth), metadata, path)
-    elif path == training and truth.is_file():
-        frame = metadata.join(_read_truth(truth), on="image", how="left", maintain_order="left")
+        frame, notes = _join(_read_truth(truth), metadata.drop_nulls("image"), path)
+        recorded = frame["recorded"].fill_null(value=False)
     else:
-        frame = metadata.with_columns(pl.lit(None, pl.String).alias("diagnosis"))
-    frame = frame.join(_files(root), on="image", how="left", maintain_order="left")
+        require_ids(metadata["image"], path)
+        if path == training and truth.is_file():
+            frame = metadata.join(_read_truth(truth), on="image", how="left", maintain_order="left")
+        else:
+            frame = metadata.with_columns(pl.lit(None, pl.String).alias("diagnosis"))
+    files = index_images(root, (".jpg", ".jpeg"), name_of=lambda file: file.rpartition(".")[0])
     cases = frame.select(
         pl.col("image").alias("case_id"),
-        pl.coalesce("lesion_id", "image").alias("group"),
+        pl.col("lesion_id").alias("group"),
         "diagnosis",
-        pl.col("file").alias("image"),
-        *(
-            to_numbers(frame, feature.name, "image", path)
-            if feature.kind == "numeric"
-            else pl.col(feature.name).str.to_lowercase()
-            for feature in SPEC.features
-        ),
+        files.of(frame["image"]).alias("image"),
+        *(feature.name for feature in SPEC.features),
     )
-    check_cases(cases, SPEC, path)
-    return LesionTable(SPEC, root, cases, notes)
+    groups = complete_groups(
+        cases,
+        SPEC,
+        path,
+        named=named,
+        recorded=recorded,
+        labelled=labelled,
+        allow_ungrouped=allow_ungrouped,
+    )
+    cases = cases.with_columns(groups.column)
+    return LesionTable(
+        SPEC,
+        root,
+        cases,
+        (*files.notes, *notes, *groups.notes, *odd_values(cases, SPEC)),
+        files.pairs(cases["case_id"]),
+        groups.ungrouped,
+        groups.problem,
+    )
 
 
-def _files(root: Path) -> pl.DataFrame:
-    """Columns ``image``, a name without its suffix, and ``file``, its path."""
-    found = index_images(root, (".jpg", ".jpeg"))
-    names = pl.Series("image", list(found), dtype=pl.String).str.replace(r"\.[^.]*$", "")
-    files = pl.DataFrame([names, pl.Series("file", list(found.values()), dtype=pl.String)])
-    return files.unique("image", keep="last", maintain_order=True)
+def _read_metadata(path: Path) -> tuple[pl.DataFrame, bool]:
+    """Columns ``image``, ``lesion_id`` and the features; whether the file names lesions."""
+    frame = read_strings(path, ["image", *(feature.name for feature in SPEC.features)], SPEC)
+    image = frame["image"]
+    if (twice := image.is_duplicated() & image.is_not_null()).any():
+        first = image.filter(twice)[0]
+        second = (image == first) & ~image.is_first_distinct()
+        raise DataError(
+            f"{path} has the image {first} more than once, in {first_line(path, image == first)} "
+            f"and {first_line(path, second)}. Each row must be one image."
+        )
+    named = "lesion_id" in frame.columns
+    lesion = pl.col("lesion_id") if named else pl.lit(None, pl.String).alias("lesion_id")
+    values = [
+        to_numbers(frame, feature.name, "image", path)
+        if feature.kind == "numeric"
+        else canonical(feature, lower=True)
+        for feature in SPEC.features
+    ]
+    return frame.select("image", lesion, *values), named
 
 
 def _read_truth(path: Path) -> pl.DataFrame:
@@ -123,15 +165,15 @@ def _read_truth(path: Path) -> pl.DataFrame:
     one_hot = pl.all_horizontal(pl.col(columns).is_in([0.0, 1.0])) & (
         pl.sum_horizontal(columns) == 1.0
     )
-    wrong = frame.filter(~one_hot.fill_null(False))
-    if not wrong.is_empty():
+    wrong = frame.select(~one_hot.fill_null(False)).to_series()
+    if wrong.any():
         raise DataError(
-            f"Expected exactly one class per row of {path}, but {wrong.height} rows differ, the "
-            f"first being {wrong['image'][0]}. {layout_help(SPEC)}"
+            f"Expected exactly one class per row of {path}, but {int(wrong.sum())} rows differ, "
+            f"the first, {first_line(path, wrong)}, being {frame.filter(wrong)['image'][0]}. "
+            f"{layout_help(SPEC)}"
         )
     truth = frame.select(
         pl.col("image").alias("case_id"),
-        pl.col("image").alias("group"),
         pl.coalesce(pl.when(pl.col(name) == 1.0).then(pl.lit(name)) for name in columns).alias(
             "diagnosis"
         ),
@@ -150,4 +192,4 @@ def _join(
         notes.append(f"{bare} labelled images are not in {path.name}: their metadata is missing.")
     if unlabelled := metadata.height - (truth.height - bare):
         notes.append(f"{unlabelled} rows of {path.name} have no ground truth and are left out.")
-    return frame.drop("recorded"), tuple(notes)
+    return frame, tuple(notes)

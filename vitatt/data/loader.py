@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
 from vitatt.data.dataset import Key, LesionDataset
+from vitatt.data.schema import DataError
 from vitatt.types import LesionBatch
 
 
@@ -89,15 +91,40 @@ class TrainingLoader(DataLoader[LesionBatch]):
 
 
 def evaluation_loader(
-    dataset: LesionDataset, *, batch_size: int, rank: int, world_size: int, num_workers: int
+    dataset: LesionDataset,
+    *,
+    batch_size: int,
+    rank: int,
+    world_size: int,
+    num_workers: int,
+    repeats: bool = False,
 ) -> DataLoader[LesionBatch]:
     """A loader in row order in which each case comes once, in one of the processes.
 
     All processes have as many batches, so that they can compute each one together: one with a case
-    less keeps some for the last. Those with fewer cases than batches (of one case each, or fewer
-    cases than processes) have one batch less.
+    less keeps some for the last. Those with fewer cases than batches (of one case each) have one
+    batch less.
+
+    Args:
+        dataset: The cases.
+        batch_size: Cases per batch and process.
+        rank: Number of this process.
+        world_size: Number of processes.
+        num_workers: Loading processes.
+        repeats: With fewer cases than processes, give those without any the first case again: all
+            must have a batch, or they would wait for one another forever.
+
+    Raises:
+        DataError: If there are fewer cases than processes, and none may come twice.
     """
+    if len(dataset) < world_size and not repeats:
+        raise DataError(
+            f"Expected at least as many cases in each part as there are processes, {world_size}, "
+            f"but got {len(dataset)}: lower `trainer.devices`."
+        )
     rows = np.arange(rank, len(dataset), world_size)
+    if not len(rows):
+        rows = np.zeros(1, dtype=np.int64)
     starts = np.arange(batch_size, -(-len(dataset) // world_size), batch_size)
     left = np.arange(len(starts), 0, -1)  # batches from each start on
     parts = np.split(rows, np.minimum(starts, len(rows) - left))
@@ -110,9 +137,18 @@ def _shared_settings(num_workers: int) -> dict[str, Any]:
         "num_workers": num_workers,
         "persistent_workers": num_workers > 0,
         "collate_fn": _already_a_batch,
+        "worker_init_fn": _leave_signals_to_the_trainer,
         "pin_memory": torch.cuda.is_available(),
     }
 
 
 def _already_a_batch(batch: LesionBatch) -> LesionBatch:
     return batch
+
+
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """Ignore what is sent to all processes of a training: the first one finishes its step."""
+    del worker
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

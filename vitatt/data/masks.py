@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitatt.data.paths import escaped, is_text
 from vitatt.data.schema import DataError
 
 
@@ -20,16 +21,28 @@ def with_masks(cases: pl.DataFrame, folder: Path) -> pl.DataFrame:
         folder: Holds ``<image name without suffix>_segmentation.png``.
 
     Raises:
-        DataError: If there is no such folder.
+        DataError: If there is no such folder, or two images would have one mask.
     """
     check_folder(folder)
+    stems: dict[str, str] = {}
+    for image in cases["image"]:
+        if (other := stems.setdefault(Path(image).stem, image)) != image:
+            raise DataError(
+                f"The images {other} and {image} would have one lesion mask, "
+                f"{Path(image).stem}_segmentation.png in {folder}. Rename one of them."
+            )
     paths = [folder / f"{Path(image).stem}_segmentation.png" for image in cases["image"]]
     found = pl.Series("mask", [str(path) if path.is_file() else None for path in paths])
     return cases.with_columns(found.cast(pl.String)).drop_nulls("mask")
 
 
 def check_folder(folder: Path) -> None:
-    """Raise `DataError` if there is no such folder."""
+    """Raise `DataError` if there is no such folder, or its name is no UTF-8."""
+    if not is_text(str(folder)):
+        raise DataError(
+            f"The name of the folder of lesion masks is no UTF-8: {escaped(str(folder))}. Rename "
+            "it."
+        )
     if not folder.is_dir():
         raise DataError(
             f"The folder of lesion masks {folder} does not exist. It should hold one file an "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -58,17 +59,25 @@ class PartialArray:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of a cache.
+    """Make the folder of a cache, and write a file of no length to it to see that this works.
 
     Raises:
-        DataError: If that is not allowed.
+        DataError: If it does not.
     """
+    problem = "made"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        problem = "written to"
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-"):
+            pass  # permissions alone do not tell: a disk may be mounted for reading only
+    except FileExistsError as error:
+        raise DataError(
+            f"The cache folder {folder} is a file. Name a folder as `data.cache_dir`."
+        ) from error
     except OSError as error:
         raise DataError(
-            f"The cache folder {folder} cannot be made ({error.strerror}). Name one that can as "
-            "`data.cache_dir`."
+            f"The cache folder {folder} cannot be {problem} ({error.strerror}). Name one that can "
+            "as `data.cache_dir`."
         ) from error
 
 

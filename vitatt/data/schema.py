@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vitatt.ranges import Range
 from vitatt.types import FeatureKind, UsageError
 
 
@@ -21,12 +22,18 @@ class Feature:
         label: Name for pictures and tables.
         kind: ``categorical`` or ``numeric``.
         unit: Unit of a numeric feature, else empty.
+        categories: All categories that the dataset publishes; empty where there may be others.
+        spellings: Other spellings, in upper case, with the category that each stands for.
+        plausible: Numbers that a numeric feature may be; others are warned of.
     """
 
     name: str
     label: str
     kind: FeatureKind = "categorical"
     unit: str = ""
+    categories: tuple[str, ...] = ()
+    spellings: Mapping[str, str] = field(default_factory=dict, hash=False)
+    plausible: Range | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class DatasetSpec:
         class_titles: What each abbreviation stands for.
         features: Metadata columns that models may use.
         group: What must not straddle a split: ``patient`` or ``lesion``.
+        group_column: Column that names it.
+        ungrouped_share: Largest share of images without a group that is as published.
         published_at: Where to download it.
         layout: How its folder looks, for error messages.
         id_column: Column that names a case, also in files of predictions.
@@ -55,9 +64,11 @@ class DatasetSpec:
     class_titles: Mapping[str, str]
     features: tuple[Feature, ...]
     group: str
+    group_column: str
     published_at: str
     layout: str
     id_column: str
+    ungrouped_share: float = 0.0
     unknown_class: str | None = None
     barred: Mapping[str, str] = field(default_factory=dict)
     subgroups: tuple[str, ...] = ()

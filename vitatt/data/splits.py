@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 from vitatt.data.schema import DataError, DatasetSpec
+from vitatt.data.split_advice import advise
 from vitatt.types import Split
 
 
@@ -34,8 +36,9 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
         split: Which fold, of how many, shuffled with which seed.
 
     Raises:
-        DataError: If the fold does not exist, there are too few groups, or a class has no case in
-            the training part.
+        DataError: If the fold does not exist, there are too few groups, a part is empty, or a
+            class has no case in the training part. The message says which other numbers of folds
+            would do, if any would.
     """
     if split.num_folds < 2:
         raise DataError(f"Expected `data.num_folds` to be at least 2, but got {split.num_folds}.")
@@ -53,26 +56,11 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRow
             f"Expected `data.inner_fold` to be one of 0 to {split.inner_folds - 1} "
             f"(`data.inner_folds` is {split.inner_folds}), but got {split.inner_fold}."
         )
-    # As numbers, which sort faster than names.
-    diagnosis, group = cases["diagnosis"].rank("dense"), cases["group"].rank("dense")
-    needed = max(split.num_folds, split.inner_folds)
-    if (found := group.n_unique()) < needed:
-        raise DataError(
-            f"Expected at least {needed} {spec.group}s for {split.num_folds} folds, but found "
-            f"{found}."
-        )
-    rest, test = _fold(diagnosis, group, split.num_folds, split.seed, split.fold)
-    inner = _fold(diagnosis[rest], group[rest], split.inner_folds, split.seed, split.inner_fold)
-    rows = SplitRows(train=rest[inner[0]], val=rest[inner[1]], test=test)
-    trained = set(cases["diagnosis"].gather(rows.train).unique())
-    if absent := [name for name in spec.classes if name not in trained]:
-        counts = {name: int((cases["diagnosis"] == name).sum()) for name in absent}
-        raise DataError(
-            f"Fold {split.fold} of {split.num_folds} has no training case of "
-            f"{', '.join(f'{name} ({n} in all)' for name, n in counts.items())}. A class needs "
-            f"cases from several {spec.group}s: add data, or change `data.num_folds`."
-        )
-    return rows
+    table = _numbered(cases, spec)
+    try:
+        return _divide(table, spec, split)
+    except _IndivisibleError as error:
+        raise DataError(_explain(error, table, spec, split)) from error
 
 
 def join_groups(group: pl.Series, content: pl.Series) -> pl.Series:
@@ -116,7 +104,7 @@ def fold_numbers(
         0 to ``folds - 1`` for each case, (N,).
 
     Raises:
-        DataError: If no class has so many cases.
+        DataError: If there are not so many groups, or no class has so many cases.
     """
     label, owner = _number(diagnosis), _number(group)
     shape = (int(owner.max()) + 1, int(label.max()) + 1)
@@ -137,18 +125,134 @@ def fold_numbers(
             number[rest[placed]] = index
     except ValueError as error:
         raise DataError(
-            f"The {len(diagnosis)} cases cannot be split into {folds} stratified folds: {error} "
-            "Add data, or change `data.num_folds`."
+            f"The {len(diagnosis)} cases of {shape[0]} groups, at most {held.sum(axis=0).max()} of "
+            f"one class, cannot be split into {folds} stratified folds."
         ) from error
     return number
 
 
+class _IndivisibleError(Exception):
+    """A split that cannot be made: why, whether inner folds are to blame, and without whom."""
+
+    def __init__(self, why: str, *, inner: bool, absent: tuple[str, ...] = ()) -> None:
+        super().__init__(why)
+        self.inner = inner
+        self.absent = absent
+
+
+def _numbered(cases: pl.DataFrame, spec: DatasetSpec) -> pl.DataFrame:
+    """Columns ``class`` and ``group`` as numbers in the order of their names: they sort faster.
+
+    A class's number is its place among all names, so that it has one even without a case.
+    """
+    names = _class_names(cases["diagnosis"], spec)
+    numbers = {name: number for number, name in enumerate(names)}
+    return pl.DataFrame(
+        {
+            "diagnosis": cases["diagnosis"],
+            "class": cases["diagnosis"].replace_strict(numbers, return_dtype=pl.Int64),
+            "group": cases["group"].rank("dense").cast(pl.Int64),
+        }
+    )
+
+
+def _class_names(diagnosis: pl.Series, spec: DatasetSpec) -> list[str]:
+    return sorted({*spec.classes, *diagnosis.unique()})
+
+
+def _divide(table: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRows:
+    """The rows of the parts.
+
+    Raises:
+        _IndivisibleError: If a part would be empty, or a class without training case.
+    """
+    folds, inner_folds = split.num_folds, split.inner_folds
+    needed = max(folds, inner_folds)
+    if (found := table["group"].n_unique()) < needed:
+        raise _IndivisibleError(
+            f"Expected at least {needed} {spec.group}s for {folds} folds and {inner_folds} inner "
+            f"folds, but found {found}.",
+            inner=inner_folds > folds,
+        )
+    rest, test = _fold(table, folds, split.seed, split.fold, inner=False)
+    training, val = _fold(table[rest], inner_folds, split.seed, split.inner_fold, inner=True)
+    rows = SplitRows(train=rest[training], val=rest[val], test=test)
+    for name, part in (("test", rows.test), ("validation", rows.val), ("training", rows.train)):
+        if not len(part):
+            raise _IndivisibleError(
+                f"Fold {split.fold} of {folds} has no {name} case.", inner=name != "test"
+            )
+    trained = set(table["diagnosis"].gather(rows.train).unique())
+    if absent := tuple(name for name in spec.classes if name not in trained):
+        counts = {name: int((table["diagnosis"] == name).sum()) for name in absent}
+        outside = set(table["diagnosis"].gather(rest).unique())
+        raise _IndivisibleError(
+            f"Fold {split.fold} of {folds} has no training case of "
+            f"{', '.join(f'{name} ({n} in all)' for name, n in counts.items())}. A class needs "
+            f"cases from several {spec.group}s.",
+            inner=set(absent) <= outside,
+            absent=absent,
+        )
+    return rows
+
+
 def _fold(
-    diagnosis: pl.Series, group: pl.Series, folds: int, seed: int, index: int
+    table: pl.DataFrame, folds: int, seed: int, index: int, *, inner: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows outside and inside of a fold."""
-    number = fold_numbers(diagnosis, group, folds, seed)
+    try:
+        number = fold_numbers(table["class"], table["group"], folds, seed)
+    except DataError as error:
+        raise _IndivisibleError(str(error), inner=inner) from error
     return np.flatnonzero(number != index), np.flatnonzero(number == index)
+
+
+def _explain(error: _IndivisibleError, table: pl.DataFrame, spec: DatasetSpec, split: Split) -> str:
+    """Why a split cannot be made, and what would do."""
+    lacking = error.absent or spec.classes
+    hopeless = not set(error.absent) <= set(table["diagnosis"].unique())
+
+    def works(other: Split, more: int) -> bool:
+        if hopeless and not more:
+            return False  # no number of folds brings a class that is not there
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scikit-learn's, of splits that nobody asked for
+            try:
+                _divide(_with_more(table, lacking, more, spec), spec, other)
+            except _IndivisibleError:
+                return False
+        return True
+
+    if not error.absent:
+        advice = advise(works, split, inner=error.inner, whose="each class", group=spec.group)
+        return f"{error} {advice}"
+    owned = table.filter(pl.col("diagnosis").is_in(list(error.absent)))
+    groups = dict(owned.group_by("diagnosis").agg(pl.col("group").n_unique()).iter_rows())
+    fewest = min(groups.get(name, 0) for name in error.absent)
+    advice = advise(
+        works,
+        split,
+        inner=error.inner,
+        whose=" and ".join(error.absent),
+        group=spec.group,
+        least=max(1, len(SplitRows._fields) - fewest),  # one for each part
+    )
+    return f"{error} {advice}"
+
+
+def _with_more(
+    table: pl.DataFrame, classes: tuple[str, ...], groups: int, spec: DatasetSpec
+) -> pl.DataFrame:
+    """The table with so many more groups of one case for each of these classes."""
+    if not groups:
+        return table
+    names = _class_names(table["diagnosis"], spec)
+    first = int(table["group"].cast(pl.Int64).max() or 0) + 1  # type: ignore[arg-type]
+    added = pl.DataFrame({"diagnosis": list(classes) * groups}).with_columns(
+        pl.Series("class", [names.index(name) for name in classes] * groups, dtype=pl.Int64),
+        pl.Series("group", range(first, first + len(classes) * groups), dtype=pl.Int64),
+    )
+    return pl.concat([table, added])
 
 
 def _number(values: pl.Series) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,9 @@ from vitatt.data.synthetic_tables import (
     write_isic,
     write_pad,
 )
+from vitatt.files import check_folder
+from vitatt.ranges import Range, check_ranges
+from vitatt.types import UsageError
 
 DemoDataset = Literal["pad_ufes_20", "isic_2019"]
 
@@ -85,7 +89,7 @@ class DemoTruth:
                 raise ValueError("its version differs")
             places = {name: folder / plain[name] for name in _MASKS}
             return cls(**{**plain, "planted": tuple(plain["planted"]), **places})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path} was not written by this version of vitatt ({error}). "
                 "Delete the folder or choose another one."
@@ -120,17 +124,17 @@ def write_demo(
             f"Expected `dataset` to be one of {', '.join(_PLANS)}, but got {dataset!r}."
         )
     plan = _PLANS[dataset]
-    least = {"num_cases": _CASES_PER_CLASS * len(plan.shares), "image_size": 32, "seed": 0}
-    for name, value in (("num_cases", num_cases), ("image_size", image_size), ("seed", seed)):
-        if value < least[name]:
-            raise DataError(f"Expected `{name}` to be at least {least[name]}, but got {value}.")
+    _check_numbers(plan, num_cases=num_cases, image_size=image_size, seed=seed)
     signs = {name: sign for sign, names in plan.signs.items() for name in names}
     places = [folder / name for name in _MASKS]
     truth = DemoTruth(dataset, num_cases, image_size, seed, plan.planted, signs, *places)
     if _holds(folder, truth):
         return truth
     target = folder.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        check_folder(target.parent, "the synthetic dataset")
+    except UsageError as error:
+        raise DataError(str(error)) from error
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
         # A folder of its own in there: the temporary one is readable by its owner only.
         written = Path(temporary) / target.name
@@ -145,6 +149,18 @@ def write_demo(
             if not _holds(folder, truth):
                 raise
     return truth
+
+
+def _check_numbers(plan: _Plan, **values: int) -> None:
+    ranges = {
+        "num_cases": Range(least=_CASES_PER_CLASS * len(plan.shares)),
+        "image_size": Range(least=32),
+        "seed": Range(least=0, most=2**32 - 1),
+    }
+    try:
+        check_ranges(ranges, values)
+    except UsageError as error:
+        raise DataError(str(error)) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,10 +196,13 @@ _PLANS = {
 
 def _holds(folder: Path, truth: DemoTruth) -> bool:
     """Whether a folder holds this very dataset; False if it is absent or empty."""
-    if folder.exists() and not folder.is_dir():
+    if os.path.lexists(folder) and not os.path.isdir(folder):  # noqa: PTH112 (never fails)
         raise DataError(f"{folder} is a file. Choose another folder.")
-    if not folder.exists() or not any(folder.iterdir()):
-        return False
+    try:
+        if not os.path.lexists(folder) or not any(folder.iterdir()):
+            return False
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}.") from error
     if not (folder / "truth.json").is_file():
         raise DataError(
             f"{folder} is not empty and holds no synthetic dataset. Choose another folder."

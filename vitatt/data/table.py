@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from vitatt.data.csv_lines import first_line, unreadable_line
+from vitatt.data.image_files import Pair
 from vitatt.data.schema import DataError, DatasetSpec
-
-UNKNOWN = ("", "UNK", "UNKNOWN", "NA", "N/A", "NAN", "NONE", "NULL")
-"""Spellings of "not recorded", compared in upper case."""
+from vitatt.data.spellings import UNKNOWN, compared
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,18 @@ class LesionTable:
             (path, null where the file is absent) and one per feature: strings for categories,
             floats for numbers, null where missing.
         notes: Oddities of the files, one sentence each, for people.
+        doubles: Two image files each that must hold the same bytes, see `ImageFiles.pairs`.
+        ungrouped: How many images are a group of their own, for want of a name.
+        group_problem: Why the groups should not be relied on, in a sentence; else empty.
     """
 
     spec: DatasetSpec
     root: Path
     cases: pl.DataFrame
     notes: tuple[str, ...] = ()
+    doubles: tuple[Pair, ...] = ()
+    ungrouped: int = 0
+    group_problem: str = ""
 
     @property
     def absent(self) -> list[str]:
@@ -89,8 +94,8 @@ def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> pl.Da
     try:
         frame = pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        first_line = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read as a CSV file: {first_line}") from error
+        reason = unreadable_line(path) or str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read as a CSV file: {reason}.") from error
     # polars renames the second of two equal columns
     names = [re.sub(r"_duplicated_\d+$", "", name).strip() for name in frame.columns]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -104,80 +109,75 @@ def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> pl.Da
     if frame.is_empty():
         raise DataError(f"{path} has a header but no rows.")
     stripped = pl.col(pl.String).str.strip_chars()
-    unknown = stripped.str.to_uppercase().is_in(list(UNKNOWN))
+    unknown = compared(pl.col(pl.String)).is_in(list(UNKNOWN))
     return frame.with_columns(pl.when(unknown).then(None).otherwise(stripped).name.keep())
 
 
 def to_numbers(frame: pl.DataFrame, column: str, case_column: str, path: Path) -> pl.Series:
     """A column of strings as floats, null staying null.
 
+    Args:
+        frame: Rows in the order of the file.
+        column: Its name.
+        case_column: Column that names a row.
+        path: The file, for error messages.
+
     Raises:
         DataError: If a value is no finite number; the message names the first such case.
     """
     numbers = frame[column].cast(pl.Float64, strict=False)
-    wrong = frame.filter(
-        frame[column].is_not_null() & (numbers.is_finite().not_() | numbers.is_null())
-    )
-    if not wrong.is_empty():
-        case, value = wrong.row(0, named=True)[case_column], wrong[column][0]
+    wrong = frame[column].is_not_null() & (numbers.is_finite().not_() | numbers.is_null())
+    if wrong.any():
+        first, count = frame.filter(wrong).row(0, named=True), int(wrong.sum())
         raise DataError(
-            f"Expected the column '{column}' of {path} to hold numbers, but case {case} has "
-            f"'{value}' ({wrong.height} such row{'s' if wrong.height > 1 else ''}). Correct the "
-            "value, or leave it empty if it is unknown."
+            f"Expected the column '{column}' of {path}, {first_line(path, wrong)}, to hold "
+            f"numbers, but case {first[case_column]} has '{first[column]}' ({count} such "
+            f"row{'s' if count > 1 else ''}). Correct the value, or leave it empty if it is "
+            "unknown."
         )
     return numbers
 
 
 def check_cases(cases: pl.DataFrame, spec: DatasetSpec, path: Path) -> None:
-    """Check what no dataset may break: ids once each, a group for each, known classes only.
+    """Check what no dataset may break: ids once each, known classes only.
+
+    Args:
+        cases: Rows with ``case_id`` and ``diagnosis``, in the order of the file.
+        spec: The dataset.
+        path: The file, for error messages.
 
     Raises:
-        DataError: If an id is absent or repeated, a group is absent, or a class is unknown.
+        DataError: If an id is absent or repeated, or a class is unknown.
     """
-    for column, meaning in (("case_id", "image name"), ("group", spec.group)):
-        if empty := cases[column].null_count():
-            raise DataError(f"{empty} rows of {path} have no {meaning}. Fill it in or remove them.")
-    repeated = cases.filter(pl.col("case_id").is_duplicated())["case_id"]
-    if not repeated.is_empty():
-        raise DataError(
-            f"{path} has {repeated.n_unique()} image names more than once, the first being "
-            f"{repeated[0]}. Each row must be one image."
-        )
-    strange = cases.filter(
-        pl.col("diagnosis").is_not_null() & ~pl.col("diagnosis").is_in(list(spec.classes))
-    )
-    if not strange.is_empty():
-        names = strange["diagnosis"].unique().sort().to_list()
+    require_ids(cases["case_id"], path)
+    diagnosis = cases["diagnosis"]
+    strange = diagnosis.is_not_null() & ~diagnosis.is_in(list(spec.classes))
+    if strange.any():
+        names = diagnosis.filter(strange).unique().sort().to_list()
         raise DataError(
             f"{path} has the unknown class{'es' if len(names) > 1 else ''} {', '.join(names)} "
-            f"({strange.height} rows, the first being {strange['case_id'][0]}). "
+            f"({int(strange.sum())} rows, the first in {first_line(path, strange)} being "
+            f"{cases.filter(strange)['case_id'][0]}). "
             f"{spec.title} has: {', '.join(spec.classes)}."
         )
 
 
-def index_images(root: Path, suffixes: Iterable[str]) -> dict[str, str]:
-    """Image files below a folder by file name, whatever folders they lie in.
-
-    A name that occurs in two folders (a doubled unpacking) counts once if both files have the same
-    size.
+def require_ids(ids: pl.Series, path: Path) -> None:
+    """Check that each row of a file names an image, and no two the same.
 
     Raises:
-        DataError: If two files of one name differ in size.
+        DataError: If not.
     """
-    wanted = tuple(suffixes)
-    found: dict[str, str] = {}
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders.sort()
-        for name in sorted(names):
-            if not name.lower().endswith(wanted) or name.startswith("."):
-                continue
-            path = os.path.join(folder, name)  # noqa: PTH118 (a Path per file is slow at 10^6 files)
-            other = found.setdefault(name, path)
-            if other != path and not (os.path.exists(other) and os.path.exists(path)):  # noqa: PTH110
-                found[name] = path if os.path.exists(path) else other  # noqa: PTH110
-                continue  # one is a link to nowhere
-            if other != path and os.path.getsize(other) != os.path.getsize(path):  # noqa: PTH202
-                raise DataError(
-                    f"Two different files are named {name}: {other} and {path}. Keep one of them."
-                )
-    return found
+    if empty := ids.null_count():
+        raise DataError(
+            f"{empty} rows of {path} have no image name, the first in "
+            f"{first_line(path, ids.is_null())}. Fill it in or remove them."
+        )
+    if (repeated := ids.is_duplicated()).any():
+        first = ids.filter(repeated)[0]
+        second = (ids == first) & ~ids.is_first_distinct()
+        raise DataError(
+            f"{path} has {ids.filter(repeated).n_unique()} image names more than once, the first "
+            f"being {first}, in {first_line(path, ids == first)} and {first_line(path, second)}. "
+            "Each row must be one image."
+        )

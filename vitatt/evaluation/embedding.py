@@ -53,12 +53,7 @@ def separation(
         UsageError: If there are fewer than 2 classes, no class has 2 cases, or a case has fewer
             than 5 of other groups.
     """
-    found = np.unique(targets).size
-    if not 2 <= found < len(targets):
-        raise UsageError(
-            f"Expected cases of at least 2 classes, several of a class, to see how far they are "
-            f"apart, but got {len(targets)} cases of {found} classes."
-        )
+    check_separable(targets, groups)
     votes = neighbour_votes(vectors, targets, groups)
     correct = (votes.argmax(1) == targets).astype(np.float64)[:, None]
     return Separation(
@@ -66,6 +61,34 @@ def separation(
         group_bootstrap(mean, correct, targets, groups),
         group_bootstrap(balanced_accuracy, votes, targets, groups),
     )
+
+
+def check_separable(targets: NDArray[np.int64], groups: NDArray[np.object_]) -> None:
+    """See that `separation` can say something of some cases.
+
+    Args:
+        targets: Class of each, (N,).
+        groups: Patient or lesion of each, (N,).
+
+    Raises:
+        UsageError: As `separation` does.
+    """
+    found = np.unique(targets).size
+    if not 2 <= found < len(targets):
+        raise UsageError(
+            f"Expected cases of at least 2 classes, several of a class, to see how far they are "
+            f"apart, but got {len(targets)} cases of {found} classes."
+        )
+    _check_neighbours(groups)
+
+
+def _check_neighbours(groups: NDArray[np.object_]) -> None:
+    _, size = np.unique(groups, return_counts=True)
+    if (others := len(groups) - int(size.max())) < NEIGHBOURS:
+        raise UsageError(
+            f"Expected at least {NEIGHBOURS} cases of other groups beside each case, but there "
+            f"are {others}."
+        )
 
 
 def neighbour_votes(
@@ -76,12 +99,8 @@ def neighbour_votes(
     Raises:
         UsageError: If there are fewer than 5 such cases.
     """
+    _check_neighbours(groups)
     _, owner, size = np.unique(groups, return_inverse=True, return_counts=True)
-    if (others := len(vectors) - int(size.max())) < NEIGHBOURS:
-        raise UsageError(
-            f"Expected at least {NEIGHBOURS} cases of other groups beside each case, but there "
-            f"are {others}."
-        )
     # So many that enough are left when those of its own group are taken out.
     search = NearestNeighbors(n_neighbors=NEIGHBOURS + int(size.max()) - 1).fit(vectors)
     near = search.kneighbors(return_distance=False)

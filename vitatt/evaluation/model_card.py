@@ -6,6 +6,7 @@ Source: Mitchell et al. 2019, "Model cards for model reporting", FAT* 2019, sect
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
@@ -19,6 +20,18 @@ from vitatt.evaluation.report_tables import (
     main_figures,
 )
 from vitatt.evaluation.report_words import encoder, figure_meanings, limits, protocol_points
+
+_BEGINNING = "# Model card: "
+
+
+def is_card(path: Path) -> bool:
+    """Whether a file is a model card, so that it may be written anew."""
+    try:
+        with path.open("rb") as file:
+            text = file.read()
+    except OSError:
+        return False
+    return text.startswith(_BEGINNING.encode()) and b"Software: vitatt" in text
 
 
 def model_card(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> str:
@@ -34,7 +47,7 @@ def model_card(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> str:
     complete = of_model.filter(pl.col("cases") == "complete")["n"]
     model = facts.arms[facts.reference]
     parts = [
-        f"# Model card: {model['title']} on {facts.title}",
+        f"{_BEGINNING}{model['title']} on {facts.title}",
         "## Model details",
         _points(
             [

@@ -78,7 +78,7 @@ class Facts:
             place: The file, for the error.
 
         Raises:
-            UsageError: If a key is absent.
+            UsageError: If a key is absent, or holds another kind of value.
         """
         fields = dataclasses.fields(cls)
         missing = dataclasses.MISSING
@@ -93,6 +93,18 @@ class Facts:
                 "another version of vitatt. Run the same `vitatt benchmark` again: what is "
                 "finished is kept, the protocol is written anew."
             )
+        for field in fields:
+            if field.name in plain and (found := _wrong(plain[field.name], str(field.type))):
+                raise UsageError(
+                    f"Expected `{field.name}` in {place} to be {found}, but got "
+                    f"{plain[field.name]!r}: the file was changed."
+                )
+        for name, arm in plain["arms"].items():
+            if not isinstance(arm, dict) or {"title", "source"} - arm.keys():
+                raise UsageError(
+                    f"Expected `arms` in {place} to give a `title` and a `source` for '{name}', "
+                    f"but got {arm!r}: the file was changed."
+                )
         known: dict[str, Any] = {
             field.name: tuple(value) if isinstance(value, list) else value
             for field in fields
@@ -113,3 +125,26 @@ class Facts:
     def arm_title(self, arm: str) -> str:
         """An arm's name for people."""
         return self.arms[arm]["title"] if arm in self.arms else arm
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "tuple": (list, "a list"),
+    "Mapping": (dict, "values by name"),
+    "str": (str, "text"),
+    "int": (int, "a whole number"),
+    "bool": (bool, "true or false"),
+}
+"""How JSON has the values of a field, by the beginning of its type, and the words for it."""
+
+
+def _wrong(value: object, kind: str) -> str:
+    """What a value should be and is not; empty if it is."""
+    expected, words = _KINDS[kind.split("[")[0].split(" ")[0]]
+    if value is None and kind.endswith("| None"):
+        return ""
+    is_kind = isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
+    items = kind.partition("[")[2].split(",")[0].rstrip("]")
+    if is_kind and isinstance(value, list) and items in ("str", "int"):
+        wrong = [item for item in value if _wrong(item, items)]
+        return f"{words} of {'texts' if items == 'str' else 'whole numbers'}" if wrong else ""
+    return "" if is_kind else words

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vitatt.evaluation.report_cells import Cell
 from vitatt.explain.heatmap import check_image
 from vitatt.explain.report_case import picture_address
-from vitatt.files import whole_file
+from vitatt.files import write_text
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,26 @@ def write_page(
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
-    with whole_file(path) as part:
-        part.write_text(html, encoding="utf-8", newline="\n")
+    write_text(html, path)
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of `write_page`, so that it may be written anew."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(2048)
+    except OSError:
+        return False
+    return _MARK in head or _EARLIER.match(head) is not None
+
+
+_MARK = b'<meta name="generator" content="vitatt">'
+# As they began before they had the mark.
+_EARLIER = re.compile(
+    rb"\s*<!doctype html>.*<title>(Benchmark|Test run): [^<]+</title>\s*"
+    rb'<link rel="icon" href="data:,">',
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 def _check(sections: Sequence[Section]) -> None:

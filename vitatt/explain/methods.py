@@ -151,14 +151,30 @@ def _now(batch: LesionBatch) -> float:
     return time.perf_counter()
 
 
-def _check(network: LesionNetwork, batch: LesionBatch, methods: Sequence[Method]) -> None:
-    if unknown := [method for method in methods if method not in METHODS]:
-        raise ValueError(f"Expected methods among {', '.join(METHODS)}, but got {unknown}.")
+def check_methods(network: LesionNetwork, methods: Sequence[Method]) -> None:
+    """See that methods apply to a network.
+
+    Raises:
+        UsageError: If one does not; the message names those that do.
+    """
     name = type(network).__name__
     if network.encoder is None:
         raise UsageError(
             f"Expected a network with an image encoder, but {name} has none: no method applies."
         )
+    refused = [method for method in dict.fromkeys(methods) if method in _READ_ATTENTION]
+    if refused and not network.layouts:
+        others = [method for method in METHODS if method not in _READ_ATTENTION]
+        raise UsageError(
+            f"{', '.join(refused)} read how a class token attends to all tokens, and {name} has no "
+            f"such attention. Methods that apply to it: {', '.join(others)}."
+        )
+
+
+def _check(network: LesionNetwork, batch: LesionBatch, methods: Sequence[Method]) -> None:
+    if unknown := [method for method in methods if method not in METHODS]:
+        raise ValueError(f"Expected methods among {', '.join(METHODS)}, but got {unknown}.")
+    check_methods(network, methods)
     if batch.image.ndim != 4:
         raise ValueError(
             "Expected pixels (B, 3, H, W) to explain, but got tokens of shape "
@@ -166,13 +182,6 @@ def _check(network: LesionNetwork, batch: LesionBatch, methods: Sequence[Method]
         )
     if not len(batch.image):
         raise ValueError("Expected at least one case to explain, but the batch has none.")
-    refused = [method for method in methods if method in _READ_ATTENTION]
-    if refused and not network.layouts:
-        others = [method for method in METHODS if method not in _READ_ATTENTION]
-        raise UsageError(
-            f"{', '.join(refused)} read how a class token attends to all tokens, and {name} has no "
-            f"such attention. Methods that apply to it: {', '.join(others)}."
-        )
 
 
 def _check_target(target: Tensor, size: int, count: int) -> None:

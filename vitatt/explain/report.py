@@ -20,7 +20,7 @@ from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.feature_bars import format_percent
 from vitatt.explain.heatmap import check_image
 from vitatt.explain.report_case import ReportCase, overlay_address, picture_address, report_case
-from vitatt.files import whole_file
+from vitatt.files import write_text
 
 Cell = str | float | int | None
 
@@ -84,8 +84,7 @@ def write_report(
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    with whole_file(path) as part:
-        part.write_text(html, encoding="utf-8", newline="\n")
+    write_text(html, path)
 
 
 def _check_section(section: Section) -> None:

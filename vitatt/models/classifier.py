@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from collections.abc import Callable
-from typing import Any, TypedDict
+from pathlib import Path
+from typing import Any, ClassVar, TypedDict
 
 import lightning
 import torch
+from jsonargparse import ArgumentError
 from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from vitatt.models import losses
+from vitatt.models.checkpoint import read_hyper_parameters, require_finite, require_fitting
 from vitatt.models.fusion import AttentionFusion
 from vitatt.models.image_encoder import ImageEncoder
 from vitatt.models.losses import ClassWeights, WeightedLoss
@@ -24,6 +28,7 @@ from vitatt.models.metrics import LesionMetrics
 from vitatt.models.network import LesionNetwork
 from vitatt.models.optimizer import make_optimizer, warmup_cosine
 from vitatt.models.sharding import require_as_many_batches, shard
+from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.types import LesionBatch, LesionOutput, LesionTask, UsageError
 
 
@@ -67,7 +72,22 @@ class LesionClassifier(lightning.LightningModule):
         compile: Compile the network with `torch.compile`; explanations run it as it was.
         gradient_checkpointing: Compute the encoder's activations again in the backward pass rather
             than keep them: less memory, about a third more arithmetic.
+
+    Raises:
+        UsageError: If a number is out of its range, or the encoder, its weights and the network do
+            not fit together.
     """
+
+    ranges: ClassVar[Ranges] = {
+        "freeze_encoder": Range(least=0),
+        "learning_rate": Range(above=0),
+        "encoder_learning_rate": Range(least=0),
+        "layer_decay": Range(above=0, most=1),
+        "weight_decay": Range(least=0),
+        "warmup": Range(least=0, most=1),
+        "focal_gamma": Range(least=0),
+        "label_smoothing": Range(least=0, below=1),
+    }
 
     def __init__(
         self,
@@ -87,6 +107,7 @@ class LesionClassifier(lightning.LightningModule):
         compile: bool = False,
         gradient_checkpointing: bool = False,
     ) -> None:
+        check_ranges(self.ranges, locals(), "model")
         super().__init__()
         self.save_hyperparameters()
         self.hparams["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
@@ -107,6 +128,33 @@ class LesionClassifier(lightning.LightningModule):
         self.metrics = nn.ModuleDict(
             {f"{stage}_metrics": LesionMetrics(self.task.classes) for stage in _STAGES}
         )
+
+    @classmethod
+    def load_from_checkpoint(
+        cls, checkpoint_path: str | Path, map_location: Any = None, **kwargs: Any
+    ) -> LesionClassifier:
+        """The model of a checkpoint, see `lightning.LightningModule.load_from_checkpoint`.
+
+        Raises:
+            UsageError: If the file is no checkpoint of this package, has unknown settings, names a
+                network that is none, or holds weights that do not fit or are no finite numbers.
+        """
+        settings = read_hyper_parameters(checkpoint_path).keys() - {"_instantiator"}
+        if unknown := sorted(settings - inspect.signature(cls).parameters.keys()):
+            raise UsageError(
+                f"The checkpoint {checkpoint_path} has unknown settings: {', '.join(unknown)}. It "
+                "was changed, or written by another version of vitatt."
+            )
+        try:
+            loaded: LesionClassifier = super().load_from_checkpoint(
+                checkpoint_path, map_location=map_location, **kwargs
+            )
+        except ArgumentError as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(
+                f"The checkpoint {checkpoint_path} has settings that cannot be: {reason}"
+            ) from error
+        return loaded
 
     def configure_model(self) -> None:
         """Divide the network among the processes, if the strategy does so.
@@ -208,8 +256,10 @@ class LesionClassifier(lightning.LightningModule):
         ``divided`` says whether the network was divided among processes.
 
         Raises:
-            UsageError: If the network was made by a function that a checkpoint cannot name.
+            UsageError: If the network was made by a function that a checkpoint cannot name, or
+                weights are no finite numbers: the checkpoint before stays.
         """
+        require_finite(checkpoint.get("state_dict", {}), "The model")
         checkpoint["divided"] = self.device_mesh is not None
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {
             **checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY],
@@ -218,7 +268,12 @@ class LesionClassifier(lightning.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the settings in the plain form they were saved in, to be saved again."""
+        """Keep the settings in the plain form they were saved in, to be saved again.
+
+        Raises:
+            UsageError: If weights are not those of this model, or are no finite numbers.
+        """
+        require_fitting(checkpoint.get("state_dict"), self, "The checkpoint")
         saved = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
         if "fusion" in saved:
             self.hparams["fusion"] = saved["fusion"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torchmetrics.functional.classification as tm
@@ -11,8 +13,43 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from vitatt.types import UsageError
+
 CALIBRATION_BINS = 15
+SELECTION = "val/selection"
+"""What early stopping and the best checkpoint go by, see `LesionMetrics`."""
+
+Direction = Literal["min", "max"]
+
 _BY_CLASS = ("auroc", "sensitivity", "specificity")
+_OVERALL = ("balanced_accuracy", "auroc", "selection", "f1", "calibration_error")
+_LOWER_IS_BETTER = ("loss", "calibration_error")
+
+
+def direction(metric: str) -> Direction:
+    """Whether a better model has a lower or a higher value of a logged metric."""
+    return "min" if metric.partition("/")[2] in _LOWER_IS_BETTER else "max"
+
+
+def check_monitor(metric: str, classes: Sequence[str], setting: str) -> None:
+    """Check that a validation run logs a metric.
+
+    Args:
+        metric: Such as ``val/loss``.
+        classes: Class names.
+        setting: Where it was asked for, for the message.
+
+    Raises:
+        UsageError: If not; the message lists the metrics.
+    """
+    known = [f"val/{name}" for name in ("loss", *_names(classes))]
+    if metric not in known:
+        close = difflib.get_close_matches(metric, known, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise UsageError(
+            f"Expected `{setting}` to be a metric of a validation run, but got '{metric}'.{hint} "
+            f"It logs: {', '.join(known)}."
+        )
 
 
 class LesionMetrics(Metric):
@@ -65,7 +102,7 @@ class LesionMetrics(Metric):
         probabilities, targets = self._labelled()
         count = len(self.classes)
         if len(targets) == 0:
-            return {name: probabilities.new_tensor(torch.nan) for name in self._names()}
+            return {name: probabilities.new_tensor(torch.nan) for name in _names(self.classes)}
         confusion = self.confusion().double()
         positive = confusion.sum(1)
         total = confusion.sum()
@@ -94,11 +131,11 @@ class LesionMetrics(Metric):
             figures |= dict(zip(labels, values, strict=True))
         return {name: value.float() for name, value in figures.items()}
 
-    def _names(self) -> list[str]:
-        by_class = [f"{name}/{label}" for name in _BY_CLASS for label in self.classes]
-        return ["balanced_accuracy", "auroc", "selection", "f1", "calibration_error", *by_class]
-
     def _labelled(self) -> tuple[Tensor, Tensor]:
         probabilities, targets = dim_zero_cat(self.probabilities), dim_zero_cat(self.targets)
         known = targets >= 0
         return probabilities[known], targets[known]
+
+
+def _names(classes: Sequence[str]) -> list[str]:
+    return [*_OVERALL, *(f"{name}/{label}" for name in _BY_CLASS for label in classes)]

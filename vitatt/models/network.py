@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import nn
 
 from vitatt.models.class_head import ClassHead
 from vitatt.models.image_encoder import ImageEncoder
+from vitatt.ranges import Range, Ranges
 from vitatt.types import LesionBatch, LesionOutput
 
 
@@ -38,8 +39,19 @@ class LesionNetwork(nn.Module, ABC):
         encoder: The image encoder; None in a network that sees no image.
         cardinalities: K_f of each metadata feature it sees; empty in one that sees none.
         head: From the embedding to the logits.
+        ranges: Of the numbers among the arguments that users set, for all networks.
     """
 
+    ranges: ClassVar[Ranges] = {
+        "depth": Range(least=0),
+        "join_at": Range(least=0),
+        "num_heads": Range(least=1),
+        "hidden": Range(least=1),
+        "bottlenecks": Range(least=1),
+        "dropout": Range(least=0, below=1),
+        "metadata_dropout": Range(least=0, below=1),
+        "metadata_dropout_all": Range(least=0, below=1),
+    }
     encoder: ImageEncoder | None
     cardinalities: tuple[int, ...]
     head: ClassHead

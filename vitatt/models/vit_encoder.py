@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -21,7 +21,7 @@ class ViTEncoder(ImageEncoder):
 
     Raises:
         EncoderError: If the image is not made of whole patches, the transformer has no class token,
-            or there are not so many blocks to freeze.
+            its blocks are of another kind, or there are not so many blocks to freeze.
     """
 
     attends = True
@@ -40,6 +40,13 @@ class ViTEncoder(ImageEncoder):
             raise EncoderError(
                 f"'{name}' has no class token, which attention fusion reads. Choose one that has, "
                 "such as vit_small_patch16_224 or vit_small_patch14_dinov2."
+            )
+        other = [type(b) for b in vit.blocks if not isinstance(b, Block | ResPostBlock)]
+        if other:
+            raise EncoderError(
+                f"'{name}' is made of blocks of the kind {other[0].__name__}, whose attention is "
+                "not one layer that can be explained. Choose one of plain blocks, such as "
+                "vit_small_patch16_224 or vit_small_patch14_dinov2."
             )
         self.vit = vit
         patch = vit.patch_embed.patch_size[0]

@@ -1,0 +1,44 @@
+"""Checkpoint files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+
+from vitatt.files import whole_file
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, then moves it there.
+
+    Lightning writes to the folder for temporary files; from another disk the move is a copy, which
+    a process that is killed leaves half done in the place of the checkpoint before.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Write the file; the one before stays until the new one is complete.
+
+        Args:
+            checkpoint: What to save.
+            path: The file, on a local disk.
+            storage_options: Must be None.
+
+        Raises:
+            OSError: If the file cannot be written, or the disk is full.
+        """
+        assert storage_options is None
+        with whole_file(Path(path)) as part, part.open("wb") as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # torch says where in its archive, not why
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from error
+                raise
+            file.flush()
+            os.fsync(file.fileno())  # also a machine that stops leaves the one before, or this one

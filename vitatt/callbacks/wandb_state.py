@@ -1,0 +1,83 @@
+"""How W&B is set up here, as far as it can be told without a network and without its service."""
+
+from __future__ import annotations
+
+import netrc
+import os
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import wandb
+
+
+class WandbState(NamedTuple):
+    """Weights & Biases on this machine.
+
+    Attributes:
+        mode: What ``WANDB_MODE`` or settings files say; None if nothing does.
+        address: Of the server.
+        login: Where the key for it stands; None if nobody is logged in.
+        waiting: Folders of offline runs that were not sent yet.
+        problem: What is wrong with W&B's settings or the file of keys; empty if nothing is.
+    """
+
+    mode: str | None
+    address: str
+    login: str | None
+    waiting: list[Path]
+    problem: str
+
+
+def wandb_state(runs: Path) -> WandbState:
+    """The state of W&B.
+
+    Args:
+        runs: Folder of the runs.
+    """
+    problem = ""
+    settings = wandb.Settings()
+    try:
+        config = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
+        settings.settings_system = str(Path(config).expanduser() / "settings")
+        settings.update_from_system_settings()
+        settings.update_from_env_vars(dict(os.environ))
+    except (AttributeError, OSError, RuntimeError, ValueError, wandb.errors.Error) as error:
+        problem = f"W&B's settings cannot be read: {' '.join(str(error).split())}"
+    address = str(settings.base_url)
+    login, wrong = _login(address)
+    named = os.environ.get("WANDB_MODE")
+    mode = named or (settings.mode if settings.mode != "online" else None)
+    return WandbState(mode, address, login, _waiting(runs), problem or wrong)
+
+
+def _login(address: str) -> tuple[str | None, str]:
+    """Where the key stands, and what is wrong with the file it would stand in."""
+    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
+        if os.environ.get(name):
+            return name, ""
+    try:
+        files = [Path(os.environ.get("NETRC") or "~/.netrc").expanduser()]
+        if "NETRC" not in os.environ:
+            files.append(Path("~/_netrc").expanduser())
+    except RuntimeError:  # no home folder
+        return None, ""
+    for file in files:
+        try:
+            found = netrc.netrc(str(file)).authenticators(urlsplit(address).netloc)
+        except FileNotFoundError:
+            continue
+        except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
+            return None, f"The file of logins {file} cannot be read: {error}"
+        if found is not None and found[2]:
+            return str(file), ""
+    return None, ""
+
+
+def _waiting(runs: Path) -> list[Path]:
+    """W&B marks what it has sent by a file."""
+    try:
+        folders = sorted((runs / "wandb").glob("offline-run-*"))
+        return [one for one in folders if not any(one.glob("*.wandb.synced"))]
+    except OSError:
+        return []

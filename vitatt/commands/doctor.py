@@ -1,0 +1,84 @@
+"""doctor: versions, devices, disk, W&B and caches: what to send with a bug report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from vitatt.callbacks.wandb_state import wandb_state
+from vitatt.commands.doctor_machine import disk_line, machine_lines, temporary_folder
+from vitatt.commands.doctor_versions import version_lines
+from vitatt.data.cache_check import check_caches
+from vitatt.data.image_cache import default_folder
+from vitatt.data.paths import user_path
+from vitatt.data.schema import DataError
+
+_SHOWN = 20
+
+
+def doctor(options: list[str]) -> int:
+    """Print what a maintainer asks for first; 1 if something is wrong, else 0."""
+    parser = ArgumentParser(prog="vitatt doctor", description=(__doc__ or "").split(": ", 1)[1])
+    parser.add_argument(
+        "--cache_dir", type=str | None, help="folder of decoded images, as `data.cache_dir`"
+    )
+    parser.add_argument("--runs", type=str, default="runs", help="folder of the runs")
+    settings = parser.parse_args(options)
+    runs = user_path(settings.runs, "--runs")
+    problems: list[str] = []
+    try:
+        cache = user_path(settings.cache_dir, "--cache_dir") if settings.cache_dir else None
+        cache = cache or default_folder()
+    except DataError as error:
+        problems.append(str(error))
+        cache = None
+    _section("Versions", version_lines(problems))
+    _section("Machine", machine_lines(problems))
+    folders = {"cache": cache, "runs": runs, "here": Path.cwd(), "TMPDIR": temporary_folder()}
+    _section("Disk", [disk_line(name, place, problems) for name, place in folders.items()])
+    _section("W&B", _wandb_lines(runs, problems))
+    _section("Caches", _cache_lines(cache, problems))
+    print(f"Problems: {len(problems)}")
+    for problem in problems:
+        print(f"  {problem}")
+    return 1 if problems else 0
+
+
+def _section(title: str, lines: list[str]) -> None:
+    print(title)
+    print("\n".join(f"  {line}" for line in lines), end="\n\n")
+
+
+def _wandb_lines(runs: Path, problems: list[str]) -> list[str]:
+    state = wandb_state(runs)
+    if state.problem:
+        problems.append(state.problem)
+    login = f"logged in, by {state.login}" if state.login else "not logged in: runs are offline"
+    lines = [f"mode: {state.mode or 'not set'}", f"server: {state.address}", login]
+    lines.append(f"offline runs in {runs / 'wandb'} that were not sent: {len(state.waiting)}")
+    if state.waiting:
+        lines.append(f"to send them: wandb sync {runs / 'wandb'}/offline-run-*")
+    return lines
+
+
+def _cache_lines(folder: Path | None, problems: list[str]) -> list[str]:
+    if folder is None:
+        return ["no folder"]
+    try:
+        found = check_caches(folder)
+    except OSError as error:
+        problems.append(f"The cache folder {folder} cannot be read: {error.strerror or error}.")
+        return [problems[-1]]
+    if not found:
+        return [f"none in {folder}"]
+    wrong = [one for one in found if not one.ok]
+    problems += [f"The cache file {folder / one.name} {one.state}." for one in wrong]
+    total = sum(one.size for one in found)
+    lines = [f"{folder}: {total / 1e9:.2f} GB in {len(found)} files"]
+    shown = [*wrong, *(one for one in found if one.ok)][:_SHOWN]
+    lines += [
+        f"{'' if one.ok else 'wrong: '}{one.name} ({one.size / 1e6:.1f} MB): {one.state}"
+        for one in shown
+    ]
+    return [*lines, *([f"... and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else [])]

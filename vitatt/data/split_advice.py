@@ -1,0 +1,66 @@
+"""Which other numbers of folds would do where a split cannot be made: each is tried."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+from vitatt.types import Split
+
+MOST_FOLDS = 20
+MOST_GROUPS = 20
+
+Works = Callable[[Split, int], bool]
+"""Whether a split works, each lacking class having cases of so many more groups."""
+
+
+def advise(
+    works: Works, split: Split, *, inner: bool, whose: str, group: str, least: int = 1
+) -> str:
+    """A sentence with a number of folds that works, or with the groups that are needed.
+
+    Args:
+        works: Tries a split.
+        split: The one that does not work.
+        inner: Whether the inner folds are to blame.
+        whose: The class that lacks groups, for the message.
+        group: ``patient`` or ``lesion``.
+        least: Groups below which it would be luck.
+    """
+    for other in _candidates(split, inner):
+        if works(other, 0):
+            changed = [
+                f"`data.{name} {getattr(other, name)}`"
+                for name in ("num_folds", "inner_folds")
+                if getattr(other, name) != getattr(split, name)
+            ]
+            return f"{' with '.join(changed)} would do."
+    needed = next((more for more in range(least, MOST_GROUPS + 1) if works(split, more)), None)
+    count = f"at least {needed}" if needed else f"more than {MOST_GROUPS}"
+    return (
+        f"No `data.num_folds` or `data.inner_folds` up to {MOST_FOLDS} would do: add cases of "
+        f"{whose}, from {count} more {group}s."
+    )
+
+
+def _candidates(split: Split, inner: bool) -> Iterator[Split]:
+    """Other numbers of folds, the nearest first: the one to blame, the other one, both alike."""
+    order = ["inner_folds", "num_folds"] if inner else ["num_folds", "inner_folds"]
+    for name in order:
+        now = getattr(split, name)
+        for number in _others(now):
+            yield from _possible(dataclasses.replace(split, **{name: number}))
+    for number in _others(split.num_folds):
+        if number != split.inner_folds:
+            yield from _possible(dataclasses.replace(split, num_folds=number, inner_folds=number))
+
+
+def _others(now: int) -> list[int]:
+    numbers = [number for number in range(2, MOST_FOLDS + 1) if number != now]
+    return sorted(numbers, key=lambda number: abs(number - now))
+
+
+def _possible(split: Split) -> Iterator[Split]:
+    """The split, unless its fold does not exist."""
+    if split.fold < split.num_folds and split.inner_fold < split.inner_folds:
+        yield split
