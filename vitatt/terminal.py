@@ -18,7 +18,7 @@ def outliving_terminal() -> Iterator[None]:
     notices first, a progress bar must not end a training by an error.
     """
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Outliving(sys.stdout), _Outliving(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = _Outliving(sys.stdout), _Outliving(sys.stderr)
     try:
         yield
     finally:

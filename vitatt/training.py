@@ -32,6 +32,7 @@ from vitatt.models.checkpoint import (
     check_weights,
     find_checkpoint,
     read_hyper_parameters,
+    read_position,
     was_divided,
 )
 from vitatt.models.classifier import LesionClassifier
@@ -168,6 +169,9 @@ class TrainingCLI(LightningCLI):
         path = self.config[command].get("ckpt_path")
         if path is not None:
             check_weights(path, self.model, resumes=command == "fit")
+        if path is not None and command == "fit":
+            processes = self.trainer.num_devices * self.trainer.num_nodes
+            self.datamodule.require_same_batches(read_position(path), processes)
         if rank_zero_only.rank == 0 and not self.trainer.fast_dev_run:
             claim_run_folder(self.trainer, Path(path) if path and command == "fit" else None)
 

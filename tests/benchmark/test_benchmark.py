@@ -15,6 +15,7 @@ from tests.benchmark.conftest import ARMS, tables_of
 from tests.commands.runs import group_of
 from vitatt.benchmark import engine
 from vitatt.benchmark.pool import choose, pool
+from vitatt.commands import benchmark as command
 from vitatt.commands.benchmark import _parse, benchmark
 from vitatt.models.checkpoint import read_hyper_parameters
 from vitatt.types import UsageError
@@ -112,6 +113,9 @@ def test_other_settings_do_not_mix_with_what_is_finished(words, finished, capsys
         ({"reference": "vitat"}, "Expected `reference` to name arms .* 'vitat' is none"),
         ({"seeds": [1, 1]}, "Expected `seeds` to be different numbers"),
         ({"threads": 0}, "Expected `threads` to be at least 1"),
+        ({"num_folds": 1}, "Expected `num_folds` to be at least 2, but got 1"),
+        ({"inner_folds": 0}, "Expected `inner_folds` to be at least 2, but got 0"),
+        ({"seeds": []}, "Expected `seeds` to be different numbers"),
         (
             {"arms": {**ARMS, "x": {"title": "X", "classical": "two_stage"}}},
             r"Expected `arms\.x` to have both .* but got two_stage and None",
@@ -159,7 +163,7 @@ def test_a_typo_in_an_arm_ends_before_the_work(words, tmp_path, capsys):
     [
         (
             {"settings": {"model.fusion.init_args.depth": -1}},
-            "Arm 'x' cannot be trained: Expected argument `depth` to be at least 1",
+            "Arm 'x' cannot be trained: Expected `model.fusion.init_args.depth` to be at least",
         ),
         (
             {"settings": {"model.fusion.init_args.join_at": 0}},
@@ -177,11 +181,73 @@ def test_an_arm_that_cannot_be_made_ends_before_the_work(words, tmp_path, arm, m
     assert not list((tmp_path / "wrong").rglob("test.parquet"))
 
 
-@pytest.mark.parametrize(("workers", "address"), [("0", None), ("-1", None), ("2", "auto")])
-def test_workers_that_cannot_be(words, tmp_path, workers, address):
-    options = [*words(tmp_path / "wrong"), f"--workers={workers}"]
-    with pytest.raises(UsageError, match=f"--workers to be at least 1.* got {workers} and"):
-        benchmark([*options, *([f"--ray_address={address}"] if address else [])])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--workers=0"], "`workers` to be at least 1, but got 0"),
+        (["--workers=-1"], "`workers` to be at least 1, but got -1"),
+        (["--workers=2", "--ray_address=auto"], "`workers` without `ray_address`.* 2 and auto"),
+        (["--seeds=0,x"], r"`seeds` to be whole numbers, but got 0,x"),
+        (["--seeds=-1"], r"`seeds` to be at least 0 .*but got -1"),
+    ],
+)
+def test_options_that_cannot_be(words, tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        benchmark([*words(tmp_path / "wrong"), *options])
+    assert not (tmp_path / "wrong" / "out").exists()
+
+
+def test_a_single_word_for_a_list(words, tmp_path):
+    plan = _parse([*words(tmp_path / "a", configs="training.yaml"), "--seeds=3", "--keep=vitatt"])[
+        1
+    ]
+    assert (plan.seeds, plan.keep) == ((3,), ("vitatt",))
+    assert plan.configs == (str(tmp_path / "a" / "training.yaml"),)
+    several = ["--seeds", "3,4", "--keep", "vitatt,one_feature"]
+    plan = _parse([*words(tmp_path / "b"), *several])[1]
+    assert (plan.seeds, plan.keep) == ((3, 4), ("vitatt", "one_feature"))
+    arms = {**ARMS, "x": {"title": "X", "choose_from": "vitatt", "configs": "more.yaml"}}
+    arms["y"] = {"title": "Y", "configs": "more.yaml"}
+    del arms["x"]["configs"]
+    plan = _parse(words(tmp_path / "c", arms=arms))[1]
+    assert plan.arms["x"].choose_from == ("vitatt",)
+    assert plan.arms["y"].configs == (str(tmp_path / "c" / "more.yaml"),)
+
+
+def test_ray_that_is_not_installed(words, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"needs Ray: pip install 'vitatt\[ray\]'"):
+        benchmark([*words(tmp_path / "wrong"), "--workers=2"])
+
+
+def test_a_folder_that_cannot_be_is_found_before_the_work(words, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "check_and_record", lambda plan: pytest.fail("it began"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="which --output names, cannot be made"):
+        benchmark(words(tmp_path / "a", output=str(tmp_path / "file" / "out")))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "report.html").write_text("mine")
+    with pytest.raises(UsageError, match=r"other holds 1 entry \(report\.html\)"):
+        benchmark(words(tmp_path / "a", output=str(tmp_path / "other")))
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"{\n", b"\xff"])
+def test_a_damaged_record_is_named(words, finished, tmp_path, content):
+    options = words(tmp_path / "again")
+    shutil.copytree(finished, tmp_path / "again" / "out")
+    path = tmp_path / "again" / "out" / "cells" / "vitatt" / "config.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=str(path)):
+        benchmark(options)
+
+
+def test_damaged_predictions_of_a_training_are_named(words, finished, tmp_path):
+    options = words(tmp_path / "again")
+    shutil.copytree(finished, tmp_path / "again" / "out")
+    path = tmp_path / "again" / "out" / "cells" / "trees" / "fold-1-seed-0" / "test.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UsageError, match=rf"{path} is no parquet file.* Remove {path.parent} and"):
+        benchmark(options)
 
 
 def test_a_mistake_in_the_code_is_shown_with_its_place():

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
-from tests.benchmark_folder import CLASSES, write_benchmark
+from tests.benchmark_folder import ARMS, CLASSES, predictions, write_benchmark
 from vitatt.cli import main
-from vitatt.commands import report as report_command
 from vitatt.commands import report_source
 from vitatt.commands.report import report
-from vitatt.evaluation.report_page import Section
 from vitatt.evaluation.summary import summarise
-from vitatt.types import UsageError
+from vitatt.types import LesionTask, Split, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +126,71 @@ def drop_column(folder: Path) -> None:
     pl.read_parquet(path).drop(f"p_{CLASSES[2]}").write_parquet(path)
 
 
+RANKS = b"figure,arm,mean_rank,blocks,friedman_p,critical_difference\nx,y,many,2,3,4\n"
+
+
+def change(**values: object) -> Callable[[Path], object]:
+    """Writes other values into the protocol."""
+
+    def write(folder: Path) -> None:
+        path = folder / "protocol.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+    return write
+
+
+def write(name: str, content: bytes) -> Callable[[Path], object]:
+    """Writes another file of that name, newer than the predictions."""
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def put_folder(name: str) -> Callable[[Path], object]:
+    """Puts a folder where a file was."""
+
+    def put(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return put
+
+
+def retype(column: str, value: object) -> Callable[[Path], object]:
+    """Writes another kind of value into a column of the predictions."""
+
+    def put(folder: Path) -> None:
+        path = folder / "predictions.parquet"
+        pl.read_parquet(path).with_columns(pl.lit(value).alias(column)).write_parquet(path)
+
+    return put
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
+        (write("protocol.json", b"[1]"), r"protocol\.json to hold values by name, .* a list"),
+        (write("protocol.json", b"{\n\n,"), r"protocol\.json, line 3: this is no JSON"),
+        (write("protocol.json", b'{\n"a": "\xff"}'), r"protocol\.json, line 2: this is no UTF-8"),
+        (put_folder("protocol.json"), r"protocol\.json cannot be read: Is a directory\."),
+        (put_folder("predictions.parquet"), r"predictions\.parquet is no parquet file"),
+        (put_folder("tables/arms.csv"), r"the table to be a file, but .*arms\.csv is a folder"),
+        (write("tables/arms.csv", b"arm,cases\nvitatt,all\n"), r"arms\.csv lacks the column n:"),
+        (write("tables/ranks.csv", RANKS), r"ranks\.csv cannot be read as a table"),
+        (change(num_folds="2"), r"`num_folds` in .* to be a whole number, but got '2'"),
+        (change(num_folds=True), r"`num_folds` in .* to be a whole number, but got True"),
+        (change(arms=["vitatt"]), r"`arms` in .* to be values by name, but got \['vitatt'\]"),
+        (change(arms={"vitatt": "x"}), r"`arms` in .* a `title` and a `source` for 'vitatt'"),
+        (change(classes="ACK"), r"`classes` in .* to be a list, but got 'ACK'"),
+        (change(classes=["XYZ"]), r"`classes` of .* to be those of PAD-UFES-20, .* got 'XYZ'"),
+        (change(seeds=[[0]]), r"`seeds` in .* to be a list of whole numbers"),
+        (change(reference="other"), r"`reference` of .* one of its arms, vitatt, .* got 'other'"),
+        (change(dataset=["pad_ufes_20"]), r"to name a dataset among"),
+        (retype("p_MEL", "high"), r"column p_MEL of .* to hold numbers, but got String"),
+        (retype("true", "XYZ"), r"`true` in .* to be a class among ACK, .*, but got XYZ"),
         (
             lambda folder: (folder / "protocol.json").unlink(),
             "vitatt benchmark.*vitatt test.*neither",
         ),
-        (lambda folder: (folder / "protocol.json").write_text("{"), "no JSON"),
+        (lambda folder: (folder / "protocol.json").write_text("{"), "line 1: this is no JSON"),
         (rename, "name a dataset among pad_ufes_20, isic_2019, but got 'other'"),
         (lose_key, "to hold `num_folds`"),
         (add_seed, r"every seed of .*77\], but it has .* not finished"),
@@ -154,12 +210,99 @@ def test_a_damaged_folder_is_named(
     assert not (copied / "report.html").exists()
 
 
+RUN = ("config.yaml", "predictions.parquet")
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a report reads of a test run, made up."""
+    folder = tmp_path_factory.mktemp("tested")
+    frame = predictions({"vitatt": ARMS["vitatt"]}, folds=1, seeds=(0,))
+    frame.drop("arm", "fold", "seed", "temperature").write_parquet(folder / RUN[1])
+    split = {"fold": 0, "num_folds": 5, "seed": 0, "inner_folds": 5, "inner_fold": 0}
+    task = LesionTask("pad_ufes_20", CLASSES, (1,) * 6, (), 0.1, 224, Split(**split))
+    model = {
+        "encoder": "vit",
+        "freeze_encoder": True,
+        "fusion": {"class_path": "vitatt.models.fusion.AttentionFusion", "init_args": {}},
+    }
+    config = {"data": {"task": task.to_plain()}, "model": model}
+    (folder / RUN[0]).write_text(yaml.safe_dump(config))
+    return folder
+
+
+def changed(*keys: str, value: object) -> Callable[[Path], object]:
+    """Writes another value into the configuration."""
+
+    def put(folder: Path) -> None:
+        path = folder / "config.yaml"
+        config = inner = yaml.safe_load(path.read_text())
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = value
+        path.write_text(yaml.safe_dump(config))
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (write("config.yaml", b"data:\n  task: [\n"), r"config\.yaml, line 3: this is no YAML"),
+        (write("config.yaml", b"- data"), r"config\.yaml to hold values by name, .* a list"),
+        (write("config.yaml", b"when: 2026-13-45"), r"config\.yaml is no YAML"),
+        (write("config.yaml", b"data:\n- \xff"), r"config\.yaml, line 2: this is no UTF-8"),
+        (put_folder("config.yaml"), r"config\.yaml cannot be read: Is a directory"),
+        (changed("data", value=[1]), "is not of a test"),
+        (changed("data", "task", value="x"), "is not of a test"),
+        (changed("data", "task", "split", value=None), "Expected a task with the keys"),
+        (changed("data", "task", "dataset", value="x"), "to name a dataset among"),
+        (changed("model", value=None), r"`model\.encoder` in .*config\.yaml to be a name"),
+        (changed("model", "fusion", value="x"), r"`model\.fusion\.class_path` in .* but got None"),
+        (retype("p_ACK", "x"), "column p_ACK of .* to hold numbers"),
+    ],
+)
+def test_a_damaged_run_is_named(
+    tested: Path, tmp_path: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    folder = Path(shutil.copytree(tested, tmp_path / "run"))
+    damage(folder)
+    with pytest.raises(UsageError, match=message):
+        report([str(folder)])
+    assert not (folder / "report.html").exists()
+
+
+def test_a_run_that_is_whole(tested: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tested, tmp_path / "run"))
+    assert report([str(folder)]) == 0
+    first = (folder / "report.html").read_text()
+    assert report([str(folder)]) == 0, "its own files are written anew"
+    assert (folder / "report.html").read_text() == first
+    # As pages were before they said whose they are.
+    earlier = first.replace('<meta name="generator" content="vitatt">\n', "")
+    assert earlier != first
+    (folder / "report.html").write_text(earlier)
+    assert report([str(folder)]) == 0
+    assert (folder / "report.html").read_text() == first
+
+
+@pytest.mark.parametrize("name", ["page.html", "model_card.md"])
+def test_a_file_of_somebody_else_is_not_written_over(copied: Path, name: str) -> None:
+    folder = copied / "elsewhere"
+    folder.mkdir()
+    (folder / name).write_text("<!doctype html><title>mine</title># Model card: mine")
+    with pytest.raises(UsageError, match=rf"{name} exists already and is no .* of vitatt"):
+        report([str(copied), "--output", str(folder / "page.html")])
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert "mine" in (folder / name).read_text()
+
+
 def test_output_that_is_a_folder(copied: Path) -> None:
     with pytest.raises(UsageError, match="to be a file"):
         report([str(copied), "--output", str(copied)])
 
 
 def test_output_below_a_file(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_command, "report_sections", lambda *_: [Section("Empty")])
-    with pytest.raises(UsageError, match="Could not write"):
+    monkeypatch.setattr(report_source, "read_json", lambda path: pytest.fail("it was read"))
+    with pytest.raises(UsageError, match="which --output names, cannot be made"):
         report([str(copied), "--output", str(copied / "protocol.json" / "report.html")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def test_the_lowest_loss_is_best(options, monkeypatch):
     history = last["callbacks"]["BestCheckpoint"]["history"]
     lowest = min(history, key=lambda one: one[0])
     assert torch.load(folder / "best.ckpt", weights_only=True)["epoch"] == lowest[1]
-    falling = all(b[0] < a[0] for a, b in zip(history, history[1:], strict=False))
+    falling = all(b[0] < a[0] for a, b in itertools.pairwise(history))
     assert not falling or len(history) == 4, "it does not stop while the loss falls"
 
 

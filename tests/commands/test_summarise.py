@@ -55,6 +55,33 @@ def test_refuses_a_case_twice_and_absent_files(tmp_path, capsys):
     assert "no such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"p_B": pl.lit("x")}, "column p_B of .* to hold numbers, but got String"),
+        ({"true": pl.lit("D")}, "to be a class among A, B, C, but it is D of case0"),
+        ({"true": pl.lit(None)}, "but it is None of case0"),
+        ({"group": None}, "lacks the column group"),
+        ({"p_A": None, "p_B": None, "p_C": None}, "has no probabilities"),
+    ],
+)
+def test_predictions_of_another_structure(tmp_path, capsys, change, message):
+    gone = [name for name, value in change.items() if value is None]
+    new = {name: value for name, value in change.items() if value is not None}
+    path = tmp_path / "a.parquet"
+    predictions(0, 0).drop(gone).with_columns(**new).write_parquet(path)
+    assert main(["summarise", str(path)]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_runs_whose_columns_differ_in_kind(tmp_path, capsys):
+    predictions(0, 0).write_parquet(tmp_path / "a.parquet")
+    other = predictions(1, 40).with_columns(group=pl.lit([1]))
+    other.write_parquet(tmp_path / "b.parquet")
+    assert main(["summarise", str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")]) == 2
+    assert "columns of different kinds" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["summarise", "--help"], ["demo-data", "--help"]])
 def test_help(words, capsys):
     with pytest.raises(SystemExit) as leaving:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def test_one_case_on_two_devices(predict_words, demo_copy):
 def test_fewer_cases_than_processes(demo_root, tmp_path):
     module = LesionDataModule("pad_ufes_20", str(demo_root), image_size=32, batch_size=4)
     module.trainer = type("Trainer", (), {"global_rank": 0, "world_size": 100})()
-    with pytest.raises(UsageError, match="at least as many cases .* 100, but got 10: lower"):
+    with pytest.raises(UsageError, match=r"at least as many cases .* 100, but got 10: lower"):
         module.val_dataloader()
 
 
@@ -137,7 +138,7 @@ def test_the_later_of_last_and_interrupted(tmp_path):
     ):
         with pytest.raises(UsageError, match=said):
             find_checkpoint(asked, runs)
-    with pytest.raises(UsageError, match="No run below .* has a checkpoints/last.ckpt"):
+    with pytest.raises(UsageError, match=r"No run below .* has a checkpoints/last.ckpt"):
         find_checkpoint("last", tmp_path)
 
 
@@ -206,7 +207,6 @@ def test_checkpoints_that_do_not_fit(options, trained, capsys, kind, command):
     if command == "explain":
         words = [word for word in words if word.startswith(("--data", "--ckpt"))]
         words.append("--output=why")
-    import re
 
     found = refused([command, *words], capsys)
     assert re.search(said, found), found
@@ -228,13 +228,14 @@ def test_an_encoder_of_parallel_blocks(options, capsys):
     assert "is made of blocks of the kind ParallelThingsBlock" in said
 
 
-def test_another_number_of_devices_cannot_go_on(options, trained, tmp_path):
-    words = [f"--ckpt_path={trained}", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    more = ["--trainer.max_epochs=3", "--explanations.size=0"]
-    command = [sys.executable, "-m", "vitatt", "fit", *options, *words, *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2, done.stderr
-    assert (
-        "Expected `trainer.devices` times `trainer.num_nodes` to be 1, as in the training that is "
-        "to go on, but got 2" in done.stderr
-    )
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--trainer.devices=2", "`trainer.devices` times `trainer.num_nodes` to be 1, as in the"),
+        ("--data.batch_size=4", "`data.batch_size` to be 8, as in the training that is to go on"),
+    ],
+)
+def test_other_batches_cannot_go_on(options, trained, capsys, option, said):
+    words = [*options, f"--ckpt_path={trained}", "--trainer.strategy=ddp", option]
+    assert said in refused(["fit", *words, "--trainer.max_epochs=3"], capsys)
+    assert not Path("runs/vitatt").exists()

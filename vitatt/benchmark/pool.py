@@ -122,7 +122,12 @@ def _mean(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
 def _read(cell: Cell, part: str, classes: Sequence[str]) -> pl.DataFrame:
     scores = [f"p_{name}" for name in classes]
     path = cell.folder / f"{part}.parquet"
-    frame = read_parquet(path, ["case_id", "group", "true", *scores], scores)
+    try:
+        frame = read_parquet(path, ["case_id", "group", "true", *scores], scores)
+    except UsageError as error:
+        raise UsageError(
+            f"{error} Remove {cell.folder} and run the same command again: it is trained anew."
+        ) from error
     return frame.select(
         pl.lit(cell.arm).alias("arm"),
         pl.lit(cell.fold, pl.Int64).alias("fold"),

@@ -26,8 +26,8 @@ def check_and_record(benchmark: Benchmark) -> dict[str, dict[str, Any]]:
         The configuration of each arm that is trained, by name.
 
     Raises:
-        UsageError: If the folder holds results of other settings. Wrong options exit with 2, as
-            in `vitatt fit`, before anything is trained.
+        UsageError: If the folder holds results of other settings, or a number is out of its range.
+            Wrong options exit with 2, as in `vitatt fit`, before anything is trained.
     """
     configs = {}
     for name, arm in benchmark.arms.items():
@@ -35,7 +35,10 @@ def check_and_record(benchmark: Benchmark) -> dict[str, dict[str, Any]]:
             continue
         with quiet():
             options = benchmark.arm_options(arm.first_stage or name)
-            config = ParsedTraining(options).plain()
+            try:
+                config = ParsedTraining(options).plain()
+            except UsageError as error:
+                raise UsageError(f"Arm '{name}' cannot be trained: {error}") from error
         config["benchmark"] = {
             "classical": arm.classical,
             "num_folds": benchmark.num_folds,

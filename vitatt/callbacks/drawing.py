@@ -19,6 +19,10 @@ def drawing(what: str) -> Iterator[None]:
     """
     try:
         yield
+    except OSError as error:  # a disk that is full, or gone: nobody has to look for it in our code
+        if what not in _reported:
+            log.error("Could not draw %s (%s); the work goes on without.", what, error)
+        _reported.add(what)
     except Exception:
         if what not in _reported:
             log.exception("Could not draw %s; the work goes on without.", what)

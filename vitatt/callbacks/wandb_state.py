@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import netrc
 import os
 from pathlib import Path
@@ -38,11 +39,12 @@ def wandb_state(runs: Path) -> WandbState:
     problem = ""
     settings = wandb.Settings()
     try:
-        config = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
-        settings.settings_system = str(Path(config).expanduser() / "settings")
-        settings.update_from_system_settings()
+        with contextlib.suppress(RuntimeError):  # no home folder
+            config = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
+            settings.settings_system = str(Path(config).expanduser() / "settings")
+            settings.update_from_system_settings()
         settings.update_from_env_vars(dict(os.environ))
-    except (AttributeError, OSError, RuntimeError, ValueError, wandb.errors.Error) as error:
+    except (AttributeError, OSError, ValueError, wandb.errors.Error) as error:
         problem = f"W&B's settings cannot be read: {' '.join(str(error).split())}"
     address = str(settings.base_url)
     login, wrong = _login(address)
@@ -56,6 +58,9 @@ def _login(address: str) -> tuple[str | None, str]:
     for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
         if os.environ.get(name):
             return name, ""
+    names = [urlsplit(address).netloc]
+    if ".forge." in names[0]:  # it passes on to W&B's own
+        names.append("api.wandb.ai")
     try:
         files = [Path(os.environ.get("NETRC") or "~/.netrc").expanduser()]
         if "NETRC" not in os.environ:
@@ -64,12 +69,12 @@ def _login(address: str) -> tuple[str | None, str]:
         return None, ""
     for file in files:
         try:
-            found = netrc.netrc(str(file)).authenticators(urlsplit(address).netloc)
+            logins = netrc.netrc(str(file))
         except FileNotFoundError:
             continue
         except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
             return None, f"The file of logins {file} cannot be read: {error}"
-        if found is not None and found[2]:
+        if any(found and found[2] for found in map(logins.authenticators, names)):
             return str(file), ""
     return None, ""
 

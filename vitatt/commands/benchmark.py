@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser
 
 from vitatt.benchmark.engine import require_ray, run_all
-from vitatt.benchmark.plan import Arm, Benchmark, Cell, as_option
+from vitatt.benchmark.plan import Arm, Benchmark, Cell, Classical, as_option
 from vitatt.benchmark.pool import pool
 from vitatt.benchmark.protocol import protocol
 from vitatt.benchmark.record import check_and_record
@@ -27,6 +27,30 @@ from vitatt.types import UsageError
 
 _OF_TRAININGS = ("data", "model", "trainer", "token_cache", "early_stopping")
 """Sections whose options are passed on to every training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmSettings:
+    """One model in the comparison, as a file describes it, see `Arm`; one word may be a list."""
+
+    title: str
+    source: str = ""
+    configs: tuple[str, ...] | str = ()
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    classical: Classical | None = None
+    first_stage: str | None = None
+    choose_from: tuple[str, ...] | str = ()
+    average: int = 1
+
+    def arm(self, folder: Path) -> Arm:
+        """The arm; its configurations are looked for from a folder on."""
+        return Arm(
+            **{
+                **vars(self),
+                "configs": tuple(str(folder / path) for path in _listed(self.configs)),
+                "choose_from": tuple(as_words(self.choose_from)),
+            }
+        )
 
 
 def benchmark(options: list[str]) -> int:
@@ -75,7 +99,9 @@ def _parse(options: list[str]) -> tuple[Any, Benchmark]:
     own, passed = _sort_out(options)
     parser = ArgumentParser(prog="vitatt benchmark", description=(__doc__ or "").split(": ")[1])
     parser.add_argument("--config", action=ActionConfigFile, help="such as conf/benchmark/pad.yaml")
-    parser.add_argument("--arms", type=dict[str, Arm], required=True, help="models to compare")
+    parser.add_argument(
+        "--arms", type=dict[str, ArmSettings], required=True, help="models to compare"
+    )
     parser.add_argument(
         "--configs", type=list[str] | str, default=[], help="all trainings start from"
     )
@@ -94,12 +120,9 @@ def _parse(options: list[str]) -> tuple[Any, Benchmark]:
     parser.add_argument("--ray_address", type=str | None, default=None, help="a Ray cluster")
     settings = parser.parse_args(own)
     folder = Path(str(settings.config[0])).parent if settings.config else Path()
-    arms = {
-        name: dataclasses.replace(arm, configs=tuple(str(folder / path) for path in arm.configs))
-        for name, arm in parser.instantiate_classes(settings).arms.items()
-    }
+    asked: dict[str, ArmSettings] = parser.instantiate_classes(settings).arms
     plan = Benchmark(
-        arms=arms,
+        arms={name: arm.arm(folder) for name, arm in asked.items()},
         configs=tuple(str(folder / path) for path in _listed(settings.configs)),
         options=(
             *(f"--{key}={as_option(value)}" for key, value in settings.options.items()),
@@ -138,7 +161,7 @@ def _check_output(output: Path) -> None:
         claim_folder(output)
 
 
-def _listed(value: list[str] | str) -> list[str]:
+def _listed(value: Sequence[str] | str) -> Sequence[str]:
     return [value] if isinstance(value, str) else value
 
 

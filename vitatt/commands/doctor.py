@@ -35,14 +35,29 @@ def doctor(options: list[str]) -> int:
         cache = None
     _section("Versions", version_lines(problems))
     _section("Machine", machine_lines(problems))
-    folders = {"cache": cache, "runs": runs, "here": Path.cwd(), "TMPDIR": temporary_folder()}
-    _section("Disk", [disk_line(name, place, problems) for name, place in folders.items()])
+    folders = {"cache": cache, "runs": runs, "here": _here(), "TMPDIR": temporary_folder()}
+    if folders["TMPDIR"] is None:
+        problems.append("No temporary file can be written: set TMPDIR to a folder where they can.")
+    _section(
+        "Disk",
+        [
+            f"{name}: none" if place is None else disk_line(name, place, problems)
+            for name, place in folders.items()
+        ],
+    )
     _section("W&B", _wandb_lines(runs, problems))
     _section("Caches", _cache_lines(cache, problems))
     print(f"Problems: {len(problems)}")
     for problem in problems:
         print(f"  {problem}")
     return 1 if problems else 0
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:  # it was removed; what is wrong is said below
+        return Path()
 
 
 def _section(title: str, lines: list[str]) -> None:

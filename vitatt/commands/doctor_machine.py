@@ -117,17 +117,14 @@ def temporary_folder() -> Path | None:
         return None
 
 
-def disk_line(name: str, folder: Path | None, problems: list[str]) -> str:
+def disk_line(name: str, folder: Path, problems: list[str]) -> str:
     """Free space of a folder, or of where it would be made, and whether it can be written.
 
     Args:
         name: What it is for.
-        folder: The folder; None if there is none.
+        folder: The folder.
         problems: Is given what is wrong with it.
     """
-    if folder is None:
-        problems.append(f"There is no folder for {name}.")
-        return f"{name}: none"
     there = folder
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent

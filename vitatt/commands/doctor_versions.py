@@ -30,7 +30,7 @@ def version_lines(problems: list[str]) -> list[str]:
     """
     lines = [
         f"vitatt {_version('vitatt') or 'is not installed as a package'}",
-        f"Python {platform.python_version()} ({platform.python_implementation()}), {sys.executable}",
+        f"Python {platform.python_version()}, {sys.executable}",
         platform.platform(),
     ]
     asked = _asked()

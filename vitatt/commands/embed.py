@@ -21,7 +21,7 @@ from vitatt.commands.embedding_results import (
     separation_lines,
     separation_table,
 )
-from vitatt.commands.parsing import SEED, as_words, did_you_mean
+from vitatt.commands.parsing import SEED, as_words, did_you_mean, joined
 from vitatt.commands.progress import batches_on_device
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.paths import user_path
@@ -109,17 +109,16 @@ def _parse(options: list[str]) -> Any:
     )
     parser.add_argument(
         "--color",
-        type=str,
-        nargs="+",
+        type=list[str] | str | None,
         help="metadata columns to colour by, beside the class; default those of sex, site, skin",
     )
     parser.add_argument("--seed", type=int, default=0, help="decides the views")
-    settings = parse_with_checkpoint(parser, options)
+    settings = parse_with_checkpoint(parser, joined(options, "--color"))
     check_ranges({"seed": SEED}, {"seed": settings.seed})
     return settings
 
 
-def _columns(asked: list[str] | None, spec: DatasetSpec) -> list[Feature]:
+def _columns(asked: list[str] | str | None, spec: DatasetSpec) -> list[Feature]:
     """The columns to colour by.
 
     Raises:

@@ -45,6 +45,27 @@ def _ignored(value: Any) -> None:
     """Whatever it is; `Any` would make the objects that the configuration describes."""
 
 
+def joined(options: Sequence[str], name: str) -> list[str]:
+    """Options with the words after one of them as one word, ``--color=a,b``.
+
+    So ``--color a b`` may be written on the command line, and ``color: a`` in a file, which the
+    parser's own option of several words does not take.
+
+    Args:
+        options: Of a command.
+        name: The option, such as ``--color``.
+    """
+    result: list[str] = []
+    inside = False
+    for word in options:
+        if inside and not word.startswith("-"):
+            result[-1] += f"{'=' if result[-1] == name else ','}{word}"
+        else:
+            inside = word == name
+            result.append(word)
+    return result
+
+
 def as_words(value: Sequence[Any] | str) -> list[str]:
     """Words of a list option, each once: a list, one word, or ``a,b`` and ``[a, b]``."""
     parts = [value] if isinstance(value, str) else [str(word) for word in value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from vitatt.evaluation.arms import score_arms
 from vitatt.evaluation.out_of_fold import average_seeds, check_out_of_fold
 from vitatt.evaluation.report_facts import Facts
 from vitatt.evaluation.subgroups import largest_gaps, score_subgroups
-from vitatt.files import check_folder
+from vitatt.files import check_writable
 from vitatt.reading import read_csv, read_json, read_parquet, read_yaml
 from vitatt.types import LesionTask, UsageError
 
@@ -80,7 +81,8 @@ def read_benchmark(folder: Path) -> Source:
         tables = {name: read_csv(file, columns, _TYPES) for name, (file, columns) in files.items()}
     else:
         check_out_of_fold(predictions)
-        check_folder(folder / "tables", "`vitatt report`")
+        for file, _ in files.values():
+            check_writable(file, "the table", again=True)
         tables = write_tables(
             predictions,
             folder / "tables",
@@ -168,11 +170,11 @@ _WITHOUT_IMAGE = ("MetadataOnly", "MissingPattern")
 
 
 def _spec(dataset: object, path: Path) -> DatasetSpec:
-    if dataset not in READERS:
+    if not isinstance(dataset, str) or dataset not in READERS:
         raise UsageError(
             f"Expected {path} to name a dataset among {', '.join(READERS)}, but got '{dataset}'."
         )
-    spec: DatasetSpec = READERS[str(dataset)].SPEC
+    spec: DatasetSpec = READERS[dataset].SPEC
     return spec
 
 
@@ -188,7 +190,7 @@ def _predictions(
     folder: Path, columns: Sequence[str], classes: Sequence[str], remedy: str
 ) -> pl.DataFrame:
     path = folder / "predictions.parquet"
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise UsageError(f"Expected predictions in {path}, but there is no such file: {remedy}.")
     scores = [f"p_{name}" for name in classes]
     numbers = (*scores, "fold", "seed", "temperature")

@@ -16,7 +16,7 @@ from vitatt.commands.checkpoint import (
     parse_with_checkpoint,
 )
 from vitatt.commands.contenders import Contender, check_comparable
-from vitatt.commands.parsing import SEED, known_words
+from vitatt.commands.parsing import SEED, joined, known_words
 from vitatt.commands.robustness_report import IMAGE_ONLY, write_results
 from vitatt.commands.robustness_study import Kind, Study
 from vitatt.data.paths import user_path
@@ -84,8 +84,7 @@ def _parse(options: list[str]) -> Any:
     )
     parser.add_argument(
         "--kinds",
-        type=str,
-        nargs="+",
+        type=list[str] | str,
         default=list(_KINDS),
         help=f"of perturbations, of {', '.join(_KINDS)}; `image` and `both` encode every picture "
         "30 times",
@@ -93,7 +92,7 @@ def _parse(options: list[str]) -> Any:
     parser.add_argument("--sample", type=int | None, help="so many cases, at random; default all")
     parser.add_argument("--repeats", type=int, default=5, help="random draws averaged")
     parser.add_argument("--seed", type=int, default=0, help="decides the draws and the sample")
-    settings = parse_with_checkpoint(parser, options)
+    settings = parse_with_checkpoint(parser, joined(options, "--kinds"))
     check_ranges(_RANGES, {name: getattr(settings, name) for name in _RANGES})
     settings.kinds = known_words(settings.kinds, _KINDS, "kinds")
     return settings

@@ -42,6 +42,7 @@ def summarise(options: list[str]) -> int:
     frame = _pool(settings.runs, average=settings.average)
     scores = [name for name in frame.columns if name.startswith("p_")]
     classes = [name.removeprefix("p_") for name in scores]
+    _check_diagnoses(frame, classes)
     features = [name for name in frame.columns if name not in (*_FIXED, *scores)]
     print(f"{frame.height} cases of {frame['group'].n_unique()} groups")
     print("\n".join(summary_of(frame, classes, features).lines()))
@@ -87,8 +88,7 @@ def _pool(runs: list[Path], *, average: bool) -> pl.DataFrame:
         if not os.path.lexists(path):
             raise UsageError(f"Expected the predictions of `vitatt test` in {path}: no such file.")
         frame = read_parquet(path, _FIXED)
-        scores = [name for name in frame.columns if name.startswith("p_")]
-        _check_classes(frame, scores, path)
+        _check_probabilities(frame, path)
         if frames and frame.columns != frames[0].columns:
             raise UsageError(f"{path} has other columns than {runs[0]}: other classes or features.")
         frames.append(frame)
@@ -110,12 +110,13 @@ def _pool(runs: list[Path], *, average: bool) -> pl.DataFrame:
     return pooled
 
 
-def _check_classes(frame: pl.DataFrame, scores: list[str], path: Path) -> None:
-    """See that there are probabilities, as numbers, and that every diagnosis is one of theirs.
+def _check_probabilities(frame: pl.DataFrame, path: Path) -> None:
+    """See that there are some, as numbers.
 
     Raises:
         UsageError: If not.
     """
+    scores = [name for name in frame.columns if name.startswith("p_")]
     if not scores:
         raise UsageError(f"{path} has no probabilities: it lacks columns named p_CLASS.")
     if wrong := [name for name in scores if not frame.schema[name].is_numeric()]:
@@ -123,11 +124,19 @@ def _check_classes(frame: pl.DataFrame, scores: list[str], path: Path) -> None:
             f"Expected the column {wrong[0]} of {path} to hold numbers, but got "
             f"{frame.schema[wrong[0]]}: it was changed."
         )
-    classes = {name.removeprefix("p_") for name in scores}
-    if unknown := set(frame["true"].cast(pl.String)) - classes:
+
+
+def _check_diagnoses(frame: pl.DataFrame, classes: list[str]) -> None:
+    """See that every case is of one of the classes.
+
+    Raises:
+        UsageError: If not.
+    """
+    wrong = frame.filter(~pl.col("true").cast(pl.String).is_in(classes).fill_null(False))
+    if not wrong.is_empty():
         raise UsageError(
-            f"Expected `true` in {path} to be a class among {', '.join(sorted(classes))}, but got "
-            f"{next(iter(unknown))}."
+            f"Expected `true` of every case to be a class among {', '.join(classes)}, but it is "
+            f"{wrong['true'][0]} of {wrong['case_id'][0]}: the predictions were changed."
         )
 
 

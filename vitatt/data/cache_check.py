@@ -42,11 +42,8 @@ def check_caches(folder: Path) -> list[CacheFile]:
 
 
 def _check(file: Path) -> CacheFile | None:
-    check = {
-        ".u8": _images,
-        ".partial": _unfinished,
-        ".f16": _tokens,
-    }.get(file.suffix)
+    kinds = {".u8": _images, ".partial": _unfinished, ".f16": _tokens}
+    check = kinds.get(file.suffix) if file.name.startswith(("images-", "tokens-")) else None
     try:
         size = file.stat().st_size
         if check is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -220,15 +221,7 @@ class LesionDataModule(lightning.LightningDataModule):
             num_workers=num_workers,
         )
         if self._position is not None:
-            for name, setting, now in (
-                ("batch_size", "`data.batch_size`", self.batch_size),
-                ("processes", "`trainer.devices` times `trainer.num_nodes`", world_size),
-            ):
-                if (before := self._position.get(name, now)) != now:
-                    raise DataError(
-                        f"Expected {setting} to be {before}, as in the training that is to go on, "
-                        f"but got {now}: cases would be left out or come twice."
-                    )
+            self.require_same_batches(self._position, world_size)
             self._loader.load_state_dict(self._position)
             self._position = None
         return self._loader
@@ -251,6 +244,27 @@ class LesionDataModule(lightning.LightningDataModule):
         before (as a learning rate schedule does), because the loader exists by then.
         """
         self._position = state_dict or None
+
+    def require_same_batches(self, position: Mapping[str, int], processes: int) -> None:
+        """See that a training goes on with the batches that it began with.
+
+        Args:
+            position: Of the training, as in a checkpoint.
+            processes: That go on with it.
+
+        Raises:
+            DataError: If a batch or the processes have another number: cases would be left out or
+                come twice.
+        """
+        for name, setting, now in (
+            ("batch_size", "`data.batch_size`", self.batch_size),
+            ("processes", "`trainer.devices` times `trainer.num_nodes`", processes),
+        ):
+            if (before := position.get(name, now)) != now:
+                raise DataError(
+                    f"Expected {setting} to be {before}, as in the training that is to go on, but "
+                    f"got {now}: cases would be left out or come twice."
+                )
 
     def val_dataloader(self) -> DataLoader[LesionBatch]:
         """Validation cases in row order."""

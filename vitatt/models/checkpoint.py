@@ -90,6 +90,15 @@ def was_divided(path: str | Path) -> bool:
     return bool(_read(Path(path)).get("divided"))
 
 
+def read_position(path: str | Path) -> dict[str, int]:
+    """Where in its data a checkpoint's training was, see `LesionDataModule.state_dict`.
+
+    Raises:
+        UsageError: If there is no such file, or it is no checkpoint.
+    """
+    return dict(_read(Path(path)).get("LesionDataModule") or {})
+
+
 def check_network_class(fusion: Any, path: str | Path) -> None:
     """See that a checkpoint names a network of this package, or one that is imported already.
 
