@@ -20,12 +20,17 @@ from vitatt.types import UsageError
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, settle: bool = True) -> Iterator[Path]:
     """A path to write to, which takes its place as `path` if nothing fails.
 
     Its folder is made. A process or machine that stops leaves the file as it was, and an error
     leaves nothing else behind. Two processes that write the same file do not meet: the later one
     stays.
+
+    Args:
+        path: The file.
+        settle: Wait until the content is on disk, without which a machine that stops may leave an
+            empty file: for all that cannot be made again at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ending stays, since some writers go by it. Two machines may have one process number.
@@ -33,10 +38,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(name)
     try:
         yield temporary
-        _settle(temporary)
+        if settle:
+            _settle(temporary)
         temporary.replace(path)
-        with contextlib.suppress(OSError):  # not every system opens folders
-            _settle(path.parent)
+        if settle:
+            with contextlib.suppress(OSError):  # not every system opens folders
+                _settle(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -73,7 +80,7 @@ def write_image(pixels: NDArray[np.uint8], path: Path, **settings: Any) -> None:
         path: The file.
         settings: Of Pillow's writer, such as ``quality``.
     """
-    with whole_file(path) as part:
+    with whole_file(path, settle=False) as part:  # a validation run draws dozens
         Image.fromarray(pixels).save(part, **settings)
 
 

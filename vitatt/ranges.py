@@ -36,10 +36,10 @@ class Range:
         )
 
     def __str__(self) -> str:
-        lower = [f"at least {self.least:g}"] if self.least is not None else []
-        lower += [f"above {self.above:g}"] if self.above is not None else []
-        upper = [f"at most {self.most:g}"] if self.most is not None else []
-        upper += [f"below {self.below:g}"] if self.below is not None else []
+        lower = [f"at least {self.least}"] if self.least is not None else []
+        lower += [f"above {self.above}"] if self.above is not None else []
+        upper = [f"at most {self.most}"] if self.most is not None else []
+        upper += [f"below {self.below}"] if self.below is not None else []
         return " and ".join([*lower, *upper]) or "a finite number"
 
 

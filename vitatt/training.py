@@ -21,7 +21,7 @@ from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.interruption import SaveOnInterrupt
 from vitatt.callbacks.requeue import requeued_checkpoint
 from vitatt.callbacks.run_config import RunConfig, RunRecord
-from vitatt.callbacks.run_folder import claim_run_folder
+from vitatt.callbacks.run_folder import claim_run_folder, run_folder
 from vitatt.callbacks.stopping import StopEarly
 from vitatt.callbacks.testing import TestReport
 from vitatt.callbacks.trainer import LesionTrainer
@@ -172,8 +172,13 @@ class TrainingCLI(LightningCLI):
         if path is not None and command == "fit":
             processes = self.trainer.num_devices * self.trainer.num_nodes
             self.datamodule.require_same_batches(read_position(path), processes)
+        resumed = Path(path).resolve() if path and command == "fit" else None
+        if resumed is not None and not self.trainer.loggers:  # else the logger has the folder
+            run = resumed.parent.parent
+            if run.parent == run_folder(self.trainer).parent.resolve():
+                self.trainer.identity = run.name
         if rank_zero_only.rank == 0 and not self.trainer.fast_dev_run:
-            claim_run_folder(self.trainer, Path(path) if path and command == "fit" else None)
+            claim_run_folder(self.trainer, resumed)
 
 
 def _usual_callbacks() -> list[Callback]:

@@ -13,7 +13,12 @@ from vitatt.cli import main
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.losses import WeightedLoss
 
-QUIET = ["--explanations.size=0", "--early_stopping.patience=50", "--trainer.max_epochs=4"]
+QUIET = [
+    "--trainer.logger=false",
+    "--explanations.size=0",
+    "--early_stopping.patience=50",
+    "--trainer.max_epochs=4",
+]
 
 
 def no_number_at(monkeypatch, step: int, value: float = float("nan")) -> None:

@@ -15,7 +15,7 @@ from vitatt.callbacks.checkpoints import BestCheckpoint
 from vitatt.cli import main
 from vitatt.models.metrics import LesionMetrics
 
-QUIET = ["--explanations.size=0", "--early_stopping.patience=50"]
+QUIET = ["--trainer.logger=false", "--explanations.size=0", "--early_stopping.patience=50"]
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def test_steps_that_end_within_an_epoch(options):
 )
 def test_a_name_that_is_taken_is_refused(options, capsys, logger):
     place = ["--trainer.logger.init_args.save_dir=runs", "--trainer.logger.init_args.version=exp1"]
-    words = ["fit", *options, *QUIET, logger, *place, "--trainer.max_epochs=1"]
+    words = ["fit", *options, *QUIET[1:], logger, *place, "--trainer.max_epochs=1"]
     assert main(words) == 0
     (best,) = Path("runs").glob("**/exp1/checkpoints/best.ckpt")
     before = best.stat().st_mtime_ns
@@ -218,7 +218,7 @@ def _latest(one: Any) -> int:
 def test_nothing_is_left_in_the_home(options, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
-    assert main(["fit", *options, *QUIET, "--trainer.max_epochs=1"]) == 0
+    assert main(["fit", *options, *QUIET[1:], "--trainer.max_epochs=1"]) == 0
     assert main(["test", *options, "--ckpt_path=best", "--explanation_tests.cases=0"]) == 0
     assert [path for path in (tmp_path / "home").rglob("*") if path.is_file()] == []
     (waiting,) = Path("runs/wandb").glob("offline-run-*/best.ckpt")

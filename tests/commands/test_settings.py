@@ -19,7 +19,7 @@ from vitatt.models.network import LesionNetwork
 from vitatt.ranges import Range, check_ranges
 from vitatt.types import UsageError
 
-QUIET = ["--explanations.size=0", "--trainer.max_epochs=1"]
+QUIET = ["--trainer.logger=false", "--explanations.size=0", "--trainer.max_epochs=1"]
 
 
 def refused(words: list[str], capsys) -> str:

@@ -60,8 +60,17 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, float]:
     return process.returncode, said, time.monotonic() - begin
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
-@pytest.mark.parametrize("send", [os.killpg, os.kill])
+EACH = [
+    pytest.param(
+        send, name, marks=[] if (send, name) == (os.killpg, "SIGTERM") else [pytest.mark.slow]
+    )
+    for send in (os.killpg, os.kill)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
+]
+"""One of eight in every run of the tests: each is a process that has to start."""
+
+
+@pytest.mark.parametrize(("send", "name"), EACH)
 def test_a_signal_saves_and_ends(start, send, name, tmp_path):
     number = signal.Signals[name]
     process = start()
@@ -76,6 +85,7 @@ def test_a_signal_saves_and_ends(start, send, name, tmp_path):
     print(f"{name} by {send.__name__}: status {status}, {seconds:.1f} s")
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_at_once(start):
     process = start()
     os.killpg(process.pid, signal.SIGTERM)
@@ -87,6 +97,7 @@ def test_a_second_signal_ends_at_once(start):
     assert seconds < 30
 
 
+@pytest.mark.slow
 def test_a_signal_that_was_ignored_stays_ignored(start, tmp_path):
     """`nohup` starts a command so."""
     process = start(prefix=("nohup",))

@@ -19,7 +19,7 @@ from vitatt.data.datamodule import LesionDataModule
 from vitatt.models.checkpoint import find_checkpoint
 from vitatt.types import UsageError
 
-QUIET = ["--explanations.size=0", "--trainer.max_epochs=1"]
+QUIET = ["--trainer.logger=false", "--explanations.size=0", "--trainer.max_epochs=1"]
 UNREACHABLE = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
 
 
@@ -51,7 +51,7 @@ def test_no_network(options, trained, demo_root, monkeypatch):
     for name, value in UNREACHABLE.items():
         monkeypatch.setenv(name, value)
     with pytest.warns(UserWarning, match="W&B cannot be used .* recorded offline"):
-        assert main(["fit", *options, *QUIET]) == 0
+        assert main(["fit", *options, *QUIET[1:]]) == 0
     assert (only_run() / "checkpoints" / "best.ckpt").is_file()
     assert len(list(Path("runs/wandb").glob("offline-run-*"))) == 1
     words = [f"--data.predict_root={demo_root}", "--output=p.csv", f"--ckpt_path={trained}"]
@@ -83,7 +83,7 @@ def test_fewer_cases_than_processes(demo_root, tmp_path):
 )
 def test_folders_that_cannot_be_written(options, capsys, place):
     logger = "--trainer.logger=vitatt.callbacks.tracking.RunLogger"
-    said = refused(["fit", *options, logger, *QUIET, place], capsys)
+    said = refused(["fit", *options, logger, *QUIET[1:], place], capsys)
     assert place.partition("=")[2] in said
     assert "cannot be" in said
 
@@ -118,6 +118,7 @@ def test_checkpoints_by_other_names(options, trained, tmp_path, caplog):
     words = [*QUIET, "--trainer.max_epochs=3", "--ckpt_path=last"]
     assert main(["fit", *options, *words]) == 0
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
+    assert not (run / "predictions.parquet").exists(), "each test had a folder of its own"
 
 
 def test_the_later_of_last_and_interrupted(tmp_path):

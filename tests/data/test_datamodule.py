@@ -122,7 +122,7 @@ class TestTask:
             ({"batch_size": 0}, r"`data\.batch_size` to be at least 1, but got 0"),
             ({"num_workers": -1}, r"`data\.num_workers` to be at least 0, but got -1"),
             ({"seed": -1}, r"`data\.seed` to be at least 0"),
-            ({"seed": 2**32}, r"`data\.seed` .*at most 4.29497e\+09, but got 4294967296"),
+            ({"seed": 2**32}, r"`data\.seed` .*at most 4294967295, but got 4294967296"),
             ({"fold": 5}, r"`data\.fold`"),
             ({"num_folds": 1}, r"`data\.num_folds`"),
             ({"inner_folds": 1}, r"`data\.inner_folds`"),

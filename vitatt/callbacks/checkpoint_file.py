@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -40,5 +39,3 @@ class WholeCheckpointIO(TorchCheckpointIO):
                 if isinstance(error.__context__, OSError):
                     raise error.__context__ from error
                 raise
-            file.flush()
-            os.fsync(file.fileno())  # also a machine that stops leaves the one before, or this one

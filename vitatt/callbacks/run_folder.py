@@ -34,13 +34,14 @@ def claim_run_folder(trainer: lightning.Trainer, resumed: Path | None) -> None:
 
     Args:
         trainer: Of the run.
-        resumed: The checkpoint that a training goes on from, which may lie in that very folder.
+        resumed: The checkpoint, its path in full, that a training goes on from; it may lie in that
+            very folder.
 
     Raises:
         UsageError: If another run has the folder, or it cannot be made.
     """
     folder = run_folder(trainer)
-    if resumed is not None and resumed.resolve().parent.parent == folder.resolve():
+    if resumed is not None and resumed.parent.parent == folder.resolve():
         check_folder(folder, _SETTING)
         return
     check_folder(folder.parent, _SETTING)

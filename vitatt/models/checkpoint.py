@@ -68,10 +68,13 @@ def read_hyper_parameters(path: str | Path) -> dict[str, Any]:
         UsageError: If there is no such file, it is no checkpoint of this package, or it names a
             network that is none, or further weights.
     """
-    saved = _read(Path(path)).get("hyper_parameters")
+    checkpoint = _read(Path(path))
+    saved = checkpoint.get("hyper_parameters")
     if not isinstance(saved, dict) or "task" not in saved:
         raise UsageError(f"{path} is no checkpoint of `vitatt fit`: it says nothing of its task.")
     LesionTask.from_plain(saved["task"])
+    if not isinstance(checkpoint.get("state_dict"), dict):
+        raise UsageError(f"{path} is no checkpoint of `vitatt fit`: it has no weights.")
     check_network_class(saved.get("fusion"), path)
     if saved.get("encoder_weights") is not None:
         raise UsageError(
@@ -140,7 +143,7 @@ def check_weights(path: str | Path, network: nn.Module, *, resumes: bool = False
             file holds no more than weights, and a training is to go on.
     """
     checkpoint = _read(Path(path))
-    require_fitting(checkpoint.get("state_dict"), network, f"The checkpoint {path}")
+    require_fitting(checkpoint["state_dict"], network, f"The checkpoint {path}")
     if resumes and not checkpoint.get("optimizer_states"):
         raise UsageError(
             f"The checkpoint {path} holds weights alone: no training can go on from it. Name the "
@@ -148,7 +151,7 @@ def check_weights(path: str | Path, network: nn.Module, *, resumes: bool = False
         )
 
 
-def require_fitting(weights: Any, network: nn.Module, what: str) -> None:
+def require_fitting(weights: Mapping[str, Any], network: nn.Module, what: str) -> None:
     """Refuse weights that are not those of a network, or are no finite numbers.
 
     Args:
@@ -160,8 +163,6 @@ def require_fitting(weights: Any, network: nn.Module, what: str) -> None:
         UsageError: If any are absent, unknown, of another shape or not finite; the message names
             the first.
     """
-    if not isinstance(weights, Mapping):
-        raise UsageError(f"{what} is none of `vitatt fit`: it has no weights.")
     own = network.state_dict()
     differing = [
         f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"

@@ -273,7 +273,8 @@ class LesionClassifier(lightning.LightningModule):
         Raises:
             UsageError: If weights are not those of this model, or are no finite numbers.
         """
-        require_fitting(checkpoint.get("state_dict"), self, "The checkpoint")
+        if "state_dict" in checkpoint:  # else the strategy has loaded it already
+            require_fitting(checkpoint["state_dict"], self, "The checkpoint")
         saved = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
         if "fusion" in saved:
             self.hparams["fusion"] = saved["fusion"]
