@@ -10,7 +10,7 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from vitatt.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from vitatt.callbacks.confusion import ConfusionPicture
@@ -27,18 +27,19 @@ from vitatt.callbacks.testing import TestReport
 from vitatt.callbacks.trainer import LesionTrainer
 from vitatt.config_files import check_config_files
 from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.paths import user_path
 from vitatt.files import check_writable
 from vitatt.models.checkpoint import (
     check_weights,
     find_checkpoint,
     read_hyper_parameters,
     read_position,
-    was_divided,
 )
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.metrics import check_monitor
 from vitatt.models.network import LesionNetwork
 from vitatt.ranges import check_ranges
+from vitatt.resuming import check_strategy, continue_run, runs_of, warn_of_ignored
 from vitatt.types import LesionTask, UsageError
 
 _SECTIONS: dict[str, Any] = {
@@ -110,7 +111,7 @@ class TrainingCLI(LightningCLI):
         _check_numbers(config)
         if command is None:
             return  # what is only made begins anew
-        runs = _runs(config.trainer)
+        runs = runs_of(config.trainer)
         path = config.get("ckpt_path")
         if path is None and command == "fit" and (path := requeued_checkpoint(runs)):
             rank_zero_info(f"This SLURM job was queued again: it goes on from {path}")
@@ -128,11 +129,11 @@ class TrainingCLI(LightningCLI):
             "smoothing": task.smoothing,
             "image_size": task.image_size,
         }
-        _warn_of_ignored("data", config.data, fitted)
+        warn_of_ignored("data", config.data, fitted)
         if command == "fit":
-            _check_strategy(config.trainer.strategy, path)
-            _warn_of_ignored("model", config.model, saved)
-            _continue_run(config.trainer.logger, Path(path))
+            check_strategy(config.trainer.strategy, path)
+            warn_of_ignored("model", config.model, saved)
+            continue_run(config.trainer.logger, Path(path))
 
     def before_fit(self) -> None:
         """Look at everything that a training needs before its W&B run begins.
@@ -160,7 +161,7 @@ class TrainingCLI(LightningCLI):
     def before_predict(self) -> None:
         """The same for `vitatt predict`, whose output must be writable as well."""
         if rank_zero_only.rank == 0:
-            check_writable(Path(self.config.predict.output))
+            check_writable(user_path(self.config.predict.output, "--output"))
         self._check("predict")
 
     def _check(self, command: str) -> None:
@@ -203,50 +204,3 @@ def _check_numbers(config: Namespace) -> None:
     fusion = config.model.get("fusion")
     if isinstance(fusion, Namespace) and fusion.get("init_args") is not None:
         check_ranges(LesionNetwork.ranges, fusion.init_args.as_dict(), "model.fusion.init_args")
-
-
-def _runs(trainer: Namespace) -> Path:
-    """The folder of the project's runs."""
-    logger = trainer.get("logger")
-    settings = logger.get("init_args") if isinstance(logger, Namespace) else None
-    if settings is None or settings.get("save_dir") is None:
-        return Path("runs") / "vitatt"
-    name = settings.get("project") or settings.get("name") or "vitatt"
-    return Path(settings.save_dir).expanduser() / name
-
-
-def _continue_run(logger: Any, checkpoint: Path) -> None:
-    """Let a resumed training go on in its own run, if the checkpoint lies in a run's folder."""
-    run = checkpoint.resolve().parent.parent
-    if not isinstance(logger, Namespace) or not logger.class_path.endswith("RunLogger"):
-        return
-    runs = Path(logger.init_args.save_dir) / logger.init_args.project
-    if run.parent == runs.resolve() and logger.init_args.version is None:
-        logger.init_args.version = run.name
-
-
-def _check_strategy(strategy: Any, checkpoint: str) -> None:
-    """A training goes on divided among processes, or not, as it was.
-
-    Raises:
-        UsageError: If it would not.
-    """
-    name = strategy.class_path if isinstance(strategy, Namespace) else str(strategy)
-    if name.endswith("ModelParallelStrategy") != (before := was_divided(checkpoint)):
-        raise UsageError(
-            f"The training of {checkpoint} was {'' if before else 'not '}divided among processes, "
-            f"and its optimizer's state cannot be read by the strategy {name}: "
-            f"{'add' if before else 'leave out'} `--config conf/hardware/sharded.yaml`."
-        )
-
-
-def _warn_of_ignored(section: str, settings: Namespace, saved: dict[str, Any]) -> None:
-    """What a checkpoint was made with counts; say so where something else is asked for."""
-    asked = settings.as_dict()
-    for name in sorted(asked.keys() & saved.keys() - {"task", "encoder_weights"}):
-        if name == "features" and isinstance(asked[name], str):
-            continue  # `all`, or hc-K: the training rows said which
-        if asked[name] != saved[name]:
-            rank_zero_warn(
-                f"The checkpoint's `{section}.{name}` is kept: {saved[name]}, not {asked[name]}."
-            )

@@ -62,23 +62,38 @@ def recipe(options) -> list[str]:
     return [word for word in options if "batch_size" not in word]
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory, recipe) -> dict[str, Path]:
-    """A folder for each way to train, with a training and, where they are not divided, a test."""
-    made = {}
-    for way, processes in PROCESSES.items():
-        folder = made[way] = tmp_path_factory.mktemp(way)
+class Folders(dict[str, Path]):
+    """A folder for each way to train, made when it is asked for.
+
+    It has a training and, where that is not divided, a test and predictions.
+    """
+
+    def __init__(self, parent: pytest.TempPathFactory, recipe: list[str]) -> None:
+        super().__init__()
+        self.parent, self.recipe = parent, recipe
+
+    def __missing__(self, way: str) -> Path:
+        recipe, processes = self.recipe, PROCESSES[way]
+        folder = self[way] = self.parent.mktemp(way)
         limits = [f"--trainer.max_epochs={EPOCHS}", "--explanations.size=2"]
         run(folder / "fit", "fit", *recipe, *processes, *WITHOUT_CHANCE, *limits)
         if way == "divided":
-            continue
+            return folder
         checkpoint, words = last(folder / "fit"), [*recipe, *processes]
         few = "--explanation_tests.cases=2"
         run(folder / "test", "test", *words, few, f"--ckpt_path={checkpoint}")
         (root,) = (word.partition("=")[2] for word in recipe if word.startswith("--data.root"))
         more = [f"--ckpt_path={checkpoint}", f"--data.predict_root={root}", "--output=all.csv"]
         run(folder / "predict", "predict", *words, *more)
-    return made
+        return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, recipe) -> Folders:
+    return Folders(tmp_path_factory, recipe)
+
+
+DIVIDED = pytest.param("divided", marks=pytest.mark.slow)
 
 
 def only(folder: Path, pattern: str) -> Path:
@@ -91,7 +106,14 @@ def last(folder: Path) -> Path:
     return only(folder, "runs/vitatt/*/checkpoints/last.ckpt")
 
 
-@pytest.mark.parametrize(("way", "command"), [("two", "fit"), ("two", "test"), ("divided", "fit")])
+@pytest.mark.parametrize(
+    ("way", "command"),
+    [
+        ("two", "fit"),
+        ("two", "test"),
+        pytest.param("divided", "fit", marks=pytest.mark.slow),
+    ],
+)
 def test_the_same_figures_in_one_run(folders, way, command):
     expected, found = (figures(folders[name] / command) for name in ("one", way))
     # Of one process's cases; bytes of a table; what the machine took.
@@ -106,7 +128,7 @@ def test_the_same_figures_in_one_run(folders, way, command):
         assert found[name] == pytest.approx(values, abs=1e-5, nan_ok=True), name
 
 
-@pytest.mark.parametrize("way", ["two", "divided"])
+@pytest.mark.parametrize("way", ["two", DIVIDED])
 def test_the_same_weights(folders, way):
     assert_same_weights(*(last(folders[name] / "fit") for name in ("one", way)))
 
@@ -121,7 +143,7 @@ def assert_same_weights(one: Path, other: Path) -> None:
         torch.testing.assert_close(found["state_dict"][name], weight, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("way", ["two", "divided"])
+@pytest.mark.parametrize("way", ["two", DIVIDED])
 def test_the_same_maps(folders, way):
     expected, found = (
         {path.name: np.asarray(Image.open(path), float) for path in last_maps(folders[name])}
@@ -137,6 +159,7 @@ def last_maps(folder: Path) -> list[Path]:
     return [*sorted(folder.glob("fit/runs/vitatt/*/maps/step-*"))[-1].glob("tmme/*.jpg")]
 
 
+@pytest.mark.slow
 def test_a_divided_training_goes_on_divided(folders, recipe, tmp_path):
     more = [*recipe, *WITHOUT_CHANCE, f"--trainer.max_epochs={EPOCHS + 1}", "--explanations.size=0"]
     for way in ("one", "divided"):
@@ -149,7 +172,12 @@ def test_a_divided_training_goes_on_divided(folders, recipe, tmp_path):
     ("saved", "asked", "message"),
     [
         ("one", "divided", "was not divided among processes, .* leave out `--config conf/hardware"),
-        ("divided", "two", "was divided among processes, .* strategy ddp: add `--config conf/hard"),
+        pytest.param(
+            "divided",
+            "two",
+            "was divided among processes, .* strategy ddp: add `--config conf/hard",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_no_other_way_to_go_on(folders, recipe, saved, asked, message, capsys):
@@ -158,6 +186,7 @@ def test_no_other_way_to_go_on(folders, recipe, saved, asked, message, capsys):
     assert re.search(message, capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_batches_that_only_one_process_has(recipe, tmp_path):
     odd = "--data.inner_fold=1"  # nine validation cases
     words = [*recipe, *PROCESSES["divided"], "--data.batch_size=1", odd]
@@ -180,10 +209,11 @@ def test_every_case_once_with_the_same_probabilities(folders):
                 assert found[column].to_list() == same, column
 
 
-def test_one_folder_and_one_wandb_run(folders):
-    for way, folder in folders.items():
-        for command in ("fit", "test")[: 1 if way == "divided" else 2]:
-            assert len(list((folder / command).glob("runs/vitatt/*"))) == 1
-            assert len(list((folder / command).glob("runs/wandb/offline-run-*"))) == 1
-        steps = only(folder / "fit", "runs/vitatt/*/maps").iterdir()
-        assert len(list(steps)) == EPOCHS
+@pytest.mark.parametrize("way", ["one", "two", DIVIDED])
+def test_one_folder_and_one_wandb_run(folders, way):
+    folder = folders[way]
+    for command in ("fit", "test")[: 1 if way == "divided" else 2]:
+        assert len(list((folder / command).glob("runs/vitatt/*"))) == 1
+        assert len(list((folder / command).glob("runs/wandb/offline-run-*"))) == 1
+    steps = only(folder / "fit", "runs/vitatt/*/maps").iterdir()
+    assert len(list(steps)) == EPOCHS

@@ -64,8 +64,15 @@ class Stop:
 
 
 # Five steps an epoch. The last one of an epoch is followed by its validation and one more step.
-@pytest.mark.parametrize(("step", "saved_after"), [(1, 2), (3, 4), (4, 6), (7, 8)])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("step", "saved_after", "number"),
+    [
+        (1, 2, signal.SIGHUP),
+        (3, 4, signal.SIGINT),
+        (4, 6, signal.SIGTERM),
+        (7, 8, signal.SIGUSR1),
+    ],
+)
 def test_signal_then_resume(
     options, uninterrupted, monkeypatch, tmp_path, step, saved_after, number
 ):
@@ -83,6 +90,7 @@ def test_signal_then_resume(
         assert torch.equal(value, uninterrupted[name]), name
 
 
+@pytest.mark.slow
 def test_kill_then_resume_from_the_last_epoch(options, uninterrupted, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as here: sums in another order round otherwise
     words = ["fit", *options, *EPOCHS, "--explanations.size=0"]

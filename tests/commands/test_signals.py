@@ -113,6 +113,7 @@ def checkpoint_time(folder: Path) -> int:
     return path.stat().st_mtime_ns
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_gone(options, tmp_path):
     """Its end hangs up, and writing to it is an error from then on."""
     import pty
@@ -151,6 +152,7 @@ def _take_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
+@pytest.mark.slow
 def test_slurm_queues_the_job_again(start, options, tmp_path, monkeypatch, caplog):
     tools = tmp_path / "tools"
     tools.mkdir()

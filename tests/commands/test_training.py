@@ -161,8 +161,8 @@ def test_arms_without_attention_train(options):
     ("encoder", "freeze"),
     [
         ("test_vit", "true"),
-        ("test_vit", "4"),
-        ("test_efficientnet", "true"),
+        pytest.param("test_vit", "4", marks=pytest.mark.slow),
+        pytest.param("test_efficientnet", "true", marks=pytest.mark.slow),
         ("test_efficientnet", "2"),
     ],
 )

@@ -46,20 +46,29 @@ def predict_words(options, trained, demo_root) -> list[str]:
     ]
 
 
-def test_no_network(options, trained, demo_root, monkeypatch):
-    """A key, and nobody who answers: offline, in one line, and the results are there."""
+@pytest.fixture
+def no_network(monkeypatch):
+    """A key, and nobody who answers."""
     for name, value in UNREACHABLE.items():
         monkeypatch.setenv(name, value)
-    with pytest.warns(UserWarning, match="W&B cannot be used .* recorded offline"):
+
+
+@pytest.mark.slow
+def test_a_training_without_network(options, no_network):
+    with pytest.warns(UserWarning, match=r"W&B cannot be used .* recorded offline"):
         assert main(["fit", *options, *QUIET[1:]]) == 0
     assert (only_run() / "checkpoints" / "best.ckpt").is_file()
     assert len(list(Path("runs/wandb").glob("offline-run-*"))) == 1
+
+
+def test_predictions_without_network(options, trained, demo_root, no_network):
     words = [f"--data.predict_root={demo_root}", "--output=p.csv", f"--ckpt_path={trained}"]
-    with pytest.warns(UserWarning, match="W&B cannot be used"):
+    with pytest.warns(UserWarning, match=r"W&B cannot be used .* recorded offline"):
         assert main(["predict", *options, *words]) == 0
     assert pl.read_csv("p.csv").height == 60
 
 
+@pytest.mark.slow
 def test_one_case_on_two_devices(predict_words, demo_copy):
     frame = pl.read_csv(demo_copy / "metadata.csv", infer_schema=False)
     frame.head(1).write_csv(demo_copy / "metadata.csv")

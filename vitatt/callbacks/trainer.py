@@ -44,7 +44,7 @@ class LesionTrainer(lightning.Trainer):
             ckpt_path: Checkpoint with the weights.
             output: CSV file to write: the id of each case and a probability for each class.
         """
-        writer = PredictionWriter(Path(output))
+        writer = PredictionWriter(Path(output).expanduser())
         self.callbacks.append(writer)
         try:
             super().predict(model, dataloaders, datamodule, False, ckpt_path)

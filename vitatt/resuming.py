@@ -1,0 +1,59 @@
+"""What a training that goes on takes from its checkpoint, and where its run is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch.utilities import rank_zero_warn
+
+from vitatt.models.checkpoint import was_divided
+from vitatt.types import UsageError
+
+
+def runs_of(trainer: Namespace) -> Path:
+    """The folder of the project's runs."""
+    logger = trainer.get("logger")
+    settings = logger.get("init_args") if isinstance(logger, Namespace) else None
+    if settings is None or settings.get("save_dir") is None:
+        return Path("runs") / "vitatt"
+    name = settings.get("project") or settings.get("name") or "vitatt"
+    return Path(settings.save_dir).expanduser() / name
+
+
+def continue_run(logger: Any, checkpoint: Path) -> None:
+    """Let a resumed training go on in its own run, if the checkpoint lies in a run's folder."""
+    run = checkpoint.resolve().parent.parent
+    if not isinstance(logger, Namespace) or not logger.class_path.endswith("RunLogger"):
+        return
+    runs = Path(logger.init_args.save_dir) / logger.init_args.project
+    if run.parent == runs.resolve() and logger.init_args.version is None:
+        logger.init_args.version = run.name
+
+
+def check_strategy(strategy: Any, checkpoint: str) -> None:
+    """A training goes on divided among processes, or not, as it was.
+
+    Raises:
+        UsageError: If it would not.
+    """
+    name = strategy.class_path if isinstance(strategy, Namespace) else str(strategy)
+    if name.endswith("ModelParallelStrategy") != (before := was_divided(checkpoint)):
+        raise UsageError(
+            f"The training of {checkpoint} was {'' if before else 'not '}divided among processes, "
+            f"and its optimizer's state cannot be read by the strategy {name}: "
+            f"{'add' if before else 'leave out'} `--config conf/hardware/sharded.yaml`."
+        )
+
+
+def warn_of_ignored(section: str, settings: Namespace, saved: dict[str, Any]) -> None:
+    """What a checkpoint was made with counts; say so where something else is asked for."""
+    asked = settings.as_dict()
+    for name in sorted(asked.keys() & saved.keys() - {"task", "encoder_weights"}):
+        if name == "features" and isinstance(asked[name], str):
+            continue  # `all`, or hc-K: the training rows said which
+        if asked[name] != saved[name]:
+            rank_zero_warn(
+                f"The checkpoint's `{section}.{name}` is kept: {saved[name]}, not {asked[name]}."
+            )
