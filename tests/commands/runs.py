@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from vitatt.cli import main
+
 
 def everything(run: Path) -> str:
     """The records of an offline run, a line each, by W&B's own reader."""
@@ -34,3 +38,17 @@ def group_of(record: Path) -> str:
     text = subprocess.run([*reader, str(record)], capture_output=True, text=True, check=True).stdout
     (run,) = (json.loads(line)["run"] for line in text.splitlines() if '"type":"run"' in line)
     return run["run_group"]
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command says as it ends with status 2, in words and before a W&B run begins."""
+    capsys.readouterr()
+    try:
+        status = main(words)
+    except SystemExit as leaving:
+        status = leaving.code
+    printed = capsys.readouterr()
+    assert status == 2, printed.err
+    assert "Traceback" not in printed.out + printed.err
+    assert not list(Path().glob("runs/*/*"))
+    return " ".join(printed.err.split())

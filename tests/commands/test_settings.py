@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-from pathlib import Path
 
 import pytest
 import torch
 
-from tests.commands.runs import only_run
+from tests.commands.runs import only_run, refused
 from vitatt import training
 from vitatt.cli import main
 from vitatt.models import baselines
@@ -20,21 +19,6 @@ from vitatt.ranges import Range, check_ranges
 from vitatt.types import UsageError
 
 QUIET = ["--trainer.logger=false", "--explanations.size=0", "--trainer.max_epochs=1"]
-
-
-def refused(words: list[str], capsys) -> str:
-    """What a command says as it ends with status 2, before a W&B run begins."""
-    capsys.readouterr()
-    try:
-        status = main(words)
-    except SystemExit as leaving:
-        status = leaving.code
-    printed = capsys.readouterr()
-    assert status == 2, printed.err
-    assert "Traceback" not in printed.err
-    assert not Path("runs/wandb").exists()
-    assert not list(Path().glob("runs/*/*"))
-    return " ".join(printed.err.split())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import torch
 
-from tests.commands.runs import only_run
+from tests.commands.runs import only_run, refused
 from vitatt.cli import main
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.models.checkpoint import find_checkpoint
@@ -21,20 +21,6 @@ from vitatt.types import UsageError
 
 QUIET = ["--trainer.logger=false", "--explanations.size=0", "--trainer.max_epochs=1"]
 UNREACHABLE = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
-
-
-def refused(words: list[str], capsys) -> str:
-    """What a command says as it ends with status 2, in one line and without a W&B run."""
-    capsys.readouterr()
-    try:
-        status = main(words)
-    except SystemExit as leaving:
-        status = leaving.code
-    printed = capsys.readouterr()
-    assert status == 2, printed.err
-    assert "Traceback" not in printed.out + printed.err
-    assert not Path("runs/wandb").exists()
-    return " ".join(printed.err.split())
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def cases_by_id(
     if part != "predict":
         where += f" of fold {split.fold} of {split.num_folds}"
     told = " ".join(_whereabouts(one, datamodule, part) for one in unknown[:_TOLD])
-    more = f" (So much for {_TOLD} of them.)" if len(unknown) > _TOLD else ""
+    more = f" (Those are the first {_TOLD}.)" if len(unknown) > _TOLD else ""
     raise UsageError(
         f"{len(unknown)} of the chosen cases, {unknown[0]} among them, "
         f"{'are' if len(unknown) > 1 else 'is'} not in {where}, which has {cases.height} cases, "
