@@ -22,7 +22,8 @@ def check_config_files(words: Sequence[str]) -> None:
     """
     for path in _named(words):
         if not path.is_file():
-            raise UsageError(f"The configuration file {path} does not exist.")
+            found = "is a folder" if path.is_dir() else "does not exist"
+            raise UsageError(f"The configuration file {path} {found}.")
         try:
             node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
         except OSError as error:
@@ -35,6 +36,11 @@ def check_config_files(words: Sequence[str]) -> None:
             raise UsageError(f"{path}, line {line}: this is no YAML: {error.problem}.") from error
         except yaml.YAMLError as error:
             raise UsageError(f"{path} is no YAML: {error}") from error
+        if not isinstance(node, yaml.MappingNode):
+            raise UsageError(
+                f"Expected {path} to hold settings by name, such as `data:` and below it `root: "
+                f"DIR`, but it {'is empty' if node is None else 'holds something else'}."
+            )
         _require_single_keys(node, path)
 
 

@@ -32,6 +32,7 @@ from vitatt.files import check_writable
 from vitatt.models.checkpoint import (
     check_weights,
     find_checkpoint,
+    read_callback,
     read_hyper_parameters,
     read_position,
 )
@@ -148,6 +149,8 @@ class TrainingCLI(LightningCLI):
             ):
                 if isinstance(callback, kind):
                     check_monitor(callback.monitor, self.model.task.classes, setting)
+            if isinstance(callback, BestCheckpoint) and (path := self.config.fit.ckpt_path):
+                callback.require_same_monitor(read_callback(path, callback.state_key))
         self._check("fit")
 
     def before_validate(self) -> None:
@@ -199,6 +202,9 @@ def _check_numbers(config: Namespace) -> None:
     Raises:
         UsageError: If one is out of its range.
     """
+    for name in ("max_epochs", "max_steps"):
+        if config.trainer.get(name) == 0:
+            raise UsageError(f"Expected `trainer.{name}` to be at least 1, or -1 for no limit.")
     for section, kind in _SECTIONS.items():
         check_ranges(kind.ranges, config[section].as_dict(), section)
     fusion = config.model.get("fusion")

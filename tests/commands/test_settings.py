@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -154,6 +155,8 @@ def test_a_metric_that_is_undefined(options, monkeypatch, capsys):
         ("model: {warmup: 0, warmup: 1}\n", "line 1: the key 'warmup' stands in line 1 already"),
         ("data:\n  root: [a\nmodel: 1\n", "twice.yaml, line 3: this is no YAML"),
         (b"data:\n  root: \xff\n", "twice.yaml, line 2: this is no UTF-8 text"),
+        ("", "twice.yaml to hold settings by name"),
+        ("- data\n", "but it holds something else"),
     ],
 )
 @pytest.mark.parametrize("command", ["fit", "check-data", "benchmark"])
@@ -166,6 +169,33 @@ def test_a_configuration_that_is_read_otherwise_than_written(
     assert said in refused([command, *data, "--config", str(path)], capsys)
 
 
-def test_a_configuration_that_is_not_there(options, capsys):
-    said = refused(["fit", *options, "--config=gone.yaml"], capsys)
-    assert "The configuration file gone.yaml does not exist" in said
+def test_a_configuration_that_is_not_there(options, capsys, tmp_path):
+    for path, found in (("gone.yaml", "does not exist"), (tmp_path, "is a folder")):
+        said = refused(["fit", *options, f"--config={path}"], capsys)
+        assert f"The configuration file {path} {found}" in said
+
+
+@pytest.mark.parametrize("name", ["max_epochs", "max_steps"])
+def test_a_training_of_no_steps(options, capsys, name):
+    said = refused(["fit", *options, f"--trainer.{name}=0"], capsys)
+    assert f"`trainer.{name}` to be at least 1" in said
+
+
+def test_a_mode_that_wandb_does_not_have(options, capsys, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "nonsense")
+    said = refused(["fit", *options], capsys)
+    assert "WANDB_MODE to be one of online, offline" in said
+    assert "but got 'nonsense'" in said
+
+
+def test_another_metric_cannot_decide_what_goes_on(options, trained, capsys):
+    words = ["--checkpoint.monitor=val/auroc", f"--ckpt_path={trained}"]
+    said = refused(["fit", *options, *words, "--trainer.max_epochs=3"], capsys)
+    assert "`checkpoint.monitor` to be val/selection, as in the training that goes on" in said
+
+
+def test_a_training_without_validation(options, caplog):
+    assert main(["fit", *options, *QUIET, "--trainer.limit_val_batches=0"]) == 0
+    assert "No validation run took place" in caplog.text
+    (last,) = Path("runs").rglob("*.ckpt")
+    assert last.name == "last.ckpt"

@@ -90,3 +90,15 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert user_path("~/data", "data.root") == tmp_path / "data"
     with pytest.raises(DataError, match=r"home folder in ~nobody-here/x.*`data\.root` without ~"):
         user_path("~nobody-here/x", "data.root")
+
+
+def test_a_link_to_where_one_came_from_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    (tmp_path / "data" / "images" / "one.png").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "two.png").touch()
+    (tmp_path / "data" / "loop").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "images" / "up").symlink_to("..")
+    (tmp_path / "data" / "more").symlink_to(tmp_path / "elsewhere")
+    found = [name for _, names in files_below(tmp_path / "data", []) for name in names]
+    assert sorted(found) == ["one.png", "two.png"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -150,15 +151,26 @@ class BestCheckpoint(Checkpoint):
         """Go on with them.
 
         Raises:
-            UsageError: If another metric decided: the best of before could not be compared.
+            UsageError: If another metric decided.
         """
-        if state_dict["monitor"] != self.monitor:
-            raise UsageError(
-                f"Expected `checkpoint.monitor` to be {state_dict['monitor']}, as in the training "
-                f"that goes on, but got {self.monitor}: its best epoch could not be compared."
-            )
+        self.require_same_monitor(state_dict)
         self.kept = {name: Scored(*scored) for name, scored in state_dict["kept"].items()}
         self.history = [Scored(*scored) for scored in state_dict["history"]]
+
+    def require_same_monitor(self, state_dict: Mapping[str, Any]) -> None:
+        """See that the metric that decided before a training was interrupted still does.
+
+        Args:
+            state_dict: Of this callback, in the checkpoint of that training.
+
+        Raises:
+            UsageError: If another one did: the best epoch of before could not be compared.
+        """
+        if (before := state_dict.get("monitor", self.monitor)) != self.monitor:
+            raise UsageError(
+                f"Expected `checkpoint.monitor` to be {before}, as in the training that goes on, "
+                f"but got {self.monitor}: its best epoch could not be compared."
+            )
 
     def _save(self, trainer: lightning.Trainer) -> None:
         scored, self._scored = self._scored, None

@@ -87,8 +87,10 @@ class RunRecord(Callback):
             return
         if not self._trained:
             rank_zero_info(
-                f"Nothing was left to train: {trainer.ckpt_path} is of the last epoch. To go on, "
-                "raise `trainer.max_epochs`."
+                f"Nothing was left to train: {trainer.ckpt_path or 'the training'} is at epoch "
+                f"{trainer.current_epoch} and step {trainer.global_step}, and was to end at "
+                f"`trainer.max_epochs` {trainer.max_epochs} or `trainer.max_steps` "
+                f"{trainer.max_steps}. To go on, raise them."
             )
             return
         folder = run_folder(trainer)

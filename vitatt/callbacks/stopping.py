@@ -27,4 +27,10 @@ class StopEarly(EarlyStopping):
 
     def __init__(self, monitor: str = SELECTION, patience: int = 10, min_delta: float = 0) -> None:
         check_ranges(self.ranges, locals(), "early_stopping")
-        super().__init__(monitor, patience=patience, min_delta=min_delta, mode=direction(monitor))
+        super().__init__(
+            monitor,
+            patience=patience,
+            min_delta=min_delta,
+            mode=direction(monitor),
+            strict=False,  # the name was checked; a training may do without validation
+        )

@@ -15,10 +15,12 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zer
 
 from vitatt.callbacks.identity import new_identity
 from vitatt.files import check_folder
+from vitatt.types import UsageError
 
 _WAIT = 20
 """Seconds that W&B may take to answer before a run is recorded offline."""
 
+_MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
 _DATA_DIR = "WANDB_DATA_DIR"
 _chosen_data_dir = os.environ.get(_DATA_DIR)
 
@@ -114,7 +116,16 @@ class RunLogger(WandbLogger):
 
 @contextmanager
 def closing_run() -> Iterator[None]:
-    """Ends the W&B run that was begun inside, so that its file is whole and the next is another."""
+    """Ends the W&B run that was begun inside, so that its file is whole and the next is another.
+
+    Raises:
+        UsageError: If the variable ``WANDB_MODE`` is none of W&B's.
+    """
+    if (mode := os.environ.get("WANDB_MODE") or "online") not in _MODES:
+        raise UsageError(
+            f"Expected the environment variable WANDB_MODE to be one of {', '.join(_MODES)}, but "
+            f"got '{mode}'."
+        )
     try:
         yield
     except BaseException:

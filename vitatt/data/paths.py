@@ -63,8 +63,19 @@ def files_below(root: Path, left_out: list[str]) -> Iterator[tuple[str, list[str
             for name in sorted([*subfolders, *names])
             if not is_text(name)
         ]
-        subfolders[:] = sorted(name for name in subfolders if is_text(name))
+        subfolders[:] = sorted(
+            name for name in subfolders if is_text(name) and not _leads_up(folder, name)
+        )
         yield folder, sorted(name for name in names if is_text(name))
+
+
+def _leads_up(folder: str, name: str) -> bool:
+    """Whether a subfolder is a link to where one came from: to follow it would never end."""
+    path = os.path.join(folder, name)  # noqa: PTH118 (as fast as can be, for many folders)
+    if not os.path.islink(path):  # noqa: PTH114
+        return False
+    here, there = os.path.realpath(folder), os.path.realpath(path)
+    return f"{here}{os.sep}".startswith(f"{there}{os.sep}")
 
 
 def left_out_note(root: Path, left_out: list[str]) -> str:

@@ -102,6 +102,16 @@ def read_position(path: str | Path) -> dict[str, int]:
     return dict(_read(Path(path)).get("LesionDataModule") or {})
 
 
+def read_callback(path: str | Path, name: str) -> dict[str, Any]:
+    """The state of a callback of a checkpoint's training; empty if it had none.
+
+    Raises:
+        UsageError: If there is no such file, or it is no checkpoint.
+    """
+    callbacks = _read(Path(path)).get("callbacks") or {}
+    return dict(callbacks.get(name, {}))
+
+
 def check_network_class(fusion: Any, path: str | Path) -> None:
     """See that a checkpoint names a network of this package, or one that is imported already.
 
@@ -223,5 +233,9 @@ def _read(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{path} cannot be read as a checkpoint: {first_line}") from error
+        raise UsageError(
+            f"{path} cannot be read as a checkpoint: it is another kind of file, or was cut short "
+            f"on its way ({path.stat().st_size} bytes; {first_line}). Copy it again, or use "
+            "another one."
+        ) from error
     return checkpoint if isinstance(checkpoint, dict) else {}
