@@ -41,7 +41,7 @@ def test_where_an_id_is(data: LesionDataModule, demo_root: Path, demo_copy: Path
         (known[0][:-1], rf"is nowhere in {demo_copy}\. Did you mean .*{re.escape(known[0])}"),
         ("?", rf"\? is nowhere in {demo_copy}\.$"),
         ("b, a", r"^2 of the chosen cases, a among them, are not in"),
-        (["a", "b", "c", "d"], r"^4 of .* c is nowhere in .* \(So much for 3 of them\.\)$"),
+        (["a", "b", "c", "d"], r"^4 of .* c is nowhere in .* \(Those are the first 3\.\)$"),
     ):
         with pytest.raises(UsageError) as refused:
             cases_by_id(cases, asked, data, "test")
