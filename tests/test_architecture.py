@@ -14,7 +14,7 @@ ALLOWED = {
     "files": {"types"},
     "ranges": {"types"},
     "reading": {"types"},
-    "config_files": {"types"},
+    "config_files": {"reading", "types"},
     "failures": {"types"},
     "terminal": set(),
     "resuming": {"models", "types"},

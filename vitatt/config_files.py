@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from vitatt.reading import read_text
 from vitatt.types import UsageError
 
 
@@ -25,12 +26,7 @@ def check_config_files(words: Sequence[str]) -> None:
             found = "is a folder" if path.is_dir() else "does not exist"
             raise UsageError(f"The configuration file {path} {found}.")
         try:
-            node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-        except UnicodeDecodeError as error:
-            line = error.object[: error.start].count(b"\n") + 1
-            raise UsageError(f"{path}, line {line}: this is no UTF-8 text.") from error
+            node = yaml.compose(read_text(path), yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
             raise UsageError(f"{path}, line {line}: this is no YAML: {error.problem}.") from error

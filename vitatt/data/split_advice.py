@@ -11,7 +11,7 @@ MOST_FOLDS = 20
 MOST_GROUPS = 20
 
 Works = Callable[[Split, int], bool]
-"""Whether a split works, each lacking class having cases of so many more groups."""
+"""Whether a split works, each lacking class having cases of that number of further groups."""
 
 
 def advise(

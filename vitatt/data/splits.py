@@ -104,7 +104,7 @@ def fold_numbers(
         0 to ``folds - 1`` for each case, (N,).
 
     Raises:
-        DataError: If there are not so many groups, or no class has so many cases.
+        DataError: If there are fewer groups than folds, or each class has fewer cases than folds.
     """
     label, owner = _number(diagnosis), _number(group)
     shape = (int(owner.max()) + 1, int(label.max()) + 1)
@@ -243,7 +243,7 @@ def _explain(error: _IndivisibleError, table: pl.DataFrame, spec: DatasetSpec, s
 def _with_more(
     table: pl.DataFrame, classes: tuple[str, ...], groups: int, spec: DatasetSpec
 ) -> pl.DataFrame:
-    """The table with so many more groups of one case for each of these classes."""
+    """The table with further groups of one case each for each of these classes."""
     if not groups:
         return table
     names = _class_names(table["diagnosis"], spec)
