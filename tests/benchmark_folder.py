@@ -16,8 +16,8 @@ from vitatt.evaluation.arms import score_arms
 from vitatt.evaluation.comparison import compare_arms
 from vitatt.evaluation.out_of_fold import average_seeds
 from vitatt.evaluation.ranks import rank_arms
-from vitatt.evaluation.report_facts import Facts
 from vitatt.evaluation.subgroups import largest_gaps, score_subgroups
+from vitatt.reports.benchmark.facts import Facts
 
 CLASSES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
 TITLES = ("keratosis", "carcinoma", "melanoma", "nevus", "another", "warts")

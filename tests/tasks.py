@@ -10,10 +10,10 @@ from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from vitatt.models.fusion import AttentionFusion
-from vitatt.models.make_encoder import make_encoder
-from vitatt.models.network import LesionNetwork
-from vitatt.types import FeatureEncoding, LesionBatch, LesionTask, Split
+from vitatt.models.encoders.factory import make_encoder
+from vitatt.models.fusion.network import LesionNetwork
+from vitatt.models.fusion.vitatt import AttentionFusion
+from vitatt.types import FeatureEncoding, FoldSpec, LesionBatch, LesionTask
 
 CLASSES = ("ACK", "BCC", "MEL", "NEV")
 CARDINALITIES = (2, 3, 4, 5)
@@ -59,7 +59,7 @@ def make_task(
         features=features,
         smoothing=0.1,
         image_size=image_size,
-        split=Split(fold=0, num_folds=5, seed=0),
+        fold_spec=FoldSpec(fold=0, num_folds=5, seed=0),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.tasks import make_task
-from vitatt.models.make_encoder import make_encoder
+from vitatt.models.encoders.factory import make_encoder
 
 CONF = Path(__file__).parents[1] / "conf"
 RECIPES = sorted(CONF.glob("*.yaml"))

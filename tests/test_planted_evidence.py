@@ -12,9 +12,9 @@ import torch
 
 from vitatt.cli import main
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.masks import read_mask
-from vitatt.data.synthetic import DemoTruth, write_demo
-from vitatt.explain.localization import pointing_game, upsample
+from vitatt.data.images.masks import read_mask
+from vitatt.data.synthetic.demo import DemoTruth, write_demo
+from vitatt.explain.checks.localization import pointing_game, upsample
 from vitatt.explain.methods import METHODS, Method, explain_by
 from vitatt.models.classifier import LesionClassifier
 from vitatt.types import LesionBatch

@@ -15,7 +15,7 @@ Skin lesion classification from image and metadata by attention fusion (ViTAtt).
 
 commands:
   fit         train a model:  vitatt fit --config conf/pad.yaml --data.root DIR
-  validate    metrics on the inner validation part of a checkpoint's fold
+  validate    metrics on the inner validation split of a checkpoint's fold
   test        metrics, intervals and predictions on the outer fold
   predict     probabilities of new cases, into a CSV file
   ensemble    the same by several models, averaged
@@ -24,7 +24,7 @@ commands:
   embed       where a model puts the cases: t-SNE of the fused class token
   benchmark   every arm on every fold with every seed, and what sets them apart
   report      one HTML file and a model card of a benchmark or a test run
-  summarise   figures of several test runs pooled: all folds together
+  summarise   metrics of several test runs pooled: all folds together
   associate   which metadata features go with the diagnosis, and which give it away
   check-data  what is in a dataset, and what would spoil a training
   demo-data   write a small synthetic dataset with planted evidence
@@ -79,7 +79,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `vitatt ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (the net below all commands)
         # Imports are slow here (seconds, for torch), so they wait until they are needed.
         from vitatt.failures import report_failure
 

@@ -46,6 +46,9 @@ class Range:
 Ranges = Mapping[str, Range]
 """By argument."""
 
+SEED = Range(least=0, most=2**32 - 1)
+"""Seeds that every generator of random numbers takes."""
+
 
 def check_ranges(ranges: Ranges, values: Mapping[str, Any], section: str = "") -> None:
     """Check the numbers among some settings; None and what is no number pass.

@@ -13,9 +13,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from vitatt.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from vitatt.callbacks.confusion import ConfusionPicture
+from vitatt.callbacks.confusion import ConfusionMatrixFigure
 from vitatt.callbacks.divergence import StopAtDivergence
-from vitatt.callbacks.explanation_figures import ExplanationFigures
+from vitatt.callbacks.explanation_metrics import ExplanationMetrics
 from vitatt.callbacks.explanations import ExplanationPanel
 from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.interruption import SaveOnInterrupt
@@ -27,7 +27,6 @@ from vitatt.callbacks.testing import TestReport
 from vitatt.callbacks.trainer import LesionTrainer
 from vitatt.config_files import check_config_files
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.paths import user_path
 from vitatt.files import check_writable
 from vitatt.models.checkpoint import (
     check_weights,
@@ -37,8 +36,9 @@ from vitatt.models.checkpoint import (
     read_position,
 )
 from vitatt.models.classifier import LesionClassifier
+from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.metrics import check_monitor
-from vitatt.models.network import LesionNetwork
+from vitatt.paths import user_path
 from vitatt.ranges import check_ranges
 from vitatt.resuming import check_strategy, continue_run, runs_of, warn_of_ignored
 from vitatt.types import LesionTask, UsageError
@@ -47,7 +47,7 @@ _SECTIONS: dict[str, Any] = {
     "data": LesionDataModule,
     "model": LesionClassifier,
     "explanations": ExplanationPanel,
-    "explanation_tests": ExplanationFigures,
+    "explanation_tests": ExplanationMetrics,
     "token_cache": TokenCaching,
     "checkpoint": BestCheckpoint,
     "early_stopping": StopEarly,
@@ -188,7 +188,7 @@ class TrainingCLI(LightningCLI):
 def _usual_callbacks() -> list[Callback]:
     return [
         StopAtDivergence(),  # before all that would save or draw what it finds
-        ConfusionPicture(),
+        ConfusionMatrixFigure(),
         TestReport(),
         SaveOnInterrupt(),
         RunRecord(),

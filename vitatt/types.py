@@ -13,6 +13,10 @@ class UsageError(ValueError):
     """Something the user can put right; the message says what, where and how."""
 
 
+class DataError(UsageError):
+    """Input data that cannot be used as it is; the message says what, where and what to do."""
+
+
 FeatureKind = Literal["categorical", "numeric"]
 
 
@@ -22,7 +26,7 @@ class FeatureEncoding:
 
     Attributes:
         name: Column name, as published.
-        label: Name for pictures and tables.
+        label: Name for figures and tables.
         kind: ``categorical`` or ``numeric``.
         unit: Unit of a numeric feature, else empty.
         categories: Categories seen in the training rows, sorted; empty for a numeric feature.
@@ -43,10 +47,10 @@ class FeatureEncoding:
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
+class FoldSpec:
     """Which outer fold, of how many, shuffled with which seed; and which inner fold of it.
 
-    The inner validation part is one of `inner_folds` parts of the training groups.
+    The inner validation split is one of `inner_folds` parts of the training groups.
     """
 
     fold: int
@@ -67,7 +71,7 @@ class LesionTask:
         features: Fitted encodings, in the order of the metadata tokens.
         smoothing: Probability mass that a soft one-hot vector shares among the other categories.
         image_size: Side of the square input image, in pixels.
-        split: The split that the training rows came from.
+        fold_spec: The fold that the training rows came from.
         seen: Digest of the cases and groups that training and validation saw.
     """
 
@@ -77,7 +81,7 @@ class LesionTask:
     features: tuple[FeatureEncoding, ...]
     smoothing: float
     image_size: int
-    split: Split
+    fold_spec: FoldSpec
     seen: str = ""
 
     @property
@@ -94,9 +98,13 @@ class LesionTask:
     def from_plain(cls, plain: dict[str, Any]) -> LesionTask:
         """The inverse of `to_plain`.
 
+        Before 0.1.0 ``fold_spec`` was named ``split``; checkpoints from then are read too.
+
         Raises:
             UsageError: If keys are missing or unknown: the file was written by another version.
         """
+        if "split" in plain and "fold_spec" not in plain:
+            plain = {("fold_spec" if key == "split" else key): plain[key] for key in plain}
         try:
             features = tuple(
                 FeatureEncoding(
@@ -114,7 +122,7 @@ class LesionTask:
                     "classes": tuple(plain["classes"]),
                     "class_counts": tuple(plain["class_counts"]),
                     "features": features,
-                    "split": Split(**plain["split"]),
+                    "fold_spec": FoldSpec(**plain["fold_spec"]),
                 }
             )
         except (KeyError, TypeError) as error:

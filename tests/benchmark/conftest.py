@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from vitatt.commands.benchmark import benchmark
-from vitatt.data.synthetic import write_demo
+from vitatt.data.synthetic.demo import write_demo
 
 TRAINING = {
     "data": {"dataset": "pad_ufes_20", "image_size": 32, "batch_size": 16, "num_workers": 0},
@@ -19,7 +19,7 @@ TRAINING = {
     "token_cache": {"views": 1},
     "trainer": {"max_epochs": 2, "accelerator": "cpu"},
 }
-IMAGE_ONLY = "vitatt.models.baselines.image_only.ImageOnly"
+IMAGE_ONLY = "vitatt.models.fusion.image_only.ImageOnly"
 ARMS = {
     "vitatt": {"title": "ViTAtt"},
     "one_feature": {"title": "HC-1", "settings": {"data.features": "hc-1"}},

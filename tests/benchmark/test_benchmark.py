@@ -13,8 +13,8 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from tests.benchmark.conftest import ARMS, tables_of
 from tests.commands.runs import group_of
-from vitatt.benchmark import engine
-from vitatt.benchmark.pool import choose, pool
+from vitatt.benchmark import runner as engine
+from vitatt.benchmark.predictions import choose, pool
 from vitatt.commands import benchmark as command
 from vitatt.commands.benchmark import _parse, benchmark
 from vitatt.models.checkpoint import read_hyper_parameters
@@ -39,11 +39,11 @@ def test_the_table_agrees_with_scikit_learn(finished):
     table = pl.read_csv(finished / "tables" / "arms.csv").filter(arm="trees", cases="all")
     scores = predictions.select(f"p_{name}" for name in CLASSES).to_numpy()
     true = np.array([CLASSES.index(name) for name in predictions["true"]])
-    figures = dict(table.select("figure", "value").iter_rows())
+    metrics = dict(table.select("metric", "value").iter_rows())
     expected = balanced_accuracy_score(true, scores.argmax(1))
-    assert figures["balanced accuracy"] == pytest.approx(expected, abs=1e-9)
+    assert metrics["balanced accuracy"] == pytest.approx(expected, abs=1e-9)
     areas = [roc_auc_score(true == n, scores[:, n]) for n in range(len(CLASSES))]
-    assert figures["macro AUROC"] == pytest.approx(np.mean(areas), abs=1e-9)
+    assert metrics["macro AUROC"] == pytest.approx(np.mean(areas), abs=1e-9)
 
 
 def test_the_protocol_says_what_was_done(finished):
@@ -64,30 +64,30 @@ def test_all_trainings_and_the_summary_are_in_one_group(finished):
 
 def test_kept_models_are_self_contained(finished):
     for fold in range(2):
-        path = finished / "cells" / "vitatt" / f"fold-{fold}-seed-0" / "best.ckpt"
-        assert read_hyper_parameters(path)["task"]["split"]["fold"] == fold
-    assert not list((finished / "cells" / "image_only").rglob("*.ckpt"))
+        path = finished / "jobs" / "vitatt" / f"fold-{fold}-seed-0" / "best.ckpt"
+        assert read_hyper_parameters(path)["task"]["fold_spec"]["fold"] == fold
+    assert not list((finished / "jobs" / "image_only").rglob("*.ckpt"))
 
 
 def test_a_training_that_fails_leaves_the_others_and_is_done_again(
     words, tmp_path, finished, monkeypatch
 ):
-    real = engine.run_cell
+    real = engine.run_job
 
-    def failing(cell):
-        if cell.name == "trees/fold-1-seed-0":
+    def failing(job):
+        if job.name == "trees/fold-1-seed-0":
             raise OSError("no room")
-        return real(cell)
+        return real(job)
 
     options = words(tmp_path / "again")
     shutil.copytree(finished, tmp_path / "again" / "out")
     for arm in ("trees", "two_stage"):
-        shutil.rmtree(tmp_path / "again" / "out" / "cells" / arm)
-    monkeypatch.setattr(engine, "run_cell", failing)
+        shutil.rmtree(tmp_path / "again" / "out" / "jobs" / arm)
+    monkeypatch.setattr(engine, "run_job", failing)
     with pytest.raises(UsageError, match=r"1 of 10 trainings failed, the first being trees/fold-1"):
         benchmark(options)
     ran = []
-    monkeypatch.setattr(engine, "run_cell", lambda cell: ran.append(cell.name) or real(cell))
+    monkeypatch.setattr(engine, "run_job", lambda job: ran.append(job.name) or real(job))
     assert benchmark(options) == 0
     assert ran == ["trees/fold-1-seed-0"]
     expected, again = tables_of(finished), tables_of(tmp_path / "again" / "out")
@@ -155,7 +155,7 @@ def test_a_typo_in_an_arm_ends_before_the_work(words, tmp_path, capsys):
         benchmark(words(tmp_path / "typo", arms=arms))
     assert leaving.value.code == 2
     assert "learning_rte" in capsys.readouterr().err
-    assert not (tmp_path / "typo" / "out" / "cells" / "vitatt").exists()
+    assert not (tmp_path / "typo" / "out" / "jobs" / "vitatt").exists()
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_folder_that_cannot_be_is_found_before_the_work(words, tmp_path, monke
 def test_a_damaged_record_is_named(words, finished, tmp_path, content):
     options = words(tmp_path / "again")
     shutil.copytree(finished, tmp_path / "again" / "out")
-    path = tmp_path / "again" / "out" / "cells" / "vitatt" / "config.yaml"
+    path = tmp_path / "again" / "out" / "jobs" / "vitatt" / "config.yaml"
     path.write_bytes(content)
     with pytest.raises(UsageError, match=str(path)):
         benchmark(options)
@@ -244,7 +244,7 @@ def test_a_damaged_record_is_named(words, finished, tmp_path, content):
 def test_damaged_predictions_of_a_training_are_named(words, finished, tmp_path):
     options = words(tmp_path / "again")
     shutil.copytree(finished, tmp_path / "again" / "out")
-    path = tmp_path / "again" / "out" / "cells" / "trees" / "fold-1-seed-0" / "test.parquet"
+    path = tmp_path / "again" / "out" / "jobs" / "trees" / "fold-1-seed-0" / "test.parquet"
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(UsageError, match=rf"{path} is no parquet file.* Remove {path.parent} and"):
         benchmark(options)

@@ -27,12 +27,12 @@ def start(options: list[str], folder) -> subprocess.Popen[bytes]:
 def test_killed_three_times(words, finished, tmp_path):
     folder = tmp_path / "killed"
     options = words(folder)
-    cells = folder / "out" / "cells"
+    jobs = folder / "out" / "jobs"
     rng = random.Random(int(os.environ.get("VITATT_KILL_SEED", "0")))
     for kills in range(3):
         process = start(options, folder)
         # Some moment in the work that is new since the last time.
-        while len(list(cells.glob("*/fold-*/cell.json"))) < 3 * kills and process.poll() is None:
+        while len(list(jobs.glob("*/fold-*/job.json"))) < 3 * kills and process.poll() is None:
             time.sleep(0.05)
         time.sleep(rng.uniform(0.2, 5))
         assert process.poll() is None, (folder / "log").read_text()[-3000:]

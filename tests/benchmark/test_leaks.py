@@ -11,8 +11,7 @@ import pytest
 
 from vitatt.commands.benchmark import benchmark
 from vitatt.data import fold as fold_module
-from vitatt.data.schema import DataError
-from vitatt.types import UsageError
+from vitatt.types import DataError, UsageError
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def test_a_copy_of_the_label_is_refused(root, words, cheap, tmp_path):
     table.with_columns(region=pl.col("diagnostic")).write_csv(root / "metadata.csv")
     with pytest.raises(DataError, match=r"'region' alone gives the diagnosis away"):
         benchmark(words(tmp_path / "bench", root=root, **cheap))
-    assert not list((tmp_path / "bench" / "out" / "cells").rglob("test.parquet"))
+    assert not list((tmp_path / "bench" / "out" / "jobs").rglob("test.parquet"))
 
 
 def test_one_image_under_two_patients_is_named_and_kept_together(
@@ -67,7 +66,7 @@ def test_a_patient_in_two_folds_is_refused(words, cheap, tmp_path):
     options = words(tmp_path, **cheap)
     assert benchmark(options) == 0
     first, second = (
-        tmp_path / "out" / "cells" / "trees" / f"fold-{number}-seed-0" / "test.parquet"
+        tmp_path / "out" / "jobs" / "trees" / f"fold-{number}-seed-0" / "test.parquet"
         for number in range(2)
     )
     patient = pl.read_parquet(first)["group"][0]

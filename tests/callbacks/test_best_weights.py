@@ -17,22 +17,22 @@ class Module(lightning.LightningModule):
         self.layer = torch.nn.Linear(1, 1)
 
 
-def after(figures: list[float]) -> float:
+def after(metrics: list[float]) -> float:
     """The weight that stays of a training whose weight is its number of validation runs."""
     module, callback = Module(), BestWeights("val/selection")
-    for number, figure in enumerate(figures, start=1):
+    for number, metric in enumerate(metrics, start=1):
         with torch.no_grad():
             module.layer.weight.fill_(number)
-        trainer: Any = SimpleNamespace(callback_metrics={"val/selection": torch.tensor(figure)})
+        trainer: Any = SimpleNamespace(callback_metrics={"val/selection": torch.tensor(metric)})
         callback.on_validation_end(trainer, module)
     with torch.no_grad():
         module.layer.weight.fill_(99)
-    callback.on_fit_end(trainer if figures else None, module)  # type: ignore[arg-type]
+    callback.on_fit_end(trainer if metrics else None, module)  # type: ignore[arg-type]
     return module.layer.weight.item()
 
 
 @pytest.mark.parametrize(
-    ("figures", "weight"),
+    ("metrics", "weight"),
     [
         ([0.1, 0.9, 0.5], 2),
         ([0.5, 0.5], 1),
@@ -42,11 +42,11 @@ def after(figures: list[float]) -> float:
         ([], 99),
     ],
 )
-def test_the_best_weights_stay(figures: list[float], weight: float) -> None:
-    assert after(figures) == weight
+def test_the_best_weights_stay(metrics: list[float], weight: float) -> None:
+    assert after(metrics) == weight
 
 
-def test_a_figure_that_is_not_logged_is_named() -> None:
+def test_a_metric_that_is_not_logged_is_named() -> None:
     trainer: Any = SimpleNamespace(callback_metrics={"val/loss": torch.tensor(1.0)})
     with pytest.raises(UsageError, match="to log 'val/selection', but it logged val/loss"):
         BestWeights("val/selection").on_validation_end(trainer, Module())

@@ -10,7 +10,7 @@ import lightning.pytorch  # noqa: F401  its log handler must not be bound to one
 import pytest
 
 from vitatt.cli import main
-from vitatt.data.synthetic import write_demo
+from vitatt.data.synthetic.demo import write_demo
 
 Run = Callable[..., Path]
 

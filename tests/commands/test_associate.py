@@ -1,4 +1,4 @@
-"""associate: the table of training rows, the picture, and warnings by name."""
+"""associate: the table of training rows, the figure, and warnings by name."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from vitatt.commands.associate import associate
-from vitatt.data.association import associate as associate_features
 from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.metadata.association import associate as associate_features
 from vitatt.types import UsageError
 
 Run = Callable[..., int]
@@ -31,7 +31,7 @@ def test_table_of_the_folds_training_rows(run, demo_root, tmp_path, capsys, fold
     module = LesionDataModule(
         "pad_ufes_20", str(demo_root), fold=fold, image_size=32, cache_dir=str(tmp_path / "cache")
     )
-    training = module.part("train")
+    training = module.cases("train")
     expected = associate_features(training, module.spec.features)
     written = pl.read_csv(tmp_path / "a" / "b" / "association.csv")
     assert written["feature"].to_list() == expected["feature"].to_list()
@@ -40,8 +40,8 @@ def test_table_of_the_folds_training_rows(run, demo_root, tmp_path, capsys, fold
     for name, association in expected.select("feature", "association").iter_rows():
         (line,) = [row for row in printed.splitlines() if row.startswith(f"| {name} ")]
         assert f"{association:.3f}" in line
-    with Image.open(tmp_path / "a" / "b" / "association.png") as picture:
-        assert picture.size[0] == 1600
+    with Image.open(tmp_path / "a" / "b" / "association.png") as figure:
+        assert figure.size[0] == 1600
 
 
 def test_prints_alone_without_a_folder(run, tmp_path, capsys) -> None:

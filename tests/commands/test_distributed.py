@@ -28,7 +28,7 @@ PROCESSES = {
     "divided": ["--data.batch_size=4", f"--config={SHARDED}", "--trainer.accelerator=cpu"],
 }
 WITHOUT_CHANCE = [
-    "--model.fusion=vitatt.models.fusion.AttentionFusion",
+    "--model.fusion=vitatt.models.fusion.vitatt.AttentionFusion",
     "--model.fusion.dropout=0",
     "--model.fusion.metadata_dropout=0",
     "--model.fusion.metadata_dropout_all=0",
@@ -47,7 +47,7 @@ def run(folder: Path, *words: str, status: int = 0) -> str:
     return done.stderr
 
 
-def figures(folder: Path) -> dict[str, list[float]]:
+def metrics(folder: Path) -> dict[str, list[float]]:
     """Every number that the only run logged, in order."""
     found: dict[str, list[float]] = {}
     for entry in history(only_run(folder)):
@@ -114,8 +114,8 @@ def last(folder: Path) -> Path:
         pytest.param("divided", "fit", marks=pytest.mark.slow),
     ],
 )
-def test_the_same_figures_in_one_run(folders, way, command):
-    expected, found = (figures(folders[name] / command) for name in ("one", way))
+def test_the_same_metrics_in_one_run(folders, way, command):
+    expected, found = (metrics(folders[name] / command) for name in ("one", way))
     # Of one process's cases; bytes of a table; what the machine took.
     apart = ("train/loss_step", "test/cases.size", "test/explanations/seconds/")
     expected, found = (
@@ -151,8 +151,8 @@ def test_the_same_maps(folders, way):
     )
     assert len(expected) == 2
     assert expected.keys() == found.keys()
-    for name, picture in expected.items():
-        assert np.abs(found[name] - picture).mean() < 0.5, name  # of 255: colours are rounded
+    for name, figure in expected.items():
+        assert np.abs(found[name] - figure).mean() < 0.5, name  # of 255: colours are rounded
 
 
 def last_maps(folder: Path) -> list[Path]:

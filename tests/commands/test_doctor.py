@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitatt.commands import doctor_machine, doctor_versions
 from vitatt.commands.doctor import doctor
-from vitatt.data.cache_check import check_caches
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.token_cache import TokenCache
+from vitatt.data.images.cache_check import check_caches
+from vitatt.data.images.token_cache import TokenCache
+from vitatt.environment import machine as doctor_machine
+from vitatt.environment import versions as doctor_versions
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import torch
 from sklearn.metrics import silhouette_score
 
 from vitatt.commands import embed as command
-from vitatt.commands import embedding_results
 from vitatt.commands.embed import embed
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.models.baselines.metadata_only import MetadataOnly
 from vitatt.models.classifier import LesionClassifier
+from vitatt.models.fusion.metadata_only import MetadataOnly
+from vitatt.studies import embedding_results
 from vitatt.types import UsageError
 
 Run = Callable[..., int]
@@ -27,7 +27,7 @@ def _fast(monkeypatch) -> None:
     """One view, drawn only where a test looks at it."""
     white = np.full((2, 2, 3), 255, np.uint8)
     monkeypatch.setattr(command, "projections", lambda: ("tsne",))
-    monkeypatch.setattr(embedding_results, "embedding_picture", lambda *_, **__: white)
+    monkeypatch.setattr(embedding_results, "embedding_figure", lambda *_, **__: white)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def test_files_are_of_the_network(run, out, checkpoint, demo_root, tmp_path, cap
     data = LesionDataModule(
         "pad_ufes_20", str(demo_root), cache_dir=str(tmp_path), task=model.task.to_plain()
     )
-    cases = data.part("test")
+    cases = data.cases("test")
     batch = data.make_dataset("test", cases).__getitems__(range(cases.height))
     with torch.no_grad():
         output = model(batch)
@@ -78,11 +78,11 @@ def test_files_are_of_the_network(run, out, checkpoint, demo_root, tmp_path, cap
         assert rows["predicted"].to_list() == predicted
         assert rows.select("x", "y").to_numpy().std() > 0
 
-    figures = pl.read_csv(out / "separation.csv")
+    metrics = pl.read_csv(out / "separation.csv")
     printed = capsys.readouterr().out
-    assert figures.height == 6
+    assert metrics.height == 6
     for token, values in vectors.items():
-        row = figures.filter(token=token).row(0, named=True)
+        row = metrics.filter(token=token).row(0, named=True)
         expected = silhouette_score(values.double().numpy(), cases["diagnosis"].to_numpy())
         assert row["value"] == pytest.approx(expected, abs=1e-5)
         assert f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" in printed
@@ -112,7 +112,7 @@ def test_a_network_without_image_has_one_token(run, words, out, tmp_path, checkp
     other.on_save_checkpoint(saved)
     torch.save(saved, tmp_path / "other.ckpt")
     own = [word for word in words if not word.startswith("--ckpt_path")]
-    assert embed([*own, f"--ckpt_path={tmp_path / 'other.ckpt'}", "--part=val"]) == 0
+    assert embed([*own, f"--ckpt_path={tmp_path / 'other.ckpt'}", "--split=val"]) == 0
     table = pl.read_parquet(out / "embedding.parquet")
     assert table["token"].unique().to_list() == ["fused class token"]
 

@@ -18,18 +18,18 @@ from PIL import Image
 
 from vitatt.callbacks import tracking
 from vitatt.cli import main
-from vitatt.commands import evaluate_explanations as testing
 from vitatt.commands import explain as command
 from vitatt.commands import progress
-from vitatt.commands.evaluate_explanations import Evaluation
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.evaluation.explanations import MEASURES, summarise_measures
 from vitatt.explain.methods import explain as relevance_of
-from vitatt.explain.report import Section
-from vitatt.models.baselines.image_only import ImageOnly
-from vitatt.models.baselines.metadata_only import MetadataOnly
 from vitatt.models.classifier import LesionClassifier
-from vitatt.models.fusion import AttentionFusion
+from vitatt.models.fusion.image_only import ImageOnly
+from vitatt.models.fusion.metadata_only import MetadataOnly
+from vitatt.models.fusion.vitatt import AttentionFusion
+from vitatt.reports.explanations.page import Section
+from vitatt.studies import evaluate_explanations as testing
+from vitatt.studies.evaluate_explanations import Evaluation
+from vitatt.studies.explanation_checks import MEASURES, summarise_measures
 
 FAST = ["tmme", "attention", "rollout", "grad_cam", "random"]
 COLUMNS = ["case_id", "true", "predicted", "probability", "map", "patches", "features"]
@@ -45,8 +45,8 @@ def _undrawn(request, monkeypatch) -> None:
     white = np.full((2, 2, 3), 255, np.uint8)
     fast = functools.partial(testing.feature_importance, repeats=1)
     monkeypatch.setattr(testing, "feature_importance", fast)
-    monkeypatch.setattr(testing, "intervals_picture", lambda *_, **__: white)
-    monkeypatch.setattr(command, "case_picture", lambda case: white)
+    monkeypatch.setattr(testing, "intervals_figure", lambda *_, **__: white)
+    monkeypatch.setattr(command, "case_figure", lambda case: white)
     monkeypatch.setattr(command, "overview", lambda cases, classes, *, title: [Section(title)])
 
 
@@ -92,8 +92,8 @@ def data(model, demo_root, tmp_path_factory) -> LesionDataModule:
 
 @pytest.fixture(scope="session")
 def predictions(model, data) -> pl.DataFrame:
-    """Of the test part, by the model itself."""
-    cases = data.part("test")
+    """Of the test split, by the model itself."""
+    cases = data.cases("test")
     batch = data.make_dataset("test", cases).__getitems__(range(cases.height))
     with torch.no_grad():
         best, number = model(batch).logits.softmax(1).max(1)
@@ -108,7 +108,7 @@ def table(folder: Path) -> pl.DataFrame:
 
 
 def explained(folder: Path) -> list[str]:
-    """The ids in the table, after a look whether pictures and report are of the same."""
+    """The ids in the table, after a look whether figures and report are of the same."""
     ids = table(folder)["case_id"].unique(maintain_order=True).to_list()
     assert {p.name for p in (folder / "cases").iterdir()} == {f"{Path(i).stem}.png" for i in ids}
     html = (folder / "report.html").read_text()
@@ -155,7 +155,7 @@ def save(model: LesionClassifier, fusion: object, path: Path) -> Path:
 # What it leaves behind.
 
 
-def test_pictures_table_and_report(drawn, run, out, predictions, model, data, capsys):
+def test_figures_table_and_report(drawn, run, out, predictions, model, data, capsys):
     assert run() == 0
     printed = capsys.readouterr().out
     assert "Explaining 12 of 12 cases (test)." in printed
@@ -163,9 +163,9 @@ def test_pictures_table_and_report(drawn, run, out, predictions, model, data, ca
     assert {p.name for p in out.iterdir()} == {"cases", "relevance.parquet", "report.html"}
     assert explained(out) == predictions["case_id"].to_list()
     for path in (out / "cases").iterdir():
-        picture = np.asarray(Image.open(path))
-        assert picture.shape[1:] == (1120, 3)
-        assert picture.std() > 10
+        figure = np.asarray(Image.open(path))
+        assert figure.shape[1:] == (1120, 3)
+        assert figure.std() > 10
     frame = table(out)
     assert frame.columns == COLUMNS
     assert frame.schema["true"] == pl.String
@@ -184,7 +184,7 @@ def test_pictures_table_and_report(drawn, run, out, predictions, model, data, ca
         assert np.shape(row["patches"]) == (2, 2)
         assert [feature["feature"] for feature in row["features"]] == labels
     # Each value is the method's own.
-    batch = data.make_dataset("test", data.part("test")).__getitems__(range(12))
+    batch = data.make_dataset("test", data.cases("test")).__getitems__(range(12))
     relevance = relevance_of(model.network, batch)
     tmme = frame.filter(pl.col("map").str.contains("predicted"))
     np.testing.assert_allclose(tmme["patches"].to_list(), relevance.patches[:, 0], rtol=1e-3)
@@ -193,14 +193,14 @@ def test_pictures_table_and_report(drawn, run, out, predictions, model, data, ca
 
 
 def test_report_says_what_was_explained(run, out, checkpoint):
-    assert run("--part=val", "--cases.sample=2") == 0
+    assert run("--split=val", "--cases.sample=2") == 0
     assert facts(out) == {
         "checkpoint": checkpoint.name,
-        "data": "PAD-UFES-20, val part of fold 0 of 5",
+        "data": "PAD-UFES-20, val split of fold 0 of 5",
         "cases": "2 of 10",
         "how chosen": "random sample of at most 2, seed 0",
     }
-    assert headings(out)[0] == "PAD-UFES-20, val part of fold 0 of 5"
+    assert headings(out)[0] == "PAD-UFES-20, val split of fold 0 of 5"
 
 
 def test_several_maps_in_the_order_asked_for(run, out, predictions):
@@ -282,7 +282,7 @@ def test_the_seed_decides_the_sample(run, out, tmp_path):
     for number, seed in enumerate((1, 1, 2)):
         folder = tmp_path / f"sample{number}"
         choice = ["--cases.sample=5", f"--cases.seed={seed}", "--methods=[random]"]
-        assert run("--part=train", *choice, f"--output={folder}") == 0
+        assert run("--split=train", *choice, f"--output={folder}") == 0
         found.append(explained(folder))
     assert len(found[0]) == 5
     assert found[0] == found[1] != found[2]
@@ -292,13 +292,13 @@ def test_data_to_predict_without_diagnosis(run, out, demo_copy, words):
     path = demo_copy / "metadata.csv"
     pl.read_csv(path, infer_schema=False).drop("diagnostic", "biopsed").write_csv(path)
     without = [word for word in words if not word.startswith("--data.root")]
-    own = ["--part=predict", f"--data.predict_root={demo_copy}", "--cases.sample=3"]
+    own = ["--split=predict", f"--data.predict_root={demo_copy}", "--cases.sample=3"]
     assert main(["explain", *without, *own, "--evaluate", *evaluation(2)]) == 0
     frame = table(out)
     assert frame["case_id"].n_unique() == len(explained(out)) == 3
     assert frame["true"].null_count() == frame.height
     assert frame.schema["true"] == pl.String
-    assert facts(out)["data"] == "PAD-UFES-20, predict part"
+    assert facts(out)["data"] == "PAD-UFES-20, predict split"
     assert "No case has a diagnosis" in (out / "report.html").read_text()
     measured = pl.read_parquet(out / "measures.parquet")
     assert set(LOCALISATION) <= set(measured["measure"]), "masks of the predicted folder count"
@@ -319,10 +319,10 @@ def test_single_words_for_lists(run, out):
 
 
 def test_an_id_that_is_elsewhere(run, predictions, data, capsys):
-    name = data.part("val")["case_id"][0]
+    name = data.cases("val")["case_id"][0]
     said = fails(lambda: run("--cases.ids", name), capsys)
-    assert f"1 of the chosen cases, {name} among them, is not in the test part of fold 0" in said
-    assert f"{name} is in the val part: give --part=val." in said
+    assert f"1 of the chosen cases, {name} among them, is not in the test split of fold 0" in said
+    assert f"{name} is in the val split: give --split=val." in said
     assert run("--cases.ids", predictions["case_id"][0]) == 0, "the refused folder may be used"
 
 
@@ -523,7 +523,7 @@ def test_the_demo_configuration(run, out, checkpoint, options, demo_root):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--cases.ids=[gone,lost]", "2 of the chosen cases, gone among them, .* test part.* 12 "),
+        ("--cases.ids=[gone,lost]", "2 of the chosen cases, gone among them, .* test split.* 12 "),
         ("--cases.diagnosis=XYZ", "`cases.diagnosis` to be one of ACK, BCC, .*, but got 'XYZ'"),
         ("--cases.seed=4294967296", "`cases.seed` to be at least 0 and at most 4.*but got"),
         ("--methods=tmm", "`methods` to be among tmme, .*, but got 'tmm'. Did you mean tmme"),
@@ -533,11 +533,11 @@ def test_the_demo_configuration(run, out, checkpoint, options, demo_root):
         ("--cases.sample=two", "cases.sample.*two"),
         ("--methods=[]", "`methods` to name a method"),
         ("--methods=[lime]", "methods.*tmme.*lime"),
-        ("--part=all", "part.*all"),
+        ("--split=all", "part.*all"),
         ("--data.fold=1", "trained with fold 0 of 5 .* fold 1 of 5"),
         ("--data.inner_fold=1", "inner fold 0 of 5.*inner fold 1 of 5"),
         ("--data.root=nowhere", "nowhere does not exist"),
-        ("--part=predict", "`data.predict_root` is not set"),
+        ("--split=predict", "`data.predict_root` is not set"),
         ("--ckpt_path=gone.ckpt", "checkpoint gone.ckpt does not exist"),
         ("--config=gone.yaml", "gone.yaml"),
     ],
@@ -597,7 +597,7 @@ def test_a_network_that_sees_no_image(run, out, model, tmp_path, capsys):
 
 
 def test_data_that_changed_since_the_training(run, demo_copy, data, capsys):
-    Path(demo_copy / "images" / Path(data.part("train")["image"][0]).name).unlink()
+    Path(demo_copy / "images" / Path(data.cases("train")["image"][0]).name).unlink()
     said = fails(lambda: run(f"--data.root={demo_copy}"), capsys)
     assert "trained on other cases" in said
 
@@ -605,7 +605,7 @@ def test_data_that_changed_since_the_training(run, demo_copy, data, capsys):
 def test_no_error_where_no_diagnosis_is_known(run, demo_copy, capsys):
     path = demo_copy / "metadata.csv"
     pl.read_csv(path, infer_schema=False).drop("diagnostic").write_csv(path)
-    own = ["--part=predict", f"--data.predict_root={demo_copy}", "--cases.errors=3"]
+    own = ["--split=predict", f"--data.predict_root={demo_copy}", "--cases.errors=3"]
     assert "No case is left to explain (the 3 worst errors)" in fails(lambda: run(*own), capsys)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vitatt.commands.parsing import as_words, joined, known_words
+from vitatt.commands.parsing import joined
 from vitatt.types import UsageError
+from vitatt.words import as_words, known_words
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import yaml
 
 from tests.benchmark_folder import ARMS, CLASSES, predictions, write_benchmark
 from vitatt.cli import main
-from vitatt.commands import report_source
 from vitatt.commands.report import report
 from vitatt.evaluation.summary import summarise
-from vitatt.types import LesionTask, Split, UsageError
+from vitatt.reports import source as report_source
+from vitatt.types import FoldSpec, LesionTask, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_writes_page_card_and_tables(finished: Path) -> None:
     html = (finished / "report.html").read_text()
     card = (finished / "model_card.md").read_text()
     arms = pl.read_csv(finished / "tables" / "arms.csv")
-    for row in arms.filter(figure="balanced accuracy", cases="all").iter_rows(named=True):
+    for row in arms.filter(metric="balanced accuracy", cases="all").iter_rows(named=True):
         assert f"{row['value']:.3f} <span" in html
     assert "<h1>Benchmark: PAD-UFES-20</h1>" in html
     assert card.startswith("# Model card: ViTAtt on PAD-UFES-20")
@@ -126,7 +126,7 @@ def drop_column(folder: Path) -> None:
     pl.read_parquet(path).drop(f"p_{CLASSES[2]}").write_parquet(path)
 
 
-RANKS = b"figure,arm,mean_rank,blocks,friedman_p,critical_difference\nx,y,many,2,3,4\n"
+RANKS = b"metric,arm,mean_rank,blocks,friedman_p,critical_difference\nx,y,many,2,3,4\n"
 
 
 def change(**values: object) -> Callable[[Path], object]:
@@ -220,11 +220,11 @@ def tested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame = predictions({"vitatt": ARMS["vitatt"]}, folds=1, seeds=(0,))
     frame.drop("arm", "fold", "seed", "temperature").write_parquet(folder / RUN[1])
     split = {"fold": 0, "num_folds": 5, "seed": 0, "inner_folds": 5, "inner_fold": 0}
-    task = LesionTask("pad_ufes_20", CLASSES, (1,) * 6, (), 0.1, 224, Split(**split))
+    task = LesionTask("pad_ufes_20", CLASSES, (1,) * 6, (), 0.1, 224, FoldSpec(**split))
     model = {
         "encoder": "vit",
         "freeze_encoder": True,
-        "fusion": {"class_path": "vitatt.models.fusion.AttentionFusion", "init_args": {}},
+        "fusion": {"class_path": "vitatt.models.fusion.vitatt.AttentionFusion", "init_args": {}},
     }
     config = {"data": {"task": task.to_plain()}, "model": model}
     (folder / RUN[0]).write_text(yaml.safe_dump(config))
@@ -255,7 +255,7 @@ def changed(*keys: str, value: object) -> Callable[[Path], object]:
         (put_folder("config.yaml"), r"config\.yaml cannot be read: Is a directory"),
         (changed("data", value=[1]), "is not of a test"),
         (changed("data", "task", value="x"), "is not of a test"),
-        (changed("data", "task", "split", value=None), "Expected a task with the keys"),
+        (changed("data", "task", "fold_spec", value=None), "Expected a task with the keys"),
         (changed("data", "task", "dataset", value="x"), "to name a dataset among"),
         (changed("model", value=None), r"`model\.encoder` in .*config\.yaml to be a name"),
         (changed("model", "fusion", value="x"), r"`model\.fusion\.class_path` in .* but got None"),

@@ -17,17 +17,17 @@ from sklearn.metrics import balanced_accuracy_score
 from tests.commands.runs import only_run
 from vitatt.cli import main
 from vitatt.commands import robustness as command
-from vitatt.commands import robustness_report
-from vitatt.commands import robustness_study as study
 from vitatt.commands.robustness import robustness
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.evaluation import robustness as evaluation
 from vitatt.evaluation.summary import summarise
-from vitatt.models.baselines.image_only import ImageOnly
-from vitatt.models.baselines.metadata_only import MetadataOnly
 from vitatt.models.classifier import LesionClassifier
-from vitatt.models.fusion import AttentionFusion
-from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.encoders.base import ImageEncoder
+from vitatt.models.fusion.image_only import ImageOnly
+from vitatt.models.fusion.metadata_only import MetadataOnly
+from vitatt.models.fusion.vitatt import AttentionFusion
+from vitatt.studies import robustness as study
+from vitatt.studies import robustness_report
+from vitatt.studies import robustness_scores as evaluation
 from vitatt.types import UsageError
 
 Run = Callable[..., int]
@@ -35,13 +35,13 @@ Run = Callable[..., int]
 
 @pytest.fixture(autouse=True)
 def _fast(request, monkeypatch) -> None:
-    """Few resamples and shuffles; pictures only in tests that look at them."""
+    """Few resamples and shuffles; figures only in tests that look at them."""
     monkeypatch.setattr(evaluation, "RESAMPLES", 20)
     once = functools.partial(study.feature_importance, repeats=1)
     monkeypatch.setattr(study, "feature_importance", once)
     if "drawn" not in request.fixturenames:
         white = np.full((2, 2, 3), 255, np.uint8)
-        monkeypatch.setattr(robustness_report, "curves_picture", lambda *_, **__: white)
+        monkeypatch.setattr(robustness_report, "curves_figure", lambda *_, **__: white)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def few_corruptions(monkeypatch) -> None:
 
 @pytest.fixture
 def drawn() -> None:
-    """Pictures as users get them."""
+    """Figures as users get them."""
 
 
 @pytest.fixture(scope="session")
@@ -117,8 +117,8 @@ def test_nothing_perturbed_is_what_test_says(run, out, options, checkpoint, mode
     tested = summarise(frame, model.task.classes, [f.name for f in model.task.features])
     first = at(pl.read_parquet(out / "curves.parquet"), level=0.0)
     assert first.height == 2 * 6
-    for figure, interval in tested.intervals["all cases"].items():
-        values = at(first, figure=figure)["value"].to_numpy()
+    for metric, interval in tested.intervals["all cases"].items():
+        values = at(first, metric=metric)["value"].to_numpy()
         np.testing.assert_allclose(values, interval.value, atol=1e-9)
 
 
@@ -138,7 +138,7 @@ def test_all_missing_is_what_the_network_says_of_it(run, out, model, options, de
     with torch.no_grad():
         predicted = model(unknown).logits.argmax(1)
     expected = balanced_accuracy_score(batch.target, predicted)
-    values = at(last, figure="balanced accuracy")["value"].to_list()
+    values = at(last, metric="balanced accuracy")["value"].to_list()
     assert values == pytest.approx([expected] * 3)
     levels = dict(last.select("perturbation", "level").iter_rows())
     count = len(model.task.features)
@@ -158,7 +158,7 @@ def test_everything_it_leaves_behind(
         assert np.asarray(Image.open(out / f"{kind}.png")).std() > 5
     curves = pl.read_parquet(out / "curves.parquet")
     assert curves.equals(pl.read_csv(out / "curves.csv", schema=curves.schema))
-    keys = ["model", "kind", "perturbation", "level", "figure"]
+    keys = ["model", "kind", "perturbation", "level", "metric"]
     assert not curves.select(keys).is_duplicated().any()
     counts = dict(
         curves.group_by("model", "kind")
@@ -173,10 +173,10 @@ def test_everything_it_leaves_behind(
     expected = {"missing": 3, "noise": 3, "image": 12, "both": 12}
     assert {kind: counts[f"image only {kind}"] / 2 for kind in kinds} == expected
     assert (curves["n"] == 8).all()
-    # Differences are to the image-only model with the same pictures.
+    # Differences are to the image-only model with the same figures.
     reference = at(curves, model="image only").filter(pl.col("kind") == "image")
     joined = at(curves, model="mask", kind="both").join(
-        reference, on=["perturbation", "level", "figure"], suffix="_of"
+        reference, on=["perturbation", "level", "metric"], suffix="_of"
     )
     assert joined.height == 24
     np.testing.assert_allclose(
@@ -222,9 +222,9 @@ def test_networks_that_metadata_enters_and_that_see_no_image(
     words = ["--sample=6", "--repeats=1", "--kinds", "image", "noise"]
     assert run(*words, "--against", f"early={early}", f"blind={blind}") == 0
     curves = pl.read_parquet(out / "curves.parquet")
-    pictures = at(curves, model="blind", kind="image", figure="macro AUROC")
-    assert pictures.height == 12
-    assert pictures["value"].n_unique() == 1
+    figures = at(curves, model="blind", kind="image", metric="macro AUROC")
+    assert figures.height == 12
+    assert figures["value"].n_unique() == 1
     assert at(curves, model="blind", kind="noise")["value"].n_unique() > 2
     assert curves["difference"].is_null().all()
 
@@ -297,7 +297,7 @@ def test_image_only_must_be_so(run, checkpoint):
 def test_only_models_of_the_same_split_are_compared(run, out, model, tmp_path):
     path = save(model, AttentionFusion, tmp_path / "other.ckpt")
     saved = torch.load(path, weights_only=True)
-    saved[LesionClassifier.CHECKPOINT_HYPER_PARAMS_KEY]["task"]["split"]["fold"] = 1
+    saved[LesionClassifier.CHECKPOINT_HYPER_PARAMS_KEY]["task"]["fold_spec"]["fold"] = 1
     torch.save(saved, path)
     with pytest.raises(UsageError, match=r"`other` .* another split"):
         run("--against", f"other={path}")

@@ -13,9 +13,9 @@ import torch
 from tests.commands.runs import only_run, refused
 from vitatt import training
 from vitatt.cli import main
-from vitatt.models import baselines
+from vitatt.models import fusion
+from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.metrics import LesionMetrics, check_monitor, direction
-from vitatt.models.network import LesionNetwork
 from vitatt.ranges import Range, check_ranges
 from vitatt.types import UsageError
 
@@ -74,7 +74,7 @@ def test_every_number_has_a_range(kind):
 
 
 def test_there_are_networks_to_look_at():
-    assert baselines.__name__
+    assert fusion.__name__
     assert {kind.__name__ for kind in NETWORKS} >= {"AttentionFusion"}
 
 

@@ -1,4 +1,4 @@
-"""Pooled figures of several folds."""
+"""Pooled metrics of several folds."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_differences_to_another_network_are_paired(tmp_path, capsys):
     other.write_parquet(tmp_path / "other.parquet")
     words = ["summarise", str(tmp_path / "one.parquet"), "--against"]
     assert main([*words, str(tmp_path / "other.parquet")]) == 0
-    printed = capsys.readouterr().out.split("Less the same figures of the other 1 runs")[1]
+    printed = capsys.readouterr().out.split("Less the same metrics of the other 1 runs")[1]
     value, low, high = map(float, re.findall(r"-?\d\.\d{3}", printed)[:3])
     scores = [balanced_accuracy_score(f["true"], f["predicted"]) for f in (one, other)]
     assert value == pytest.approx(scores[0] - scores[1], abs=6e-4)

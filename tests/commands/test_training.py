@@ -16,8 +16,8 @@ from PIL import Image
 from tests.commands.runs import everything, history, only_run
 from vitatt.cli import main
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.synthetic import write_demo
-from vitatt.data.transforms import TrainingAugmentation
+from vitatt.data.images.transforms import TrainingAugmentation
+from vitatt.data.synthetic.demo import write_demo
 from vitatt.models.classifier import LesionClassifier
 
 
@@ -31,9 +31,9 @@ def test_fit_leaves_checkpoints_config_and_maps(trained):
         names = [{p.name for p in (step / kind).iterdir()} for step in steps]
         assert len(names[0]) == 4
         assert names[0] == names[1], "the same cases every time"
-    picture = np.asarray(Image.open(next((steps[-1] / "tmme").iterdir())))
-    assert picture.ndim == 3
-    assert picture.std() > 10
+    figure = np.asarray(Image.open(next((steps[-1] / "tmme").iterdir())))
+    assert figure.ndim == 3
+    assert figure.std() > 10
 
 
 def test_wandb_holds_maps_of_each_validation_run(trained):
@@ -56,7 +56,7 @@ def test_test_reports_intervals_and_a_table(trained, options, demo_root):
     run = only_run()
     frame = pl.read_parquet(run / "predictions.parquet")
     assert frame["case_id"].is_unique().all()
-    expected = LesionDataModule("pad_ufes_20", str(demo_root), image_size=32).part("test")
+    expected = LesionDataModule("pad_ufes_20", str(demo_root), image_size=32).cases("test")
     assert frame["case_id"].to_list() == expected["case_id"].to_list()
     assert frame["true"].to_list() == expected["diagnosis"].to_list()
     sums = frame.select(pl.sum_horizontal(pl.col("^p_.*$"))).to_series()
@@ -71,7 +71,7 @@ def test_test_reports_intervals_and_a_table(trained, options, demo_root):
     content = json.loads(table.read_text())
     assert content["columns"][-1] == "tmme"
     assert len(content["data"]) == frame.height
-    # The table names its pictures; they lie in the artifact that W&B makes of it.
+    # The table names its figures; they lie in the artifact that W&B makes of it.
     assert all(row[-1] == "Image" for row in content["data"])
     assert len(set(re.findall(r"media/images/[0-9a-f]+\.png", everything(run)))) >= frame.height
 
@@ -143,8 +143,8 @@ def test_drawing_maps_may_fail_without_stopping_training(options, monkeypatch, c
     def broken(*args, **kwargs):
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr("vitatt.callbacks.explanations.case_picture", broken)
-    monkeypatch.setattr("vitatt.callbacks.drawing._reported", set())
+    monkeypatch.setattr("vitatt.callbacks.explanations.case_figure", broken)
+    monkeypatch.setattr("vitatt.callbacks.best_effort._reported", set())
     assert main(["fit", *options, "--trainer.max_epochs=2", "--explanations.size=2"]) == 0
     told = [r for r in caplog.records if "Could not draw the maps" in r.getMessage()]
     assert len(told) == 1, "loudly, and once"
@@ -153,7 +153,7 @@ def test_drawing_maps_may_fail_without_stopping_training(options, monkeypatch, c
 
 def test_arms_without_attention_train(options):
     for arm in ("metadata_only.MetadataOnly", "missing_pattern.MissingPattern"):
-        fusion = f"--model.fusion=vitatt.models.baselines.{arm}"
+        fusion = f"--model.fusion=vitatt.models.fusion.{arm}"
         assert main(["fit", *options, fusion, "--trainer.max_epochs=1"]) == 0
 
 
@@ -195,7 +195,7 @@ def test_maps_of_a_network_of_another_precision(options, precision):
 def test_a_compiled_training(options):
     """As the uncompiled one, with explanations, and its checkpoint loads uncompiled."""
     words = ["--trainer.max_epochs=2", "--explanations.size=2"]
-    words.append("--model.fusion=vitatt.models.fusion.AttentionFusion")
+    words.append("--model.fusion=vitatt.models.fusion.vitatt.AttentionFusion")
     for name in ("dropout", "metadata_dropout", "metadata_dropout_all"):
         words.append(f"--model.fusion.{name}=0")  # compiled, chance is another
     losses = {}

@@ -174,7 +174,7 @@ CHANGES = {
     "unknown argument": (
         lambda c: c["hyper_parameters"].update(
             fusion={
-                "class_path": "vitatt.models.fusion.AttentionFusion",
+                "class_path": "vitatt.models.fusion.vitatt.AttentionFusion",
                 "init_args": {"dept": 1},
             }
         ),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.synthetic import write_demo
+from vitatt.data.synthetic.demo import write_demo
 
 PAD_ROW = {
     **{"patient_id": "PAT_1", "lesion_id": "11", "smoke": "False", "drink": "False"},
@@ -51,7 +51,7 @@ def random_pixels(seed: int, size: int) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def save_image() -> Callable[..., Path]:
-    """Write a picture of random pixels that the seed decides."""
+    """Write a image of random pixels that the seed decides."""
 
     def save(path: Path, seed: int = 0, size: int = 8) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

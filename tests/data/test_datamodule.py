@@ -17,11 +17,10 @@ import torch
 from vitatt.data import cases as cases_module
 from vitatt.data import datamodule as datamodule_module
 from vitatt.data import fold as fold_module
-from vitatt.data import isic_2019, pad_ufes_20
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.images import read_image
-from vitatt.data.schema import DataError
-from vitatt.types import LesionBatch, LesionTask, Split, UsageError
+from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.images.reading import read_image
+from vitatt.types import DataError, FoldSpec, LesionBatch, LesionTask, UsageError
 
 Make = Callable[..., LesionDataModule]
 
@@ -54,19 +53,19 @@ class TestTask:
     def test_fields(self, make_module: Make) -> None:
         module = make_module(fold=2, num_folds=4, seed=3, smoothing=0.2, num_bins=5)
         task = module.task
-        training = module.part("train")
+        training = module.cases("train")
         assert task.dataset == "pad_ufes_20"
         assert task.classes == pad_ufes_20.SPEC.classes
         counts = [int((training["diagnosis"] == name).sum()) for name in task.classes]
         assert list(task.class_counts) == counts
         assert sum(counts) == training.height
         assert [f.name for f in task.features] == [f.name for f in pad_ufes_20.SPEC.features]
-        assert (task.smoothing, task.image_size, task.split) == (0.2, 32, Split(2, 4, 3, 5))
+        assert (task.smoothing, task.image_size, task.fold_spec) == (0.2, 32, FoldSpec(2, 4, 3, 5))
         assert max(f.cardinality for f in task.features if f.kind == "numeric") == 5
 
     def test_fitted_on_training_rows_only(self, make_module: Make) -> None:
         module = make_module()
-        training = module.part("train")
+        training = module.cases("train")
         for feature in module.task.features:
             observed = training[feature.name].drop_nulls()
             if feature.kind == "categorical":
@@ -75,7 +74,7 @@ class TestTask:
                 assert (feature.centres[0], feature.centres[-1]) == (observed.min(), observed.max())
 
     def test_a_category_elsewhere_is_not_learned(self, own_pad: Path, make_module: Make) -> None:
-        tested = make_module(root=str(own_pad)).part("test")["case_id"].to_list()[0]
+        tested = make_module(root=str(own_pad)).cases("test")["case_id"].to_list()[0]
         path = own_pad / "metadata.csv"
         frame = pl.read_csv(path, infer_schema=False)
         strange = pl.when(pl.col("img_id") == tested).then(pl.lit("MOON"))
@@ -85,7 +84,7 @@ class TestTask:
         assert "MOON" not in module.task.features[region].categories
         with pytest.warns(UserWarning, match=r"'region' .* did not see: MOON \(1 cases\)"):
             dataset = module.dataset_of("test")
-        row = module.part("test")["case_id"].to_list().index(tested)
+        row = module.cases("test")["case_id"].to_list().index(tested)
         assert dataset[row].missing[0, region]
 
     def test_chosen_features_in_the_datasets_order(self, make_module: Make) -> None:
@@ -142,7 +141,7 @@ class TestParts:
     @pytest.mark.parametrize("fold", [0, 4])
     def test_sizes_and_groups(self, fold: int, make_module: Make) -> None:
         module = make_module(fold=fold)
-        parts = {name: module.part(name) for name in ("train", "val", "test")}
+        parts = {name: module.cases(name) for name in ("train", "val", "test")}
         assert sum(part.height for part in parts.values()) == module.labelled.frame.height == 240
         assert 38 <= parts["test"].height <= 58
         assert 28 <= parts["val"].height <= 50
@@ -154,11 +153,11 @@ class TestParts:
 
     def test_inner_folds_share_the_training_groups_out(self, make_module: Make) -> None:
         modules = [make_module(fold=1, inner_folds=3, inner_fold=n) for n in range(3)]
-        tested = modules[0].part("test")
-        validated = [module.part("val") for module in modules]
+        tested = modules[0].cases("test")
+        validated = [module.cases("val") for module in modules]
         for module, part in zip(modules, validated, strict=True):
-            assert module.part("test").equals(tested)
-            assert not set(part["group"]) & set(module.part("train")["group"])
+            assert module.cases("test").equals(tested)
+            assert not set(part["group"]) & set(module.cases("train")["group"])
         for one, other in itertools.combinations(validated, 2):
             assert not set(one["group"]) & set(other["group"])
         groups = {group for part in validated for group in part["group"]}
@@ -171,7 +170,7 @@ class TestParts:
         self, name: str, make_module: Make
     ) -> None:
         module = make_module()
-        part = module.part(name)
+        part = module.cases(name)
         batches = list(getattr(module, f"{name}_dataloader")())
         assert [b for batch in batches for b in batch.case_id] == part["case_id"].to_list()
         classes = list(module.task.classes)
@@ -183,7 +182,7 @@ class TestParts:
 
     def test_training_is_augmented_and_complete(self, make_module: Make) -> None:
         module = make_module(batch_size=15)
-        part = module.part("train")
+        part = module.cases("train")
         batches = list(module.train_dataloader())
         found = [name for batch in batches for name in batch.case_id]
         assert len(set(found)) == len(found) >= part.height - 1
@@ -262,7 +261,7 @@ class TestGivenTask:
 
     def test_of_another_inner_fold(self, make_module: Make) -> None:
         task = make_module(inner_fold=1).task
-        assert task.split == Split(0, 5, 0, 5, 1)
+        assert task.fold_spec == FoldSpec(0, 5, 0, 5, 1)
         plain = json.loads(json.dumps(task.to_plain()))
         message = r"inner fold 1 of 5, seed 0\).*\(inner fold 0 of 5.*`data\.inner_fold`"
         with pytest.raises(DataError, match=message):
@@ -272,7 +271,7 @@ class TestGivenTask:
     @pytest.mark.parametrize("name", ["train", "val"])
     def test_of_other_cases(self, name: str, own_pad: Path, make_module: Make) -> None:
         first = make_module(root=str(own_pad))
-        Path(first.part(name)["image"][0]).unlink()
+        Path(first.cases(name)["image"][0]).unlink()
         module = make_module(root=str(own_pad), task=first.task.to_plain())
         with pytest.raises(DataError, match=r"trained on other cases .*Use the data it was"):
             _ = module.rows
@@ -321,7 +320,7 @@ class TestPanel:
     def test_of_more_cases_than_there_are(self, make_module: Make) -> None:
         module = make_module()
         batch, rows = module.panel("val", 10_000)
-        assert sorted(batch.case_id) == sorted(module.part("val")["case_id"])
+        assert sorted(batch.case_id) == sorted(module.cases("val")["case_id"])
         assert len(batch.case_id) == rows.height
 
     def test_of_cases_without_diagnosis(self, make_module: Make, own_pad: Path) -> None:
@@ -466,7 +465,7 @@ class TestPosition:
         model.seen = []
         module = make_module(batch_size=7)
         getattr(trainer, stage)(model, datamodule=module, ckpt_path=tmp_path / "last.ckpt")
-        part = module.part("val" if stage == "validate" else "test")
+        part = module.cases("val" if stage == "validate" else "test")
         assert model.seen == part["case_id"].to_list()
 
 
@@ -552,7 +551,7 @@ class TestUngrouped:
         assert len(set(lesion.values())) < len(lesion), "some lesion has two images"
         module = make_module(dataset="isic_2019", root=str(own_isic), allow_ungrouped=True)
         with pytest.warns(UserWarning, match="images have no lesion_id"):
-            parts = [module.part(name) for name in ("train", "val", "test")]
+            parts = [module.cases(name) for name in ("train", "val", "test")]
         assert sum(part.height for part in parts) == frame.height
         known = [{lesion[i] for i in part["case_id"] if i in lesion} for part in parts]
         assert all(a.isdisjoint(b) for a, b in itertools.combinations(known, 2))

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from vitatt.data.dataset import LesionDataset, PixelSource
-from vitatt.data.image_cache import ImageCache
-from vitatt.data.images import read_image
-from vitatt.data.metadata import encode
-from vitatt.data.transforms import TrainingAugmentation
+from vitatt.data.images.cache import ImageCache
+from vitatt.data.images.reading import read_image
+from vitatt.data.images.transforms import TrainingAugmentation
+from vitatt.data.metadata.encoding import encode
 from vitatt.types import FeatureEncoding, LesionBatch
 
 COUNT, SIZE = 9, 12
@@ -82,15 +82,15 @@ def test_changing_a_batch_leaves_the_cache_as_it_is(paths: list[str], tmp_path: 
 
 
 def test_augmentation_changes_with_seed_epoch_and_row(paths: list[str], tmp_path: Path) -> None:
-    # One picture under nine names: only chance can make its rows differ.
+    # One image under nine names: only chance can make its rows differ.
     twins = [paths[0]] * COUNT
-    pictures = {
+    images = {
         make(twins, tmp_path / "cache", augment=True, seed=seed)[row, epoch].image.numpy().tobytes()
         for seed in (0, 1)
         for epoch in (0, 1, 2)
         for row in (0, 1, 2)
     }
-    assert len(pictures) == 18
+    assert len(images) == 18
 
 
 def test_without_augmentation_the_epoch_changes_nothing(paths: list[str], tmp_path: Path) -> None:

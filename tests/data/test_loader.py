@@ -13,12 +13,11 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from vitatt.data.dataset import LesionDataset, PixelSource
-from vitatt.data.image_cache import ImageCache
+from vitatt.data.images.cache import ImageCache
+from vitatt.data.images.transforms import TrainingAugmentation
 from vitatt.data.loader import TrainingLoader, evaluation_loader
-from vitatt.data.metadata import EncodedMetadata
-from vitatt.data.schema import DataError
-from vitatt.data.transforms import TrainingAugmentation
-from vitatt.types import LesionBatch
+from vitatt.data.metadata.encoding import EncodedMetadata
+from vitatt.types import DataError, LesionBatch
 
 SIZE = 12
 Seen = list[tuple[tuple[str, ...], bytes]]
@@ -106,13 +105,13 @@ def test_the_seed_decides_order_and_pixels_whatever_the_workers(make_dataset) ->
 
 def test_pixels_change_from_epoch_to_epoch(make_dataset) -> None:
     loader = training(make_dataset(6), batch_size=6)
-    pictures: dict[str, set[bytes]] = {}
+    images: dict[str, set[bytes]] = {}
     for epoch in range(3):
         loader.epoch_sampler.set_epoch(epoch)
         for batch in loader:
             for name, image in zip(batch.case_id, batch.image, strict=True):
-                pictures.setdefault(name, set()).add(image.numpy().tobytes())
-    assert {len(different) for different in pictures.values()} == {3}
+                images.setdefault(name, set()).add(image.numpy().tobytes())
+    assert {len(different) for different in images.values()} == {3}
 
 
 class TestResume:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from vitatt.data.cases import READERS, load_cases
-from vitatt.data.check import check
+from vitatt.data.checks.check_data import check
 from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.datasets.table import LesionTable
 from vitatt.data.splits import split_rows
-from vitatt.data.table import LesionTable
-from vitatt.types import Split
+from vitatt.types import FoldSpec
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / os.environ.get("VITATT_DATA", "../shared/data")
@@ -94,7 +94,7 @@ def test_msk_images_are_their_own_group() -> None:
 def assert_no_group_straddles(table: LesionTable) -> None:
     cases = table.with_images()
     for fold in range(5):
-        rows = split_rows(cases, table.spec, Split(fold, 5, 0))
+        rows = split_rows(cases, table.spec, FoldSpec(fold, 5, 0))
         assert sum(map(len, rows)) == cases.height
         parts = [set(cases["group"].gather(part)) for part in rows]
         assert all(one.isdisjoint(other) for one, other in itertools.combinations(parts, 2))

@@ -10,10 +10,9 @@ import polars as pl
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
-from vitatt.data import pad_ufes_20
-from vitatt.data.schema import DataError
+from vitatt.data.datasets import pad_ufes_20
 from vitatt.data.splits import SplitRows, fold_numbers, join_groups, split_rows
-from vitatt.types import Split
+from vitatt.types import DataError, FoldSpec
 
 SPEC = pad_ufes_20.SPEC
 PARTS = list(itertools.combinations(SplitRows._fields, 2))
@@ -34,7 +33,7 @@ def make_cases(seed: int, *, sizes: str = "mixed", total: int = 300) -> pl.DataF
 def split(
     cases: pl.DataFrame, fold: int = 0, num_folds: int = 5, seed: int = 0, inner_folds: int = 5
 ) -> SplitRows:
-    return split_rows(cases, SPEC, Split(fold, num_folds, seed, inner_folds))
+    return split_rows(cases, SPEC, FoldSpec(fold, num_folds, seed, inner_folds))
 
 
 @pytest.mark.parametrize("sizes", ["single", "mixed", "heavy"])
@@ -103,7 +102,7 @@ def test_inner_folds_are_disjoint_and_cover_the_training_groups(
     cases = make_cases(0, sizes=sizes)
     groups = cases["group"]
     parts = [
-        split_rows(cases, SPEC, Split(1, 5, 0, inner_folds, inner_fold))
+        split_rows(cases, SPEC, FoldSpec(1, 5, 0, inner_folds, inner_fold))
         for inner_fold in range(inner_folds)
     ]
     test = parts[0].test
@@ -122,7 +121,7 @@ def test_the_first_inner_fold_is_the_default() -> None:
     cases = make_cases(0)
     default, first, second = (
         split_rows(cases, SPEC, one)
-        for one in (Split(0, 5, 0), Split(0, 5, 0, 5, 0), Split(0, 5, 0, 5, 1))
+        for one in (FoldSpec(0, 5, 0), FoldSpec(0, 5, 0, 5, 0), FoldSpec(0, 5, 0, 5, 1))
     )
     assert all(np.array_equal(*pair) for pair in zip(default, first, strict=True))
     assert not np.array_equal(first.val, second.val)
@@ -135,7 +134,7 @@ def test_an_inner_fold_out_of_range(inner_fold: int, inner_folds: int) -> None:
         rf"\(`data\.inner_folds` is {inner_folds}\), but got {inner_fold}\."
     )
     with pytest.raises(DataError, match=message):
-        split_rows(make_cases(0), SPEC, Split(0, 5, 0, inner_folds, inner_fold))
+        split_rows(make_cases(0), SPEC, FoldSpec(0, 5, 0, inner_folds, inner_fold))
 
 
 @pytest.mark.parametrize("inner_folds", [1, 0, -2])
@@ -180,11 +179,11 @@ def test_a_class_without_training_case_is_named() -> None:
 
 
 def _rows_elsewhere(cases: pl.DataFrame, fold: int) -> set[int]:
-    """Rows outside the training part, found with a class that splitting does not ask for."""
+    """Rows outside the training split, found with a class that splitting does not ask for."""
     renamed = cases.with_columns(pl.col("diagnosis").replace("MEL", "other"))
     others = tuple(name for name in SPEC.classes if name != "MEL")
     spec = dataclasses.replace(SPEC, classes=others)
-    rows = split_rows(renamed, spec, Split(fold, 5, 0))
+    rows = split_rows(renamed, spec, FoldSpec(fold, 5, 0))
     return {*rows.val.tolist(), *rows.test.tolist()}
 
 
@@ -244,7 +243,7 @@ def test_a_chain_of_twins_joins_all() -> None:
 ADVICE = re.compile(r"`data\.(num_folds|inner_folds) (\d+)`")
 
 
-def refused(cases: pl.DataFrame, one: Split) -> str:
+def refused(cases: pl.DataFrame, one: FoldSpec) -> str:
     with pytest.raises(DataError) as error:
         split_rows(cases, SPEC, one)
     return str(error.value)
@@ -260,7 +259,7 @@ def add_groups(
 class TestAdvice:
     """What an error advises is tried, as a reader would."""
 
-    def follow(self, cases: pl.DataFrame, one: Split, said: str) -> SplitRows:
+    def follow(self, cases: pl.DataFrame, one: FoldSpec, said: str) -> SplitRows:
         changes = {name: int(number) for name, number in ADVICE.findall(said)}
         assert changes, said
         assert all(getattr(one, name) != number for name, number in changes.items())
@@ -274,7 +273,7 @@ class TestAdvice:
     def test_works_on_small_data(self, total: int) -> None:
         outcomes = set()
         for seed, fold in itertools.product(range(12), range(5)):
-            cases, one = make_cases(seed, total=total), Split(fold, 5, seed)
+            cases, one = make_cases(seed, total=total), FoldSpec(fold, 5, seed)
             try:
                 split_rows(cases, SPEC, one)
             except DataError as error:
@@ -292,7 +291,7 @@ class TestAdvice:
     def test_names_inner_folds_where_they_are_to_blame(self) -> None:
         found = []
         for seed in range(60):
-            cases, one = make_cases(seed, total=30), Split(0, 5, seed)
+            cases, one = make_cases(seed, total=30), FoldSpec(0, 5, seed)
             try:
                 split_rows(cases, SPEC, one)
             except DataError as error:
@@ -307,7 +306,7 @@ class TestAdvice:
         cases = pl.DataFrame(
             {"group": [f"P{n % 12}" for n in range(120)], "diagnosis": np.repeat(SPEC.classes, 20)}
         )
-        one = Split(0, num_folds, 0, inner_folds)
+        one = FoldSpec(0, num_folds, 0, inner_folds)
         said = refused(cases, one)
         assert said.startswith("Expected at least 13 patients for ")
         self.follow(cases, one, said)
@@ -316,7 +315,7 @@ class TestAdvice:
         cases = pl.DataFrame(
             {"group": [f"P{n}" for n in range(18)], "diagnosis": [*SPEC.classes] * 3}
         )
-        one = Split(0, 10, 0, 2)
+        one = FoldSpec(0, 10, 0, 2)
         said = refused(cases, one)
         assert "cannot be split into 10 stratified folds" in said
         self.follow(cases, one, said)
@@ -325,7 +324,7 @@ class TestAdvice:
     @pytest.mark.parametrize("fold", [0, 3])
     def test_for_a_class_without_cases(self, lacking: list[str], fold: int) -> None:
         cases = make_cases(0).filter(~pl.col("diagnosis").is_in(lacking))
-        one = Split(fold, 5, 0)
+        one = FoldSpec(fold, 5, 0)
         said = refused(cases, one)
         counts = ", ".join(f"{name} \\(0 in all\\)" for name in lacking)
         assert re.match(rf"Fold {fold} of 5 has no training case of {counts}\. ", said)
@@ -341,7 +340,7 @@ class TestAdvice:
         cases = make_cases(0).filter(pl.col("diagnosis") != "MEL")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            refused(cases, Split(0, 5, 0))
+            refused(cases, FoldSpec(0, 5, 0))
 
     def test_no_part_is_empty(self) -> None:
         spec = dataclasses.replace(SPEC, classes=("ACK", "BCC"))
@@ -351,11 +350,11 @@ class TestAdvice:
         )
         for fold in range(5):
             with pytest.raises(DataError, match=message):
-                split_rows(cases, spec, Split(fold, 5, 0))
-            assert all(len(part) for part in split_rows(cases, spec, Split(fold, 5, 0, 4)))
+                split_rows(cases, spec, FoldSpec(fold, 5, 0))
+            assert all(len(part) for part in split_rows(cases, spec, FoldSpec(fold, 5, 0, 4)))
 
 
-def split_outer(cases: pl.DataFrame, one: Split) -> set[str]:
-    """Classes outside the test part."""
+def split_outer(cases: pl.DataFrame, one: FoldSpec) -> set[str]:
+    """Classes outside the test split."""
     number = fold_numbers(cases["diagnosis"], cases["group"], one.num_folds, one.seed)
     return set(cases["diagnosis"].filter(pl.Series(number != one.fold)))

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.types import FeatureEncoding, LesionTask, Split
+from vitatt.types import FeatureEncoding, FoldSpec, LesionTask
 
 TASK = LesionTask(
     dataset="pad_ufes_20",
@@ -22,7 +22,7 @@ TASK = LesionTask(
     ),
     smoothing=0.1,
     image_size=224,
-    split=Split(1, 5, 42, 3),
+    fold_spec=FoldSpec(1, 5, 42, 3),
     seen="1f",
 )
 
@@ -74,11 +74,11 @@ def broken(**changes: object) -> dict[str, Any]:
         {},
         broken(classes=...),
         broken(features=...),
-        broken(split=...),
+        broken(fold_spec=...),
         broken(smoothing=...),
         broken(colour="red"),
-        broken(split={"fold": 0, "num_folds": 5}),
-        broken(split=None),
+        broken(fold_spec={"fold": 0, "num_folds": 5}),
+        broken(fold_spec=None),
         broken(features=[{"name": "itch"}]),
         broken(features=[{**TASK.to_plain()["features"][0], "colour": "red"}]),
         broken(features=None),

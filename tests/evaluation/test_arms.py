@@ -9,13 +9,13 @@ from sklearn.metrics import roc_auc_score
 
 from tests.evaluation.predictions import CLASSES, make_predictions
 from vitatt.evaluation.arms import score_arms
-from vitatt.evaluation.intervals import balanced_accuracy, group_bootstrap, macro_auroc
+from vitatt.evaluation.bootstrap import balanced_accuracy, group_bootstrap, macro_auroc
 from vitatt.evaluation.out_of_fold import average_seeds
 
 FRAME = make_predictions()
 P = [f"p_{name}" for name in CLASSES]
 ROWS = {
-    (row["arm"], row["cases"], row["figure"]): row
+    (row["arm"], row["cases"], row["metric"]): row
     for row in score_arms(FRAME, CLASSES, ["age", "sex"], "MEL").iter_rows(named=True)
 }
 
@@ -25,17 +25,17 @@ def numbers(frame: pl.DataFrame):
     return frame.select(P).to_numpy(), targets
 
 
-def test_every_arm_has_every_figure_on_both_sets_of_cases():
+def test_every_arm_has_every_metric_on_both_sets_of_cases():
     per_class = [f"{k}/{c}" for k in ("AUROC", "sensitivity", "specificity") for c in CLASSES]
     calibration = ["Brier", "calibration error", "Brier, tempered", "calibration error, tempered"]
-    figures = ["balanced accuracy", "macro AUROC", *per_class]
-    figures += ["melanoma sensitivity at 90 % specificity", *calibration]
+    metrics = ["balanced accuracy", "macro AUROC", *per_class]
+    metrics += ["melanoma sensitivity at 90 % specificity", *calibration]
     expected = [
-        (a, c, f) for a in ("image", "fusion") for c in ("all", "complete") for f in figures
+        (a, c, f) for a in ("image", "fusion") for c in ("all", "complete") for f in metrics
     ]
     assert list(ROWS) == expected
     for row in ROWS.values():
-        assert row["low"] <= row["value"] <= row["high"] or "calibration" in row["figure"]
+        assert row["low"] <= row["value"] <= row["high"] or "calibration" in row["metric"]
         assert row["low"] < row["high"]
         assert row["single_low"] <= row["single"] <= row["single_high"]
 
@@ -57,7 +57,7 @@ def test_values_and_intervals_are_of_averaged_predictions(cases):
         assert row["groups"] == averaged["group"].n_unique()
 
 
-def test_single_figures_are_of_each_seed():
+def test_single_metrics_are_of_each_seed():
     areas = []
     for seed in (0, 1):
         probabilities, targets = numbers(FRAME.filter(arm="image", seed=seed))
@@ -70,7 +70,7 @@ def test_single_figures_are_of_each_seed():
     assert row["single_high"] == pytest.approx(max(areas), abs=1e-12)
 
 
-def test_tempered_figures_are_of_tempered_probabilities():
+def test_tempered_metrics_are_of_tempered_probabilities():
     frame = FRAME.filter(arm="fusion")
     powers = frame.select(P).to_numpy() ** (1 / frame["temperature"].to_numpy())[:, None]
     tempered = frame.with_columns(
@@ -88,8 +88,8 @@ def test_the_order_of_rows_does_not_matter():
     again = score_arms(
         FRAME.sample(fraction=1, shuffle=True, seed=3), CLASSES, ["age", "sex"], None
     )
-    for row in again.filter(pl.col("figure") == "balanced accuracy").iter_rows(named=True):
-        before = ROWS[row["arm"], row["cases"], row["figure"]]
+    for row in again.filter(pl.col("metric") == "balanced accuracy").iter_rows(named=True):
+        before = ROWS[row["arm"], row["cases"], row["metric"]]
         assert list(row.values()) == pytest.approx(list(before.values()), abs=1e-12)
 
 
@@ -101,10 +101,10 @@ def test_complete_cases_are_left_out_where_they_are_all_or_none():
     assert set(score_arms(nowhere, CLASSES, ["age"], None)["cases"]) == {"all"}
 
 
-def test_undefined_figures_are_null():
+def test_undefined_metrics_are_null():
     without = FRAME.filter(pl.col("true") != "MEL").with_columns(temperature=pl.lit(None))
     table = score_arms(without, CLASSES, [], "MEL").filter(pl.col("value").is_null())
-    assert set(table["figure"]) == {
+    assert set(table["metric"]) == {
         "AUROC/MEL",
         "sensitivity/MEL",
         "melanoma sensitivity at 90 % specificity",

@@ -9,9 +9,9 @@ from scipy.stats import t as student
 from scipy.stats import ttest_rel
 
 from tests.evaluation.predictions import CLASSES, make_predictions
+from vitatt.evaluation.bootstrap import Floats, group_bootstrap
 from vitatt.evaluation.comparison import compare_arms, corrected_resampled_t_test, holm
-from vitatt.evaluation.figures import COMPARED
-from vitatt.evaluation.intervals import Floats, group_bootstrap
+from vitatt.evaluation.metrics import COMPARED
 from vitatt.evaluation.out_of_fold import arrays, average_seeds, score_folds
 from vitatt.types import UsageError
 
@@ -79,11 +79,11 @@ def test_a_false_alarm_among_equal_arms_is_rare():
 
 def test_the_table_agrees_with_a_plain_way_to_it():
     table = compare_arms(FRAME, CLASSES, "image")
-    assert table.select("figure", "arm").rows() == [
-        (figure, arm) for figure in COMPARED for arm in ("fusion", "twin")
+    assert table.select("metric", "arm").rows() == [
+        (metric, arm) for metric in COMPARED for arm in ("fusion", "twin")
     ]
-    for figure, statistic in COMPARED.items():
-        part = table.filter(figure=figure)
+    for metric, statistic in COMPARED.items():
+        part = table.filter(metric=metric)
         assert part["p_holm"].to_list() == pytest.approx(naive_holm(part["p"].to_list()), abs=1e-12)
         for row in part.iter_rows(named=True):
             pair = [average_seeds(FRAME.filter(arm=arm)) for arm in (row["arm"], "image")]
@@ -97,8 +97,8 @@ def test_the_table_agrees_with_a_plain_way_to_it():
             found = (row["difference"], row["low"], row["high"])
             assert found == pytest.approx(interval, abs=1e-12)
             scores = {
-                (r["arm"], r["fold"], r["seed"]): r[figure]
-                for r in score_folds(FRAME, CLASSES, {figure: statistic}).iter_rows(named=True)
+                (r["arm"], r["fold"], r["seed"]): r[metric]
+                for r in score_folds(FRAME, CLASSES, {metric: statistic}).iter_rows(named=True)
             }
             differences = [
                 np.mean(
@@ -122,18 +122,18 @@ def test_an_arm_that_is_the_reference_does_not_differ():
         assert [row[k] for k in ("difference", "low", "high", "p", "p_holm")] == [0, 0, 0, 1, 1]
 
 
-def test_a_fold_in_which_the_figure_is_undefined_is_no_pair():
+def test_a_fold_in_which_the_metric_is_undefined_is_no_pair():
     """One fold has a single class: no area there."""
     frame = FRAME.filter((pl.col("fold") > 0) | (pl.col("true") == "MEL"))
     table = compare_arms(frame, CLASSES, "image")
-    pairs = dict(table.select("figure", "pairs").unique().rows())
+    pairs = dict(table.select("metric", "pairs").unique().rows())
     assert pairs == {"balanced accuracy": 3, "macro AUROC": 2}
 
 
 def test_one_arm_alone_is_an_empty_table():
     table = compare_arms(FRAME.filter(arm="image"), CLASSES, "image")
     assert table.height == 0
-    assert table.columns[:3] == ["figure", "arm", "reference"]
+    assert table.columns[:3] == ["metric", "arm", "reference"]
 
 
 def test_an_unknown_reference_is_named():

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from tests.evaluation.predictions import CLASSES, make_predictions
-from vitatt.evaluation.figures import COMPARED
+from vitatt.evaluation.metrics import COMPARED
 from vitatt.evaluation.out_of_fold import arrays, average_seeds, check_out_of_fold, score_folds
 from vitatt.types import UsageError
 

@@ -10,9 +10,9 @@ import pytest
 from scipy.stats import friedmanchisquare, rankdata
 
 from tests.evaluation.predictions import CLASSES, make_predictions
-from vitatt.evaluation.figures import COMPARED
+from vitatt.evaluation.metrics import COMPARED
 from vitatt.evaluation.out_of_fold import score_folds
-from vitatt.evaluation.ranks import critical_difference, not_told_apart, rank_arms, ranks_picture
+from vitatt.evaluation.ranks import critical_difference, not_told_apart, rank_arms, ranks_figure
 from vitatt.types import UsageError
 
 ARMS = {"image": 0.3, "metadata": 0.5, "fusion": 1.5}
@@ -38,14 +38,14 @@ def test_the_example_of_demsar():
     assert critical_difference(4, 14, 0.10) == pytest.approx(2.291 * np.sqrt(20 / 84), abs=1e-3)
 
 
-@pytest.mark.parametrize("figure", COMPARED)
-def test_ranks_and_friedman_agree_with_scipy(figure):
+@pytest.mark.parametrize("metric", COMPARED)
+def test_ranks_and_friedman_agree_with_scipy(metric):
     frame = make_predictions(ARMS, folds=5)
-    table = rank_arms(frame, CLASSES, figure)
+    table = rank_arms(frame, CLASSES, metric)
     scores = score_folds(frame, CLASSES, COMPARED)
     matrix = np.array(
         [
-            [scores.filter(arm=arm, fold=fold)[figure].to_numpy().mean() for arm in ARMS]
+            [scores.filter(arm=arm, fold=fold)[metric].to_numpy().mean() for arm in ARMS]
             for fold in range(5)
         ]
     )
@@ -76,7 +76,7 @@ def test_two_arms_and_one():
     assert one.select("mean_rank", "critical_difference").rows() == [(1, None)]
 
 
-def test_other_figures_are_refused():
+def test_other_metrics_are_refused():
     with pytest.raises(UsageError, match="among balanced accuracy, macro AUROC, but got 'Brier'"):
         rank_arms(make_predictions(), CLASSES, "Brier")
 
@@ -100,22 +100,22 @@ def test_runs_of_extremes():
 
 
 @pytest.mark.parametrize("arms", [2, 7, 25])
-def test_the_picture_grows_with_the_arms(arms):
+def test_the_figure_grows_with_the_arms(arms):
     ranks = np.linspace(1, arms, arms)
     names = [f"arm number {n} with a name that is rather long" for n in range(arms)]
-    picture = ranks_picture(names, ranks, 3.0, xlabel="mean rank")
-    assert picture.dtype == np.uint8
-    assert picture.shape[1:] == (1280, 3)
-    short = ranks_picture([f"arm {n}" for n in range(arms)], ranks, 3.0, xlabel="mean rank")
-    assert short.shape[0] <= picture.shape[0] <= (2 + 0.5 * arms) * 200
+    figure = ranks_figure(names, ranks, 3.0, xlabel="mean rank")
+    assert figure.dtype == np.uint8
+    assert figure.shape[1:] == (1280, 3)
+    short = ranks_figure([f"arm {n}" for n in range(arms)], ranks, 3.0, xlabel="mean rank")
+    assert short.shape[0] <= figure.shape[0] <= (2 + 0.5 * arms) * 200
     # Nothing is cut: the margin is paper.
-    for edge in (picture[:2], picture[-2:], picture[:, :2], picture[:, -2:]):
+    for edge in (figure[:2], figure[-2:], figure[:, :2], figure[:, -2:]):
         assert (edge > 250).all()
 
 
-def test_the_picture_shows_a_point_an_arm_best_on_top():
-    picture = ranks_picture(["worse", "best"], [2.0, 1.0], 0.5, xlabel="mean rank").astype(int)
-    blue = (picture[..., 2] - picture[..., 0]) > 120
+def test_the_figure_shows_a_point_an_arm_best_on_top():
+    figure = ranks_figure(["worse", "best"], [2.0, 1.0], 0.5, xlabel="mean rank").astype(int)
+    blue = (figure[..., 2] - figure[..., 0]) > 120
     columns = [np.flatnonzero(rows.any(0)).mean() for rows in _bands(blue)]
     assert len(columns) == 2
     assert columns[0] < columns[1]

@@ -1,4 +1,4 @@
-"""Subgroups: bands, missing values, small ones, gaps; each figure against the whole way round."""
+"""Subgroups: bands, missing values, small ones, gaps; each metric against the whole way round."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from tests.evaluation.predictions import CLASSES, make_predictions
-from vitatt.evaluation.intervals import balanced_accuracy, group_bootstrap
+from vitatt.evaluation.bootstrap import balanced_accuracy, group_bootstrap
 from vitatt.evaluation.out_of_fold import average_seeds
 from vitatt.evaluation.subgroups import largest_gaps, score_subgroups
 
@@ -21,7 +21,7 @@ def names(table: pl.DataFrame, attribute: str) -> list[str]:
     return part["subgroup"].unique(maintain_order=True).to_list()
 
 
-def test_figures_agree_with_scikit_learn_and_the_bootstrap():
+def test_metrics_agree_with_scikit_learn_and_the_bootstrap():
     table = score_subgroups(FRAME, CLASSES, ["sex", "fitspatrick"])
     assert names(table, "sex") == ["F", "M", "missing"]
     assert names(table, "fitspatrick") == ["1", "2", "3", "missing"]
@@ -33,7 +33,7 @@ def test_figures_agree_with_scikit_learn_and_the_bootstrap():
         row = table.row(
             by_predicate=(pl.col("attribute") == "sex")
             & (pl.col("subgroup") == name)
-            & (pl.col("figure") == "balanced accuracy"),
+            & (pl.col("metric") == "balanced accuracy"),
             named=True,
         )
         score = balanced_accuracy_score(targets, probabilities.argmax(1))
@@ -47,14 +47,14 @@ def test_figures_agree_with_scikit_learn_and_the_bootstrap():
 
 def test_every_case_is_in_one_subgroup():
     table = score_subgroups(FRAME, CLASSES, ["age", "sex", "fitspatrick"])
-    for _, part in table.group_by("attribute", "figure"):
+    for _, part in table.group_by("attribute", "metric"):
         assert part["n"].sum() == FRAME.height
 
 
 def test_ages_fall_into_bands():
     ages = [39.9, 40, 59, 59.9, 60, 79, 80, 95, None, float("nan")]
     frame = FRAME.head(len(ages)).with_columns(age=pl.Series(ages, dtype=pl.Float64))
-    table = score_subgroups(frame, CLASSES, ["age"]).filter(figure="balanced accuracy")
+    table = score_subgroups(frame, CLASSES, ["age"]).filter(metric="balanced accuracy")
     assert table.select("subgroup", "n").rows() == [
         ("<40", 1),
         ("40-59", 3),
@@ -88,7 +88,7 @@ def test_small_subgroups_are_marked_and_shown():
     small = dict(table.select("subgroup", "small").unique().rows())
     assert small == {"29 cases": True, "31 cases": False, "one class": True, "others": False}
     one_class = table.filter(subgroup="one class")
-    undefined = dict(one_class.select("figure", pl.col("value").is_null()).rows())
+    undefined = dict(one_class.select("metric", pl.col("value").is_null()).rows())
     assert undefined == {"balanced accuracy": False, "macro AUROC": True}
 
 
@@ -105,9 +105,9 @@ def test_the_gap_is_between_subgroups_that_are_not_small():
         ("site", "leg", 0.4, False),
     ]
     table = pl.DataFrame(rows, schema=["attribute", "subgroup", "value", "small"], orient="row")
-    gaps = largest_gaps(table.with_columns(figure=pl.lit("macro AUROC")))
-    assert gaps.columns == ["attribute", "figure", "gap", "highest", "lowest"]
-    assert gaps.drop("figure").rows() == [
+    gaps = largest_gaps(table.with_columns(metric=pl.lit("macro AUROC")))
+    assert gaps.columns == ["attribute", "metric", "gap", "highest", "lowest"]
+    assert gaps.drop("metric").rows() == [
         ("skin", pytest.approx(0.2), "I", "II"),
         ("sex", None, None, None),
         ("site", None, None, None),
@@ -123,4 +123,4 @@ def test_gaps_of_scored_subgroups():
 def test_no_attribute_is_an_empty_table():
     table = score_subgroups(FRAME, CLASSES, [])
     assert table.height == 0
-    assert largest_gaps(table).columns == ["attribute", "figure", "gap", "highest", "lowest"]
+    assert largest_gaps(table).columns == ["attribute", "metric", "gap", "highest", "lowest"]

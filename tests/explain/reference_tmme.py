@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitatt.models.network import LesionNetwork
+from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionBatch
 
 State = dict[str, Tensor]

@@ -18,10 +18,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from tests.tasks import CLASSES, COUNTS, make_batch, make_task
-from vitatt.models.baselines.metadata_only import MetadataOnly
 from vitatt.models.checkpoint import read_hyper_parameters
 from vitatt.models.classifier import LesionClassifier
-from vitatt.models.fusion import AttentionFusion
+from vitatt.models.fusion.metadata_only import MetadataOnly
+from vitatt.models.fusion.vitatt import AttentionFusion
 from vitatt.models.losses import class_weights
 from vitatt.types import LesionBatch, UsageError
 
@@ -51,7 +51,7 @@ FUSIONS: dict[str, Any] = {
     "metadata-only": MetadataOnly,
     "partial": functools.partial(AttentionFusion, join_at=2, missing="token"),
     "command line": {
-        "class_path": "vitatt.models.fusion.AttentionFusion",
+        "class_path": "vitatt.models.fusion.vitatt.AttentionFusion",
         "init_args": {"join_at": 2, "missing": "token"},
     },
 }

@@ -23,40 +23,40 @@ def random_predictions(absent: tuple[int, ...], seed: int = 0) -> tuple[np.ndarr
     return probabilities.astype(np.float32), target
 
 
-def expected_figures(probabilities: np.ndarray, target: np.ndarray) -> dict[str, float]:
+def expected_metrics(probabilities: np.ndarray, target: np.ndarray) -> dict[str, float]:
     predicted = probabilities.argmax(1)
     present = sorted(set(target.tolist()))
-    figures: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     aurocs = []
     for c, name in enumerate(CLASSES):
         is_class, called = target == c, predicted == c
         defined = is_class.any() and not is_class.all()
         auroc = sk.roc_auc_score(is_class, probabilities[:, c]) if defined else math.nan
         aurocs.append(auroc)
-        figures[f"auroc/{name}"] = auroc
-        figures[f"sensitivity/{name}"] = called[is_class].mean() if is_class.any() else math.nan
+        metrics[f"auroc/{name}"] = auroc
+        metrics[f"sensitivity/{name}"] = called[is_class].mean() if is_class.any() else math.nan
         rest = ~is_class
-        figures[f"specificity/{name}"] = (~called[rest]).mean() if rest.any() else math.nan
+        metrics[f"specificity/{name}"] = (~called[rest]).mean() if rest.any() else math.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes predicted that do not occur
-        figures["balanced_accuracy"] = sk.balanced_accuracy_score(target, predicted)
-        figures["f1"] = sk.f1_score(target, predicted, average="macro")
-    figures["auroc"] = (
+        metrics["balanced_accuracy"] = sk.balanced_accuracy_score(target, predicted)
+        metrics["f1"] = sk.f1_score(target, predicted, average="macro")
+    metrics["auroc"] = (
         float(np.mean([aurocs[c] for c in present])) if len(present) > 1 else math.nan
     )
-    figures["selection"] = (figures["balanced_accuracy"] + figures["auroc"]) / 2
+    metrics["selection"] = (metrics["balanced_accuracy"] + metrics["auroc"]) / 2
     error, confidence = 0.0, probabilities.max(1)
     for b in range(15):
         inside = (confidence > b / 15) & (confidence <= (b + 1) / 15)
         if inside.any():
             right = (predicted == target)[inside].mean()
             error += inside.mean() * abs(right - confidence[inside].mean())
-    figures["calibration_error"] = error
-    return figures
+    metrics["calibration_error"] = error
+    return metrics
 
 
 @pytest.mark.parametrize("absent", [(), (1,), (0, 4), (0, 1, 2, 4)])
-def test_figures_are_those_of_scikit_learn(absent: tuple[int, ...]) -> None:
+def test_metrics_are_those_of_scikit_learn(absent: tuple[int, ...]) -> None:
     probabilities, target = random_predictions(absent)
     metrics = LesionMetrics(CLASSES)
     for part in np.split(np.arange(200), [50, 51, 120]):
@@ -64,7 +64,7 @@ def test_figures_are_those_of_scikit_learn(absent: tuple[int, ...]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         actual = {name: value.item() for name, value in metrics.compute().items()}
-    assert actual == pytest.approx(expected_figures(probabilities, target), rel=1e-5, nan_ok=True)
+    assert actual == pytest.approx(expected_metrics(probabilities, target), rel=1e-5, nan_ok=True)
     confusion = sk.confusion_matrix(target, probabilities.argmax(1), labels=range(len(CLASSES)))
     assert metrics.confusion().tolist() == confusion.tolist()
     for c in absent:
@@ -87,7 +87,7 @@ def test_unknown_targets_are_left_out() -> None:
     metrics = LesionMetrics(CLASSES)
     metrics.update(torch.tensor(probabilities), torch.tensor(np.where(unknown, -1, target)))
     actual = {name: value.item() for name, value in metrics.compute().items()}
-    expected = expected_figures(probabilities[~unknown], target[~unknown])
+    expected = expected_metrics(probabilities[~unknown], target[~unknown])
     assert actual == pytest.approx(expected, rel=1e-5, nan_ok=True)
     assert metrics.confusion().sum() == (~unknown).sum()
 
@@ -96,9 +96,9 @@ def test_nothing_but_unknown_targets_is_undefined() -> None:
     probabilities, _ = random_predictions(())
     metrics = LesionMetrics(CLASSES)
     metrics.update(torch.tensor(probabilities), torch.full((200,), -1))
-    figures = metrics.compute()
-    assert set(figures) == set(expected_figures(*random_predictions(())))
-    assert all(math.isnan(value) for value in figures.values())
+    metrics = metrics.compute()
+    assert set(metrics) == set(expected_metrics(*random_predictions(())))
+    assert all(math.isnan(value) for value in metrics.values())
 
 
 def test_reset_forgets() -> None:
@@ -107,6 +107,6 @@ def test_reset_forgets() -> None:
         probabilities, target = random_predictions(absent, seed=len(absent))
         metrics.reset()
         metrics.update(torch.tensor(probabilities), torch.tensor(target))
-    expected = expected_figures(probabilities, target)
+    expected = expected_metrics(probabilities, target)
     actual = {name: value.item() for name, value in metrics.compute().items()}
     assert actual == pytest.approx(expected, rel=1e-5, nan_ok=True)

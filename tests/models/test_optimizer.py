@@ -9,9 +9,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tests.tasks import make_batch, make_network, make_task
-from vitatt.models.baselines.image_only import ImageOnly
-from vitatt.models.baselines.metadata_only import MetadataOnly
-from vitatt.models.network import LesionNetwork
+from vitatt.models.fusion.image_only import ImageOnly
+from vitatt.models.fusion.metadata_only import MetadataOnly
+from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.optimizer import make_optimizer, warmup_cosine
 
 TASK = make_task()

@@ -7,43 +7,43 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from vitatt.benchmark.plan import Cell
+from vitatt.benchmark.plan import Job
 from vitatt.benchmark.training import NetworkTraining
 from vitatt.callbacks.predictions import prediction_frame
-from vitatt.data.datamodule import LesionDataModule, Part
-from vitatt.data.metadata import encode
-from vitatt.models.baselines.gradient_boosting import EncodedCases, GradientBoosting
-from vitatt.models.baselines.two_stage import TwoStage
+from vitatt.data.datamodule import LesionDataModule, SplitName
+from vitatt.data.metadata.encoding import encode
+from vitatt.models.classical.gradient_boosting import EncodedCases, GradientBoosting
+from vitatt.models.classical.two_stage import TwoStage
 
 INNER_MODELS = 5
 """Models of the first stage, each predicting the training cases that it did not see."""
 
 
-def predict_classically(cell: Cell, training: NetworkTraining) -> dict[Part, pl.DataFrame]:
-    """Predictions of the validation and the test part, as `NetworkTraining.predict` gives them.
+def predict_classically(job: Job, training: NetworkTraining) -> dict[SplitName, pl.DataFrame]:
+    """Predictions of the validation and the test split, as `NetworkTraining.predict` gives them.
 
     Args:
-        cell: What is trained.
+        job: What is trained.
         training: Has the data; its network is not used.
     """
     data = training.datamodule
-    if cell.benchmark.arms[cell.arm].classical == "two_stage":
-        return _two_stage(cell, data)
-    model = GradientBoosting(data.task.cardinalities, seed=cell.seed)
-    model.fit(_encoded(data, data.part("train")), _encoded(data, data.part("val")))
-    val, test = (model.predict(_encoded(data, data.part(part))) for part in ("val", "test"))
+    if job.benchmark.arms[job.arm].classical == "two_stage":
+        return _two_stage(job, data)
+    model = GradientBoosting(data.task.cardinalities, seed=job.seed)
+    model.fit(_encoded(data, data.cases("train")), _encoded(data, data.cases("val")))
+    val, test = (model.predict(_encoded(data, data.cases(split))) for split in ("val", "test"))
     return {"val": _frame(data, "val", val), "test": _frame(data, "test", test)}
 
 
-def _two_stage(cell: Cell, data: LesionDataModule) -> dict[Part, pl.DataFrame]:
+def _two_stage(job: Job, data: LesionDataModule) -> dict[SplitName, pl.DataFrame]:
     """The first stage out-of-fold on all cases outside the test fold, then the second."""
-    rest = pl.concat([data.part("train"), data.part("val")])
+    rest = pl.concat([data.cases("train"), data.cases("val")])
     names = [f"p_{name}" for name in data.task.classes]
     held_out, test = [], []
     for inner in range(INNER_MODELS):
         first = NetworkTraining(
             [
-                *cell.options(cell.benchmark.arms[cell.arm].first_stage),
+                *job.options(job.benchmark.arms[job.arm].first_stage),
                 f"--data.inner_folds={INNER_MODELS}",
                 f"--data.inner_fold={inner}",
                 # What it predicts must not have decided when it stops.
@@ -58,12 +58,12 @@ def _two_stage(cell: Cell, data: LesionDataModule) -> dict[Part, pl.DataFrame]:
     probabilities = rest.select("case_id").join(
         pl.concat(held_out), on="case_id", how="left", maintain_order="left"
     )
-    second = TwoStage(seed=cell.seed)
+    second = TwoStage(seed=job.seed)
     again = second.fit(
         _encoded(data, rest), probabilities.select(names).to_numpy(), rest["group"].to_numpy()
     )
-    in_val = rest["case_id"].is_in(data.part("val")["case_id"].to_list()).to_numpy()
-    final = second.predict(_encoded(data, data.part("test")), np.mean(test, axis=0))
+    in_val = rest["case_id"].is_in(data.cases("val")["case_id"].to_list()).to_numpy()
+    final = second.predict(_encoded(data, data.cases("test")), np.mean(test, axis=0))
     return {"val": _frame(data, "val", again[in_val]), "test": _frame(data, "test", final)}
 
 
@@ -75,6 +75,8 @@ def _encoded(data: LesionDataModule, cases: pl.DataFrame) -> EncodedCases:
     return EncodedCases(soft_one_hot.astype(np.float64), missing, target)
 
 
-def _frame(data: LesionDataModule, part: Part, probabilities: NDArray[np.float64]) -> pl.DataFrame:
-    case_ids = data.part(part)["case_id"].to_list()
-    return prediction_frame(data, part, [(case_ids, torch.from_numpy(probabilities))])
+def _frame(
+    data: LesionDataModule, split: SplitName, probabilities: NDArray[np.float64]
+) -> pl.DataFrame:
+    case_ids = data.cases(split)["case_id"].to_list()
+    return prediction_frame(data, split, [(case_ids, torch.from_numpy(probabilities))])

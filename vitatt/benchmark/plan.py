@@ -1,4 +1,4 @@
-"""What a benchmark consists of: arms, folds, seeds, and the cells that they make."""
+"""What a benchmark consists of: arms, folds, seeds, and the jobs that they make."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Benchmark:
         reference: The arm that others are compared with.
         output: Folder for all results.
         num_folds: Outer folds.
-        inner_folds: The inner validation part is one of this many parts of the training groups.
+        inner_folds: The inner validation split is one of this many parts of the training groups.
         seeds: Each decides initial weights, dropout, and which inner part validates.
         keep: Arms whose trained models stay on disk.
         threads: CPU threads of a training. Sums depend on it in their last digits, so a table that
@@ -126,13 +126,13 @@ class Benchmark:
                             f"Expected `{place}` to name trained networks, but got '{name}'."
                         )
 
-    def cells(self) -> Iterator[Cell]:
+    def jobs(self) -> Iterator[Job]:
         """All trainings, fold by fold, so that a table can be had of the folds that are done."""
         for fold in range(self.num_folds):
             for seed in self.seeds:
                 for name, arm in self.arms.items():
                     if not arm.choose_from:
-                        yield Cell(self, name, fold, seed)
+                        yield Job(self, name, fold, seed)
 
     def arm_options(self, name: str) -> list[str]:
         """Options of `vitatt fit` that make an arm, whatever the fold and seed.
@@ -153,7 +153,7 @@ class Benchmark:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class Job:
     """One arm trained for one outer fold with one seed.
 
     Attributes:
@@ -170,13 +170,13 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The cell's name in messages, W&B and on disk."""
+        """The job's name in messages, W&B and on disk."""
         return f"{self.arm}/fold-{self.fold}-seed-{self.seed}"
 
     @property
     def folder(self) -> Path:
         """Where its predictions are once it is finished; absent before."""
-        return self.benchmark.output / "cells" / self.arm / f"fold-{self.fold}-seed-{self.seed}"
+        return self.benchmark.output / "jobs" / self.arm / f"fold-{self.fold}-seed-{self.seed}"
 
     @property
     def finished(self) -> bool:

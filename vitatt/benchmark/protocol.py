@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vitatt.benchmark.plan import Benchmark, Cell
+from vitatt.benchmark.plan import Benchmark, Job
 from vitatt.benchmark.training import NetworkTraining
+from vitatt.data.checks.leaks import find_leaks, require_no_leaks
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.leaks import find_leaks, require_no_leaks
 
 
 def protocol(
@@ -30,7 +30,7 @@ def protocol(
     checks = []
     for fold in range(benchmark.num_folds):
         data = _data(benchmark, name, fold)
-        findings = find_leaks(data.cases)
+        findings = find_leaks(data.fold_data)
         require_no_leaks(findings)
         if fold == 0:
             first = data
@@ -39,7 +39,7 @@ def protocol(
             ]
     for other in trained:  # an arm may have features, or a fitted task, of its own
         if configs[other]["data"] != configs[name]["data"]:
-            require_no_leaks(find_leaks(_data(benchmark, other, 0).cases))
+            require_no_leaks(find_leaks(_data(benchmark, other, 0).fold_data))
     spec, labelled = first.spec, first.labelled
     config = configs[name]
     counts = dict(labelled.frame["diagnosis"].value_counts().iter_rows())
@@ -76,7 +76,7 @@ def protocol(
 
 def _data(benchmark: Benchmark, arm: str, fold: int) -> LesionDataModule:
     """The data of an arm in a fold, as its trainings see them."""
-    cell = Cell(benchmark, arm, fold, benchmark.seeds[0])
+    job = Job(benchmark, arm, fold, benchmark.seeds[0])
     name = benchmark.arms[arm].first_stage or arm
-    options = [*cell.options(name), "--trainer.logger=false"]
+    options = [*job.options(name), "--trainer.logger=false"]
     return NetworkTraining(options).datamodule

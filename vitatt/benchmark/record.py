@@ -20,7 +20,7 @@ _MAY_CHANGE = ("data.root", "data.cache_dir", "data.num_workers", "trainer.logge
 
 
 def check_and_record(benchmark: Benchmark) -> dict[str, dict[str, Any]]:
-    """Parse every arm's configuration, and compare it with that of the cells already there.
+    """Parse every arm's configuration, and compare it with that of the jobs already there.
 
     Returns:
         The configuration of each arm that is trained, by name.
@@ -46,13 +46,13 @@ def check_and_record(benchmark: Benchmark) -> dict[str, dict[str, Any]]:
             "threads": benchmark.threads,
         }
         configs[name] = config
-        _compare(benchmark.output / "cells" / name / "config.yaml", name, config)
+        _compare(benchmark.output / "jobs" / name / "config.yaml", name, config)
     return configs
 
 
 def _compare(path: Path, arm: str, config: dict[str, Any]) -> None:
     text = yaml.safe_dump(config, sort_keys=True)
-    if not any(path.parent.glob("fold-*-seed-*/cell.json")):  # nothing is there to mix with
+    if not any(path.parent.glob("fold-*-seed-*/job.json")):  # nothing is there to mix with
         write_text(text, path)
         return
     before, now = _flat(read_yaml(path)), _flat(config)

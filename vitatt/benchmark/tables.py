@@ -52,18 +52,18 @@ def write_tables(
 
 def lines(tables: dict[str, pl.DataFrame]) -> list[str]:
     """The main table as lines for people: all cases, seeds averaged, best first."""
-    scored = tables["arms"].filter(cases="all").filter(pl.col("figure").is_in(SHOWN))
+    scored = tables["arms"].filter(cases="all").filter(pl.col("metric").is_in(SHOWN))
     width = max(len(name) for name in scored["arm"])
-    best = scored.filter(figure=SHOWN[0]).sort("value", descending=True, nulls_last=True)
+    best = scored.filter(metric=SHOWN[0]).sort("value", descending=True, nulls_last=True)
     shown = []
     for arm in best["arm"]:
-        figures = [
+        metrics = [
             "{value:.3f} [{low:.3f}, {high:.3f}], one model {single:.3f}".format(
                 **scored.row(
-                    by_predicate=(pl.col("arm") == arm) & (pl.col("figure") == figure), named=True
+                    by_predicate=(pl.col("arm") == arm) & (pl.col("metric") == metric), named=True
                 )
             )
-            for figure in SHOWN
+            for metric in SHOWN
         ]
-        shown.append(f"{arm:{width}}  {figures[0]}   AUROC {figures[1]}")
+        shown.append(f"{arm:{width}}  {metrics[0]}   AUROC {metrics[1]}")
     return shown

@@ -19,7 +19,7 @@ from vitatt.callbacks.batches import ready
 from vitatt.callbacks.best_weights import BestWeights
 from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.predictions import prediction_frame
-from vitatt.data.datamodule import LesionDataModule, Part
+from vitatt.data.datamodule import LesionDataModule, SplitName
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.metrics import SELECTION
 from vitatt.training import TrainingCLI
@@ -73,17 +73,17 @@ class NetworkTraining:
             self._caching.prepare(self.trainer, self.model)
 
     @torch.inference_mode()
-    def predict(self, part: Part) -> pl.DataFrame:
-        """Predictions of a part, a row a case."""
+    def predict(self, split: SplitName) -> pl.DataFrame:
+        """Predictions of a split, a row a case."""
         if self._caches:
-            self._caching.serve(self.trainer, self.model, (part,))
+            self._caching.serve(self.trainer, self.model, (split,))
         self.model.eval()
         batches = []
-        for batch in self.datamodule.dataset_of(part).batches(self.datamodule.batch_size):
+        for batch in self.datamodule.dataset_of(split).batches(self.datamodule.batch_size):
             with self.trainer.precision_plugin.forward_context():
                 logits = self.model(ready(batch, self.trainer, self.model)).logits
             batches.append((list(batch.case_id), logits.float().softmax(-1).cpu()))
-        return prediction_frame(self.datamodule, part, batches)
+        return prediction_frame(self.datamodule, split, batches)
 
     @property
     def _caches(self) -> bool:

@@ -19,7 +19,7 @@ class BestWeights(Callback):
     is not copied.
 
     Args:
-        monitor: The figure that decides; higher is better.
+        monitor: The metric that decides; higher is better.
     """
 
     def __init__(self, monitor: str) -> None:
@@ -33,7 +33,7 @@ class BestWeights(Callback):
         """Copy the weights if they are the best so far.
 
         Raises:
-            UsageError: If the figure is not logged.
+            UsageError: If the metric is not logged.
         """
         if self.monitor not in trainer.callback_metrics:
             raise UsageError(
@@ -41,7 +41,7 @@ class BestWeights(Callback):
                 f"{', '.join(sorted(trainer.callback_metrics))}."
             )
         value = float(trainer.callback_metrics[self.monitor])
-        if math.isnan(value):  # undefined, as where the validation part has one class
+        if math.isnan(value):  # undefined, as where the validation split has one class
             value = float("-inf")
         if not self._weights or value > self.best:
             self.best = value

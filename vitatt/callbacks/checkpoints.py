@@ -123,7 +123,7 @@ class BestCheckpoint(Checkpoint):
         if math.isnan(score):
             raise UsageError(
                 f"The metric {self.monitor}, which `checkpoint.monitor` names, is undefined in "
-                "this validation part, so that no epoch is the best: it needs cases of the class, "
+                "this validation split, so that no epoch is the best: it needs cases of the class, "
                 "or of more than one class. Choose another `data.inner_fold`, fewer "
                 "`data.inner_folds`, or another metric such as val/balanced_accuracy."
             )

@@ -17,21 +17,21 @@ from vitatt.callbacks.tracking import RunLogger, closing_run
 def log_embedding(
     output: Path,
     facts: Mapping[str, Any],
-    figures: Mapping[str, float],
-    pictures: Mapping[str, NDArray[np.uint8]],
+    metrics: Mapping[str, float],
+    figures: Mapping[str, NDArray[np.uint8]],
 ) -> None:
-    """Log figures and pictures; say how to send them if the run is offline.
+    """Log metrics and figures; say how to send them if the run is offline.
 
     Args:
         output: Folder of the results, in which the run's own lies.
         facts: What was looked at.
-        figures: By name.
-        pictures: (H, W, 3) by name.
+        metrics: By name.
+        figures: (H, W, 3) by name.
     """
     with closing_run():
         logger = RunLogger(name="embedding", save_dir=str(output / "runs"))
         logger.log_hyperparams(dict(facts))
-        images = {name: wandb.Image(picture) for name, picture in pictures.items()}
-        logger.log_metrics({f"embedding/{name}": v for name, v in {**figures, **images}.items()})
+        images = {name: wandb.Image(figure) for name, figure in figures.items()}
+        logger.log_metrics({f"embedding/{name}": v for name, v in {**metrics, **images}.items()})
         if logger.sync_command:
             rank_zero_info(f"To send this run to W&B: wandb login, then {logger.sync_command}")

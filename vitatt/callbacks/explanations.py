@@ -14,27 +14,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitatt.callbacks.batches import datamodule_of, ready
-from vitatt.callbacks.drawing import drawing
+from vitatt.callbacks.best_effort import best_effort
 from vitatt.callbacks.image_logging import log_images
 from vitatt.callbacks.run_folder import run_folder
-from vitatt.explain.case_picture import case_picture
+from vitatt.explain.cases import ExplainedCase
 from vitatt.explain.explain_cases import explain_cases
-from vitatt.explain.explained_case import ExplainedCase
-from vitatt.explain.heatmap import map_picture
 from vitatt.explain.methods import predict
 from vitatt.files import write_image
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.sharding import whole
+from vitatt.plotting.case import case_figure
+from vitatt.plotting.heatmap import map_figure
 from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.types import LesionBatch
 
-Pictures = dict[str, list[NDArray[np.uint8]]]
+Figures = dict[str, list[NDArray[np.uint8]]]
 
 
 class ExplanationPanel(Callback):
     """Draws the same validation cases after every validation run, to W&B and as JPEG files.
 
-    Three lists of pictures: ``maps/attention`` and ``maps/tmme`` (the image beside its map), and
+    Three lists of figures: ``maps/attention`` and ``maps/tmme`` (the image beside its map), and
     ``maps/cases`` (image, attention, TMME for predicted and true class, and the relevance of each
     metadata feature with the patient's own values).
 
@@ -74,7 +74,7 @@ class ExplanationPanel(Callback):
         assert isinstance(pl_module, LesionClassifier)
         if self.size == 0 or trainer.sanity_checking:
             return
-        with whole(pl_module.network), drawing("the maps of the validation panel"):
+        with whole(pl_module.network), best_effort("the maps of the validation panel"):
             if not trainer.is_global_zero:
                 return
             classes = {
@@ -101,37 +101,37 @@ class ExplanationPanel(Callback):
             else:  # with several processes, others predicted some of the panel
                 predicted = predict(module.network, on_device)
             cases = explain_cases(module.network, on_device, predicted, datamodule.task, values)
-        pictures: Pictures = {"attention": [], "tmme": [], "cases": _same_height(cases)}
+        figures: Figures = {"attention": [], "tmme": [], "cases": _same_height(cases)}
         for case in cases:
             title = f"{case.case_id}\ntrue {case.true_class}, predicted {case.predicted_class}"
             title += f" ({case.probability:.2f})"
             attention_map, tmme_map = list(case.maps.values())[:2]
-            pictures["attention"].append(map_picture(case.image, attention_map, title))
-            pictures["tmme"].append(map_picture(case.image, tmme_map, title))
+            figures["attention"].append(map_figure(case.image, attention_map, title))
+            figures["tmme"].append(map_figure(case.image, tmme_map, title))
         folder = run_folder(trainer) / "maps" / f"step-{trainer.global_step:06d}"
-        paths = _save(folder, pictures, [case.picture_name for case in cases])
+        paths = _save(folder, figures, [case.figure_name for case in cases])
         log_images(trainer, {f"maps/{name}": files for name, files in paths.items()})
 
 
 def _same_height(cases: list[ExplainedCase]) -> list[NDArray[np.uint8]]:
-    """Pictures of the cases, white below the shorter ones: W&B shows a list at one size."""
-    pictures = [case_picture(case) for case in cases]
-    height = max(len(picture) for picture in pictures)
+    """Figures of the cases, white below the shorter ones: W&B shows a list at one size."""
+    figures = [case_figure(case) for case in cases]
+    height = max(len(figure) for figure in figures)
     return [
-        np.pad(picture, ((0, height - len(picture)), (0, 0), (0, 0)), constant_values=255)
-        for picture in pictures
+        np.pad(figure, ((0, height - len(figure)), (0, 0), (0, 0)), constant_values=255)
+        for figure in figures
     ]
 
 
-def _save(folder: Path, pictures: Pictures, titles: list[str]) -> dict[str, list[Path]]:
-    """Write the pictures; their paths by list."""
+def _save(folder: Path, figures: Figures, titles: list[str]) -> dict[str, list[Path]]:
+    """Write the figures; their paths by list."""
     paths: dict[str, list[Path]] = {}
-    for name in pictures:
+    for name in figures:
         (folder / name).mkdir(parents=True, exist_ok=True)
         paths[name] = [folder / name / f"{title}.jpg" for title in titles]
     with ThreadPoolExecutor() as pool:
         for name, files in paths.items():
-            list(pool.map(_save_one, pictures[name], files))
+            list(pool.map(_save_one, figures[name], files))
     return paths
 
 

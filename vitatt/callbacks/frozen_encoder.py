@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitatt.callbacks.batches import datamodule_of
-from vitatt.data.datamodule import Part
+from vitatt.data.datamodule import SplitName
 from vitatt.data.dataset import PixelSource
-from vitatt.data.token_cache import TokenCache
-from vitatt.data.transforms import TrainingAugmentation
+from vitatt.data.images.token_cache import TokenCache
+from vitatt.data.images.transforms import TrainingAugmentation
 from vitatt.models.classifier import LesionClassifier
-from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.encoders.base import ImageEncoder
 from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.types import UsageError
 
@@ -61,20 +61,20 @@ class TokenCaching(Callback):
         )
 
     def serve(
-        self, trainer: lightning.Trainer, module: LesionClassifier, parts: Sequence[Part]
+        self, trainer: lightning.Trainer, module: LesionClassifier, splits: Sequence[SplitName]
     ) -> None:
-        """Serve tokens of these parts, computing what is not cached yet.
+        """Serve tokens of these splits, computing what is not cached yet.
 
         Raises:
             UsageError: If the network's tokens cannot be computed beforehand.
         """
         tokens = FrozenTokens(trainer, module, self.views)
         datamodule = datamodule_of(trainer)
-        for part in parts:
-            slots = datamodule.labelled.cache.rows(datamodule.part(part)["image"].to_list())
-            views = self.views if part == "train" else 0
+        for split in splits:
+            slots = datamodule.labelled.cache.rows(datamodule.cases(split)["image"].to_list())
+            views = self.views if split == "train" else 0
             tokens.fill(slots, range(1, 1 + views) if views else (0,))
-            datamodule.use_source(part, TokenSource(tokens.cache, slots, views))
+            datamodule.use_source(split, TokenSource(tokens.cache, slots, views))
         encoder = module.network.encoder
         assert encoder is not None
         encoder.given_blocks = module.network.cached_blocks
@@ -121,7 +121,7 @@ class FrozenTokens:
         self._blocks = blocks
         self._device = module.device
         self._images = datamodule.labelled.cache
-        self._seed = datamodule.split.seed
+        self._seed = datamodule.fold_spec.seed
         self._augmentation = TrainingAugmentation(datamodule.image_size)
         self.cache = TokenCache(
             datamodule.cache_dir,

@@ -1,4 +1,4 @@
-"""Pictures to every logger of a trainer that can show them."""
+"""Figures to every logger of a trainer that can show them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Shown = NDArray[np.uint8] | Path
 
 
 def shows_images(trainer: lightning.Trainer) -> bool:
-    """Whether a logger of the trainer can show pictures."""
+    """Whether a logger of the trainer can show figures."""
     return any(isinstance(one, WandbLogger | TensorBoardLogger) for one in trainer.loggers)
 
 
 def log_images(trainer: lightning.Trainer, images: Mapping[str, Sequence[Shown]]) -> None:
-    """Log lists of pictures to W&B and TensorBoard; runs in the first process only.
+    """Log lists of figures to W&B and TensorBoard; runs in the first process only.
 
     Args:
         trainer: Has the loggers.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vitatt.callbacks.batches import datamodule_of
 from vitatt.callbacks.processes import gather
-from vitatt.data.datamodule import LesionDataModule, Part
+from vitatt.data.datamodule import LesionDataModule, SplitName
 from vitatt.files import write_frame
 from vitatt.models.classifier import LesionClassifier
 
@@ -74,7 +74,7 @@ def write_published(
         path: The file; written whole or not at all.
     """
     spec = datamodule.spec
-    order = datamodule.part("predict")["case_id"].to_list()
+    order = datamodule.cases("predict")["case_id"].to_list()
     frame = pl.DataFrame(
         {
             spec.id_column: order,
@@ -90,13 +90,13 @@ def write_published(
 
 
 def prediction_frame(
-    datamodule: LesionDataModule, part: Part, predictions: Sequence[tuple[list[str], Tensor]]
+    datamodule: LesionDataModule, split: SplitName, predictions: Sequence[tuple[list[str], Tensor]]
 ) -> pl.DataFrame:
-    """Cases of a part with id, group, true and predicted class, probabilities and metadata.
+    """Cases of a split with id, group, true and predicted class, probabilities and metadata.
 
     Args:
         datamodule: The data.
-        part: Which part was predicted.
+        split: Which split was predicted.
         predictions: Case ids and probabilities (B, C), batch by batch.
     """
     classes = list(datamodule.task.classes)
@@ -110,12 +110,12 @@ def prediction_frame(
             **{f"p_{name}": probabilities[:, n] for n, name in enumerate(classes)},
         }
     )
-    cases = datamodule.part(part).rename({"diagnosis": "true"}).drop("image")
+    cases = datamodule.cases(split).rename({"diagnosis": "true"}).drop("image")
     frame = cases.select("case_id", "group", "true").join(
         scores, on="case_id", how="left", maintain_order="left"
     )
     if absent := frame["predicted"].null_count():
-        rank_zero_warn(f"{absent} of {frame.height} {part} cases were not predicted.")
+        rank_zero_warn(f"{absent} of {frame.height} {split} cases were not predicted.")
         frame = frame.drop_nulls("predicted")
     features = [feature.name for feature in datamodule.task.features]
     return frame.join(cases.select("case_id", *features), on="case_id", maintain_order="left")

@@ -1,4 +1,4 @@
-"""What a test leaves: figures of the outer fold, all its predictions, and a table in W&B."""
+"""What a test leaves: metrics of the outer fold, all its predictions, and a table in W&B."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitatt.callbacks.batches import datamodule_of
-from vitatt.callbacks.drawing import drawing
+from vitatt.callbacks.best_effort import best_effort
 from vitatt.callbacks.predictions import prediction_frame
 from vitatt.callbacks.processes import gather
 from vitatt.callbacks.run_folder import run_folder
 from vitatt.callbacks.tracking import run_logger
 from vitatt.evaluation.summary import summarise
-from vitatt.explain.heatmap import heatmap
 from vitatt.explain.methods import explain
 from vitatt.files import write_frame
 from vitatt.models.classifier import LesionClassifier, StepOutput
+from vitatt.plotting.heatmap import heatmap
 from vitatt.types import LesionBatch
 
 
 class TestReport(Callback):
-    """After a test: figures with intervals, all predictions on file, and a table in W&B."""
+    """After a test: metrics with intervals, all predictions on file, and a table in W&B."""
 
     __test__ = False  # no test case, whatever pytest thinks of its name
 
@@ -55,15 +55,15 @@ class TestReport(Callback):
         self._batches.append((outputs["case_id"], probabilities.cpu()))
         if run_logger(trainer) is None or not pl_module.network.layouts:
             return
-        with drawing("the maps of the test cases"), trainer.precision_plugin.forward_context():
+        with best_effort("the maps of the test cases"), trainer.precision_plugin.forward_context():
             relevance = explain(pl_module.network, batch, probabilities.argmax(1, keepdim=True))
             maps = relevance.patches[:, 0].cpu().numpy()
             pixels = batch.image.permute(0, 2, 3, 1).cpu().numpy()
-            pictures = [heatmap(*pair) for pair in zip(pixels, maps, strict=True)]
-            self._maps.append((outputs["case_id"], pictures))
+            figures = [heatmap(*pair) for pair in zip(pixels, maps, strict=True)]
+            self._maps.append((outputs["case_id"], figures))
 
     def on_test_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write ``predictions.parquet`` and the table, and print the figures."""
+        """Write ``predictions.parquet`` and the table, and print the metrics."""
         assert isinstance(pl_module, LesionClassifier)
         predictions, maps = gather(self._batches), gather(self._maps)
         if not trainer.is_global_zero:
@@ -74,9 +74,9 @@ class TestReport(Callback):
         path = run_folder(trainer) / "predictions.parquet"
         write_frame(frame, path)
         summary = summarise(frame, classes, [f.name for f in datamodule.task.features])
-        split = datamodule.split
+        fold_spec = datamodule.fold_spec
         rank_zero_info(
-            f"Held-out fold {split.fold} of {split.num_folds}: {frame.height} cases of "
+            f"Held-out fold {fold_spec.fold} of {fold_spec.num_folds}: {frame.height} cases of "
             f"{frame['group'].n_unique()} {datamodule.spec.group}s; intervals are 95 %, resampling "
             f"{datamodule.spec.group}s.\n"
             + "\n".join(f"  {line}" for line in summary.lines())
@@ -84,13 +84,13 @@ class TestReport(Callback):
         )
         if (logger := run_logger(trainer)) is None:
             return
-        logger.log_metrics(summary.figures())
-        pictures = {
-            case_id: wandb.Image(picture)
+        logger.log_metrics(summary.metrics())
+        figures = {
+            case_id: wandb.Image(figure)
             for case_ids, batch in maps
-            for case_id, picture in zip(case_ids, batch, strict=True)
+            for case_id, figure in zip(case_ids, batch, strict=True)
         }
         table = wandb.Table(columns=[*frame.columns, "tmme"])
         for row in frame.iter_rows(named=True):
-            table.add_data(*row.values(), pictures.get(row["case_id"]))
+            table.add_data(*row.values(), figures.get(row["case_id"]))
         logger.log_metrics({"test/cases": table})

@@ -6,30 +6,30 @@ import polars as pl
 from jsonargparse import ArgumentParser
 
 from vitatt.commands.parsing import add_data_arguments
-from vitatt.data.association import associate as associate_features
+from vitatt.data.checks.leaks import label_copies, missing_pattern, shared_images
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.leaks import label_copies, missing_pattern, shared_images
-from vitatt.data.paths import user_path
-from vitatt.evaluation.association_picture import association_picture
+from vitatt.data.metadata.association import associate as associate_features
 from vitatt.files import claim_folder, write_frame, write_image
+from vitatt.paths import user_path
+from vitatt.plotting.association import association_figure
 
 
 def associate(options: list[str]) -> int:
-    """Print the table and what gives answers away; both, and a picture, into a folder if given."""
+    """Print the table and what gives answers away; both, and a figure, into a folder if given."""
     parser = ArgumentParser(prog="vitatt associate", description=(__doc__ or "").split(": ")[1])
-    parser.add_argument("--output", type=str | None, help="folder for the table and its picture")
+    parser.add_argument("--output", type=str | None, help="folder for the table and its figure")
     add_data_arguments(parser)
     settings = parser.instantiate_classes(parser.parse_args(options))
     datamodule: LesionDataModule = settings.data
     output = None if settings.output is None else user_path(settings.output, "--output")
     if output is not None:
         claim_folder(output)
-    training, features = datamodule.part("train"), datamodule.spec.features
+    training, features = datamodule.cases("train"), datamodule.spec.features
     table = associate_features(training, features)
-    split = datamodule.split
+    spec, fold_spec = datamodule.spec, datamodule.fold_spec
     where = (
-        f"{datamodule.spec.title}, fold {split.fold} of {split.num_folds}: {training.height} "
-        f"training cases of {training['group'].n_unique()} {datamodule.spec.group}s"
+        f"{spec.title}, fold {fold_spec.fold} of {fold_spec.num_folds}: {training.height} "
+        f"training cases of {training['group'].n_unique()} {spec.group}s"
     )
     print(f"{where}\n{_lines(table)}")
     leaks = [
@@ -41,13 +41,13 @@ def associate(options: list[str]) -> int:
         print(f"{'' if leak.ok else 'warning: '}{leak.check}: {leak.outcome}")
     if output is not None:
         write_frame(table, output / "association.csv")
-        write_image(association_picture(table, title=where), output / "association.png")
-        print(f"Table and picture: {output / 'association.csv'}, {output / 'association.png'}")
+        write_image(association_figure(table, title=where), output / "association.png")
+        print(f"Table and figure: {output / 'association.csv'}, {output / 'association.png'}")
     return 0
 
 
 def _lines(table: pl.DataFrame) -> str:
-    """The table for people; the figures with three digits, shares in per cent."""
+    """The table for people; the metrics with three digits, shares in per cent."""
     with pl.Config(
         tbl_formatting="ASCII_MARKDOWN",
         tbl_hide_dataframe_shape=True,

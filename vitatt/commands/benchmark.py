@@ -12,18 +12,18 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser
 
-from vitatt.benchmark.engine import require_ray, run_all
-from vitatt.benchmark.plan import Arm, Benchmark, Cell, Classical, as_option
-from vitatt.benchmark.pool import pool
+from vitatt.benchmark.plan import Arm, Benchmark, Classical, Job, as_option
+from vitatt.benchmark.predictions import pool
 from vitatt.benchmark.protocol import protocol
 from vitatt.benchmark.record import check_and_record
+from vitatt.benchmark.runner import require_ray, run_all
 from vitatt.benchmark.tables import lines, write_tables
 from vitatt.benchmark.training import NetworkTraining
 from vitatt.callbacks.benchmark_summary import log_benchmark
-from vitatt.commands.parsing import as_words
 from vitatt.files import check_folder, claim_folder, write_frame, write_text
 from vitatt.ranges import Range, check_ranges
 from vitatt.types import UsageError
+from vitatt.words import as_words
 
 _OF_TRAININGS = ("data", "model", "trainer", "token_cache", "early_stopping")
 """Sections whose options are passed on to every training."""
@@ -59,10 +59,10 @@ def benchmark(options: list[str]) -> int:
     _check_output(plan.output)
     configs = check_and_record(plan)
     write_text(yaml.safe_dump(_plain(plan), sort_keys=False), plan.output / "benchmark.yaml")
-    cells = list(plan.cells())
+    jobs = list(plan.jobs())
     print(
         f"{len(plan.arms)} arms, {plan.num_folds} outer folds, {len(plan.seeds)} seeds: "
-        f"{len(cells)} trainings, {sum(cell.finished for cell in cells)} of them finished."
+        f"{len(jobs)} trainings, {sum(job.finished for job in jobs)} of them finished."
     )
     facts, data = protocol(plan, configs)
     facts["command"] = shlex.join(["vitatt", "benchmark", *options])
@@ -155,7 +155,7 @@ def _check_output(output: Path) -> None:
     Raises:
         UsageError: If it is neither, or cannot be written.
     """
-    if any((output / name).exists() for name in ("benchmark.yaml", "cells")):
+    if any((output / name).exists() for name in ("benchmark.yaml", "jobs")):
         check_folder(output, "--output")
     else:
         claim_folder(output)
@@ -209,7 +209,7 @@ def _prepare(plan: Benchmark, names: Iterable[str]) -> None:
         UsageError: If an arm cannot be trained so; the message names it.
     """
     for name in names:
-        first = Cell(plan, name, 0, plan.seeds[0])
+        first = Job(plan, name, 0, plan.seeds[0])
         arm = plan.arms[name]
         try:
             training = NetworkTraining([*first.options(arm.first_stage), "--trainer.logger=false"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser
 
 from vitatt.commands.parsing import add_data_arguments
-from vitatt.data.check import check
+from vitatt.data.checks.check_data import check
 from vitatt.data.datamodule import LesionDataModule
 
 

@@ -47,8 +47,8 @@ def parse_with_checkpoint(parser: ArgumentParser, options: list[str]) -> Any:
         path = str(find_checkpoint(parser.parse_args(options).ckpt_path, RUNS))
         options = [*options, f"--ckpt_path={path}"]
     task = LesionTask.from_plain(read_hyper_parameters(path)["task"])
-    split = {f"data.{name}": value for name, value in dataclasses.asdict(task.split).items()}
-    parser.set_defaults({"data.dataset": task.dataset, **split})
+    fold = {f"data.{name}": value for name, value in dataclasses.asdict(task.fold_spec).items()}
+    parser.set_defaults({"data.dataset": task.dataset, **fold})
     settings = parser.parse_args(options)
     settings.data.task = task.to_plain()
     return parser.instantiate_classes(settings)

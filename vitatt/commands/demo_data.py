@@ -6,8 +6,8 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from vitatt.data.paths import user_path
-from vitatt.data.synthetic import write_demo
+from vitatt.data.synthetic.demo import write_demo
+from vitatt.paths import user_path
 
 
 def demo_data(options: list[str]) -> int:

@@ -7,12 +7,12 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from vitatt.callbacks.wandb_state import wandb_state
-from vitatt.commands.doctor_machine import disk_line, machine_lines, temporary_folder
-from vitatt.commands.doctor_versions import version_lines
-from vitatt.data.cache_check import check_caches
-from vitatt.data.image_cache import default_folder
-from vitatt.data.paths import user_path
-from vitatt.data.schema import DataError
+from vitatt.data.images.cache import default_folder
+from vitatt.data.images.cache_check import check_caches
+from vitatt.environment.machine import disk_line, machine_lines, temporary_folder
+from vitatt.environment.versions import version_lines
+from vitatt.paths import user_path
+from vitatt.types import DataError
 
 _SHOWN = 20
 

@@ -15,29 +15,30 @@ from vitatt.commands.checkpoint import (
     load_model,
     parse_with_checkpoint,
 )
-from vitatt.commands.embedding_results import (
-    embedding_pictures,
-    points_table,
-    separation_lines,
-    separation_table,
-)
-from vitatt.commands.parsing import SEED, as_words, did_you_mean, joined
-from vitatt.commands.progress import batches_on_device
+from vitatt.commands.parsing import joined
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.paths import user_path
-from vitatt.data.schema import DatasetSpec, Feature
-from vitatt.evaluation.embedding import (
+from vitatt.data.datasets.schema import DatasetSpec, Feature
+from vitatt.evaluation.bootstrap import Floats
+from vitatt.files import claim_folder, write_frame, write_image
+from vitatt.models.classifier import LesionClassifier
+from vitatt.paths import user_path
+from vitatt.ranges import SEED, check_ranges
+from vitatt.studies.batches import batches_on_device
+from vitatt.studies.embedding import (
     Projection,
     check_separable,
     project,
     projections,
     separation,
 )
-from vitatt.evaluation.intervals import Floats
-from vitatt.files import claim_folder, write_frame, write_image
-from vitatt.models.classifier import LesionClassifier
-from vitatt.ranges import check_ranges
+from vitatt.studies.embedding_results import (
+    embedding_figures,
+    points_table,
+    separation_lines,
+    separation_table,
+)
 from vitatt.types import UsageError
+from vitatt.words import as_words, did_you_mean
 
 FUSED, ALONE = "fused class token", "image class token"
 
@@ -50,12 +51,16 @@ class _Vectors(NamedTuple):
 
 
 def embed(options: list[str]) -> int:
-    """Write ``embedding.parquet``, ``separation.csv`` and pictures, print figures, log to W&B."""
+    """Write ``embedding.parquet``, ``separation.csv`` and figures, print metrics, log to W&B."""
     settings = _parse(options)
-    datamodule, output, part = settings.data, user_path(settings.output, "--output"), settings.part
+    datamodule, output, split = (
+        settings.data,
+        user_path(settings.output, "--output"),
+        settings.split,
+    )
     columns = _columns(settings.color, datamodule.spec)
     claim_folder(output)
-    cases = datamodule.part(part)
+    cases = datamodule.cases(split)
     targets = cases["diagnosis"].replace_strict(
         {name: number for number, name in enumerate(datamodule.task.classes)},
         return_dtype=pl.Int64,
@@ -63,7 +68,7 @@ def embed(options: list[str]) -> int:
     groups = cases["group"].to_numpy()
     check_separable(targets.to_numpy(), groups)
     model = load_model(settings.ckpt_path)
-    vectors = _vectors(model, datamodule, part, cases)
+    vectors = _vectors(model, datamodule, split, cases)
     found = {
         token: separation(values, targets.to_numpy(), groups)
         for token, values in vectors.by_token.items()
@@ -78,23 +83,23 @@ def embed(options: list[str]) -> int:
     write_frame(points_table(cases, vectors.predicted, views), output / "embedding.parquet")
     table = separation_table(found)
     write_frame(table, output / "separation.csv")
-    spec, split = datamodule.spec, model.task.split
+    spec, fold_spec = datamodule.spec, model.task.fold_spec
     where = (
-        f"{spec.title}, {part} part of fold {split.fold} of {split.num_folds}: {cases.height} "
-        f"cases of {cases['group'].n_unique()} {spec.group}s"
+        f"{spec.title}, {split} split of fold {fold_spec.fold} of {fold_spec.num_folds}: "
+        f"{cases.height} cases of {cases['group'].n_unique()} {spec.group}s"
     )
     print(f"{where}; intervals: 95 %, resampling {spec.group}s")
     print("\n".join(separation_lines(found, cases)))
-    pictures = embedding_pictures(cases, views, columns, found, where, spec.group)
-    for name, picture in pictures.items():
-        write_image(picture, output / f"{name}.png")
-    print(f"Pictures and tables: {output}")
-    figures = {
-        f"{row['token']}/{row['figure']}".replace(" ", "_"): row["value"]
+    figures = embedding_figures(cases, views, columns, found, where, spec.group)
+    for name, figure in figures.items():
+        write_image(figure, output / f"{name}.png")
+    print(f"Figures and tables: {output}")
+    metrics = {
+        f"{row['token']}/{row['metric']}".replace(" ", "_"): row["value"]
         for row in table.to_dicts()
     }
     facts = {"checkpoint": Path(settings.ckpt_path).name, "data": where, "seed": settings.seed}
-    log_embedding(output, facts, figures, pictures)
+    log_embedding(output, facts, metrics, figures)
     return 0
 
 
@@ -102,10 +107,10 @@ def _parse(options: list[str]) -> Any:
     parser = ArgumentParser(prog="vitatt embed", description=(__doc__ or "").split(": ")[1])
     add_checkpoint_arguments(parser)
     parser.add_argument(
-        "--part",
+        "--split",
         type=Literal["test", "val", "train"],
         default="test",
-        help="the checkpoint's outer fold, or its inner parts",
+        help="the checkpoint's outer fold, or its inner splits",
     )
     parser.add_argument(
         "--color",
@@ -137,14 +142,14 @@ def _columns(asked: list[str] | str | None, spec: DatasetSpec) -> list[Feature]:
 
 
 def _vectors(
-    model: LesionClassifier, datamodule: LesionDataModule, part: Any, cases: pl.DataFrame
+    model: LesionClassifier, datamodule: LesionDataModule, split: Any, cases: pl.DataFrame
 ) -> _Vectors:
     """What the head is given, and the encoder's class token of the image alone."""
     encoder = model.network.encoder
     vectors: dict[str, list[torch.Tensor]] = {FUSED: []}
     predicted = []
     with torch.inference_mode():
-        for batch in batches_on_device(model, datamodule, part, cases, "embedding"):
+        for batch in batches_on_device(model, datamodule, split, cases, "embedding"):
             if encoder is not None:
                 tokens = encoder(batch.image)
                 vectors.setdefault(ALONE, []).append(tokens[:, 0])

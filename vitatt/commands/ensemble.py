@@ -14,10 +14,10 @@ from jsonargparse import ArgumentParser
 from vitatt.callbacks.predictions import write_published
 from vitatt.commands.checkpoint import RUNS, load_model
 from vitatt.commands.parsing import add_data_arguments
-from vitatt.commands.progress import batches_on_device
-from vitatt.data.paths import user_path
 from vitatt.files import check_writable
 from vitatt.models.checkpoint import find_checkpoint, read_hyper_parameters
+from vitatt.paths import user_path
+from vitatt.studies.batches import batches_on_device
 from vitatt.types import LesionTask, UsageError
 
 
@@ -31,11 +31,11 @@ def ensemble(options: list[str]) -> int:
     sums: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
     for number, (path, task) in enumerate(zip(paths, tasks, strict=True), start=1):
         settings.data.task = task.to_plain()
-        for name, value in dataclasses.asdict(task.split).items():
+        for name, value in dataclasses.asdict(task.fold_spec).items():
             settings.data[name] = value
         data = parser.instantiate_classes(settings).data
         model = load_model(path)
-        cases, what = data.part("predict"), f"model {number} of {len(paths)}"
+        cases, what = data.cases("predict"), f"model {number} of {len(paths)}"
         with torch.inference_mode():
             for batch in batches_on_device(model, data, "predict", cases, what):
                 rows = model(batch).logits.double().softmax(-1).cpu().numpy()

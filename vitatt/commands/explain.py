@@ -1,4 +1,4 @@
-"""explain: why a model decided as it did, as pictures, a table and one HTML report."""
+"""explain: why a model decided as it did, as figures, a table and one HTML report."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from vitatt.commands.checkpoint import (
     load_model,
     parse_with_checkpoint,
 )
-from vitatt.commands.choice import Choice, candidates, choose
-from vitatt.commands.evaluate_explanations import Evaluation, cases_with_masks, evaluate
-from vitatt.commands.parsing import known_words
-from vitatt.commands.progress import batches_on_device
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.paths import user_path
-from vitatt.explain.case_picture import case_picture
+from vitatt.explain.cases import ExplainedCase
 from vitatt.explain.explain_cases import explain_cases
-from vitatt.explain.explained_case import ExplainedCase
 from vitatt.explain.methods import METHODS, Method, check_methods, predict
-from vitatt.explain.overview import overview
-from vitatt.explain.report import Section, write_report
 from vitatt.files import claim_folder, write_frame, write_image
 from vitatt.models.classifier import LesionClassifier
+from vitatt.paths import user_path
+from vitatt.plotting.case import case_figure
+from vitatt.reports.explanations.overview import overview
+from vitatt.reports.explanations.page import Section, write_report
+from vitatt.studies.batches import batches_on_device
+from vitatt.studies.case_selection import CaseSelection, candidates, select_cases
+from vitatt.studies.evaluate_explanations import Evaluation, cases_with_masks, evaluate
+from vitatt.words import known_words
 
 
 def explain(options: list[str]) -> int:
-    """Write pictures, ``relevance.parquet`` and ``report.html``; 130 if interrupted on the way."""
+    """Write figures, ``relevance.parquet`` and ``report.html``; 130 if interrupted on the way."""
     settings = _parse(options)
     output = settings.output
-    datamodule, part = settings.data, settings.part
-    cases = datamodule.part(part)
-    found = candidates(cases, settings.cases, datamodule, part)
+    datamodule, split = settings.data, settings.split
+    cases = datamodule.cases(split)
+    found = candidates(cases, settings.cases, datamodule, split)
     methods = list(settings.methods)
     if settings.evaluate:
-        cases_with_masks(datamodule, cases, settings.evaluation, part)  # if it fails, do so now
+        cases_with_masks(datamodule, cases, settings.evaluation, split)  # if it fails, do so now
         methods += settings.evaluation.chosen()
     model = load_model(settings.ckpt_path)
     check_methods(model.network, methods)
-    chosen = choose(found, settings.cases, model, datamodule, part)
-    print(f"Explaining {chosen.height} of {cases.height} cases ({part}).")
+    chosen = select_cases(found, settings.cases, model, datamodule, split)
+    print(f"Explaining {chosen.height} of {cases.height} cases ({split}).")
     done: list[ExplainedCase] = []
     sections: list[Section] = []
     interrupted = False
     try:
-        for explained in _explained(model, datamodule, part, chosen, settings.methods):
-            _save_picture(explained, output / "cases")
+        for explained in _explained(model, datamodule, split, chosen, settings.methods):
+            _save_figure(explained, output / "cases")
             done.append(explained)
         if settings.evaluate:
             # What comes now takes long and may fail: what is explained is safe before.
             _write(settings, model, cases.height, done, [])
-            sections = evaluate(model, datamodule, part, settings.evaluation, output)
+            sections = evaluate(model, datamodule, split, settings.evaluation, output)
     except KeyboardInterrupt:
         interrupted = True
         if not done:
@@ -73,13 +73,13 @@ def _write(
     done: list[ExplainedCase],
     sections: list[Section],
 ) -> None:
-    """The table and the report of the cases explained, `total` being those of the part."""
-    output, part = settings.output, settings.part
+    """The table and the report of the cases explained, `total` being those of the split."""
+    output, split = settings.output, settings.split
     write_frame(_relevance_table(done), output / "relevance.parquet")
-    task, split = model.task, model.task.split
-    where = f"{settings.data.spec.title}, {part} part"
-    if part != "predict":
-        where += f" of fold {split.fold} of {split.num_folds}"
+    task, fold_spec = model.task, model.task.fold_spec
+    where = f"{settings.data.spec.title}, {split} split"
+    if split != "predict":
+        where += f" of fold {fold_spec.fold} of {fold_spec.num_folds}"
     facts = {
         "checkpoint": Path(settings.ckpt_path).name,
         "data": where,
@@ -105,10 +105,10 @@ def _parse(options: list[str]) -> Any:
     parser = ArgumentParser(prog="vitatt explain", description=(__doc__ or "").split(": ")[1])
     add_checkpoint_arguments(parser)
     parser.add_argument(
-        "--part",
+        "--split",
         type=Literal["test", "val", "train", "predict"],
         default="test",
-        help="the checkpoint's outer fold, its inner parts, or data.predict_root",
+        help="the checkpoint's outer fold, its inner splits, or data.predict_root",
     )
     parser.add_argument(
         "--methods",
@@ -116,7 +116,7 @@ def _parse(options: list[str]) -> Any:
         default=["attention", "tmme"],
         help=f"maps, of {', '.join(METHODS)}",
     )
-    parser.add_argument("--cases", type=Choice, default=Choice())
+    parser.add_argument("--cases", type=CaseSelection, default=CaseSelection())
     parser.add_argument("--evaluate", action="store_true", help="also test the methods")
     parser.add_argument("--evaluation", type=Evaluation, default=Evaluation())
     parsed = parse_with_checkpoint(parser, options)
@@ -132,13 +132,13 @@ def _parse(options: list[str]) -> Any:
 def _explained(
     model: LesionClassifier,
     datamodule: LesionDataModule,
-    part: Any,
+    split: Any,
     chosen: pl.DataFrame,
     methods: list[Method],
 ) -> Iterator[ExplainedCase]:
     values = [datamodule.describe(row) for row in chosen.iter_rows(named=True)]
     start = 0
-    for batch in batches_on_device(model, datamodule, part, chosen, "explaining"):
+    for batch in batches_on_device(model, datamodule, split, chosen, "explaining"):
         end = start + len(batch.target)
         predicted = predict(model.network, batch)
         yield from explain_cases(
@@ -147,8 +147,8 @@ def _explained(
         start = end
 
 
-def _save_picture(case: ExplainedCase, folder: Path) -> None:
-    write_image(case_picture(case), folder / f"{case.picture_name}.png")
+def _save_figure(case: ExplainedCase, folder: Path) -> None:
+    write_image(case_figure(case), folder / f"{case.figure_name}.png")
 
 
 def _relevance_table(cases: list[ExplainedCase]) -> pl.DataFrame:

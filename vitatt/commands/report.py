@@ -8,12 +8,12 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from vitatt.commands.report_source import Source, read_benchmark, read_run
-from vitatt.data.paths import user_path
-from vitatt.evaluation.benchmark_report import report_sections
-from vitatt.evaluation.model_card import is_card, model_card
-from vitatt.evaluation.report_page import is_page, write_page
 from vitatt.files import check_writable, write_text
+from vitatt.paths import user_path
+from vitatt.reports.benchmark.model_card import is_card, model_card
+from vitatt.reports.benchmark.sections import report_sections
+from vitatt.reports.benchmark.source import Source, read_benchmark, read_run
+from vitatt.reports.page import is_page, write_page
 from vitatt.types import UsageError
 
 
@@ -43,7 +43,7 @@ def report(options: list[str]) -> int:
     write_page(
         path,
         title=f"{kind}: {facts.title}",
-        subtitle="Figures with 95 % intervals, on cases that no model was trained on. "
+        subtitle="Metrics with 95 % intervals, on cases that no model was trained on. "
         "Research only: not a medical device.",
         facts=_short_facts(source),
         sections=report_sections(facts, source.predictions, source.tables),

@@ -1,4 +1,4 @@
-"""robustness: how far a model's figures fall as metadata and pictures get worse."""
+"""robustness: how far a model's metrics fall as metadata and figures get worse."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from vitatt.commands.checkpoint import (
     load_model,
     parse_with_checkpoint,
 )
-from vitatt.commands.contenders import Contender, check_comparable
-from vitatt.commands.parsing import SEED, joined, known_words
-from vitatt.commands.robustness_report import IMAGE_ONLY, write_results
-from vitatt.commands.robustness_study import Kind, Study
-from vitatt.data.paths import user_path
-from vitatt.evaluation.robustness import CURVES, RESAMPLES
+from vitatt.commands.parsing import joined
 from vitatt.files import claim_folder
 from vitatt.models.checkpoint import find_checkpoint
-from vitatt.ranges import Range, Ranges, check_ranges
+from vitatt.paths import user_path
+from vitatt.ranges import SEED, Range, Ranges, check_ranges
+from vitatt.studies.models import NamedModel, check_comparable
+from vitatt.studies.robustness import Kind, Study
+from vitatt.studies.robustness_report import IMAGE_ONLY, write_results
+from vitatt.studies.robustness_scores import CURVES, RESAMPLES
 from vitatt.types import UsageError
+from vitatt.words import known_words
 
 
 def robustness(options: list[str]) -> int:
-    """Write curves as tables and pictures, and print them; 130 if interrupted on the way."""
+    """Write curves as tables and figures, and print them; 130 if interrupted on the way."""
     settings = _parse(options)
     output = user_path(settings.output, "--output")
     named = _named(settings)
@@ -36,11 +37,11 @@ def robustness(options: list[str]) -> int:
     claim_folder(output)
     study = _study(settings, named)
     cases = study.cases
-    split, group = study.datamodule.split, study.datamodule.spec.group
+    fold_spec, group = study.datamodule.fold_spec, study.datamodule.spec.group
     where = (
-        f"{cases.height} test cases of {cases['group'].n_unique()} {group}s (fold {split.fold} of "
-        f"{split.num_folds}); random draws averaged: {study.repeats}; bands: 95 %, {RESAMPLES} "
-        f"resamples of {group}s"
+        f"{cases.height} test cases of {cases['group'].n_unique()} {group}s (fold "
+        f"{fold_spec.fold} of {fold_spec.num_folds}); random draws averaged: {study.repeats}; "
+        f"bands: 95 %, {RESAMPLES} resamples of {group}s"
     )
     print(where)
     rows: list[dict[str, Any]] = []
@@ -69,7 +70,7 @@ def robustness(options: list[str]) -> int:
 def _parse(options: list[str]) -> Any:
     parser = ArgumentParser(prog="vitatt robustness", description=(__doc__ or "").split(": ")[1])
     add_checkpoint_arguments(parser)
-    parser.add_argument("--name", type=str, default="model", help="of the model, in pictures")
+    parser.add_argument("--name", type=str, default="model", help="of the model, in figures")
     parser.add_argument(
         "--image_only",
         type=str | None,
@@ -80,13 +81,13 @@ def _parse(options: list[str]) -> Any:
         type=str,
         nargs="+",
         default=[],
-        help="NAME=CHECKPOINT of other models to draw in the same pictures",
+        help="NAME=CHECKPOINT of other models to draw in the same figures",
     )
     parser.add_argument(
         "--kinds",
         type=list[str] | str,
         default=list(_KINDS),
-        help=f"of perturbations, of {', '.join(_KINDS)}; `image` and `both` encode every picture "
+        help=f"of perturbations, of {', '.join(_KINDS)}; `image` and `both` encode every figure "
         "30 times",
     )
     parser.add_argument("--sample", type=int | None, help="so many cases, at random; default all")
@@ -131,10 +132,10 @@ def _study(settings: Any, named: list[tuple[str, str]]) -> Study:
         UsageError: If models are not what they should be, or the data cannot be used.
     """
     datamodule = settings.data
-    contenders = [Contender(name, load_model(path)) for name, path in named]
+    models = [NamedModel(name, load_model(path)) for name, path in named]
     if settings.image_only is not None:
-        _check_image_only(contenders[0], settings.image_only)
-    cases, validation = datamodule.part("test"), datamodule.part("val")
+        _check_image_only(models[0], settings.image_only)
+    cases, validation = datamodule.cases("test"), datamodule.cases("val")
     if settings.sample is not None:
         cases, validation = (
             part.sample(min(settings.sample, part.height), seed=settings.seed)
@@ -144,7 +145,7 @@ def _study(settings: Any, named: list[tuple[str, str]]) -> Study:
         datamodule,
         cases,
         validation,
-        contenders,
+        models,
         settings.image_only is not None,
         settings.kinds,
         settings.repeats,
@@ -152,10 +153,10 @@ def _study(settings: Any, named: list[tuple[str, str]]) -> Study:
     )
 
 
-def _check_image_only(contender: Contender, path: str) -> None:
-    if contender.network.cardinalities or contender.network.encoder is None:
+def _check_image_only(named: NamedModel, path: str) -> None:
+    if named.network.cardinalities or named.network.encoder is None:
         raise UsageError(
             f"Expected `image_only` to be a model that sees the image alone, but {path} is a "
-            f"{type(contender.network).__name__}. Train one with "
-            "`--model.fusion vitatt.models.baselines.image_only.ImageOnly`."
+            f"{type(named.network).__name__}. Train one with "
+            "`--model.fusion vitatt.models.fusion.image_only.ImageOnly`."
         )

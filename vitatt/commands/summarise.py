@@ -1,4 +1,4 @@
-"""summarise: the figures of several test runs pooled, each with its interval."""
+"""summarise: the metrics of several test runs pooled, each with its interval."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 from jsonargparse import ArgumentParser
 
-from vitatt.data.paths import user_path
 from vitatt.evaluation.summary import summarise as summary_of
+from vitatt.paths import user_path
 from vitatt.reading import read_parquet
 from vitatt.types import UsageError
 
@@ -17,7 +17,7 @@ _FIXED = ("case_id", "group", "true", "predicted")
 
 
 def summarise(options: list[str]) -> int:
-    """Print the figures of all predictions together."""
+    """Print the metrics of all predictions together."""
     parser = ArgumentParser(prog="vitatt summarise", description=(__doc__ or "").split(": ")[1])
     parser.add_argument(
         "runs",
@@ -48,7 +48,7 @@ def summarise(options: list[str]) -> int:
     print("\n".join(summary_of(frame, classes, features).lines()))
     if settings.against:
         other = _matching(frame, _pool(settings.against, average=settings.average))
-        print(f"Less the same figures of the other {len(settings.against)} runs")
+        print(f"Less the same metrics of the other {len(settings.against)} runs")
         print("\n".join(summary_of(frame, classes, features, other).lines()))
     return 0
 
@@ -145,7 +145,7 @@ def _averaged(predictions: pl.DataFrame) -> pl.DataFrame:
 
     Raises:
         UsageError: If runs disagree on a case's group or diagnosis, or predicted it unequally
-            often, so that some figures would rest on more models than others.
+            often, so that some metrics would rest on more models than others.
     """
     scores = [name for name in predictions.columns if name.startswith("p_")]
     others = [name for name in predictions.columns if name not in ("case_id", "predicted", *scores)]

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import polars as pl
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from vitatt.data import isic_2019, pad_ufes_20
-from vitatt.data.image_cache import ImageCache
-from vitatt.data.image_files import require_same_content
+from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.datasets.table import LesionTable
+from vitatt.data.images.cache import ImageCache
+from vitatt.data.images.files import require_same_content
 from vitatt.data.splits import join_groups
-from vitatt.data.table import LesionTable
 
 READERS: dict[str, ModuleType] = {"pad_ufes_20": pad_ufes_20, "isic_2019": isic_2019}
 

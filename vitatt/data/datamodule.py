@@ -14,19 +14,19 @@ from torch.utils.data import DataLoader
 
 from vitatt.data.cases import READERS, UsableCases
 from vitatt.data.dataset import ImageSource, LesionDataset, PixelSource
-from vitatt.data.feature_choice import FeatureChoice
-from vitatt.data.fold import Fold, Part
-from vitatt.data.image_cache import default_folder
+from vitatt.data.datasets.schema import DatasetSpec
+from vitatt.data.fold import FoldData, SplitName
+from vitatt.data.images.cache import default_folder
+from vitatt.data.images.transforms import TrainingAugmentation
 from vitatt.data.loader import TrainingLoader, evaluation_loader
-from vitatt.data.metadata import describe_values, encode
-from vitatt.data.paths import user_path
-from vitatt.data.schema import DataError, DatasetSpec
+from vitatt.data.metadata.encoding import describe_values, encode
+from vitatt.data.metadata.feature_selection import FeatureSelection
 from vitatt.data.splits import SplitRows
-from vitatt.data.transforms import TrainingAugmentation
+from vitatt.paths import user_path
 from vitatt.ranges import Range, Ranges, check_ranges
-from vitatt.types import LesionBatch, LesionTask, Split
+from vitatt.types import DataError, FoldSpec, LesionBatch, LesionTask
 
-__all__ = ["LesionDataModule", "Part"]
+__all__ = ["LesionDataModule", "SplitName"]
 
 
 class LesionDataModule(lightning.LightningDataModule):
@@ -37,10 +37,10 @@ class LesionDataModule(lightning.LightningDataModule):
         root: Folder of the labelled data.
         predict_root: Folder of the data to predict, in the same layout, labels not needed.
         features: Metadata columns to use, ``all``, or ``hc-K`` for the K that are most strongly
-            associated with the diagnosis in the training part, see `FeatureChoice`.
+            associated with the diagnosis in the training split, see `FeatureSelection`.
         fold: Outer test fold, 0 to ``num_folds - 1``.
         num_folds: Number of outer folds.
-        inner_folds: The validation part is one of this many parts of the training groups.
+        inner_folds: The validation split is one of this many parts of the training groups.
         inner_fold: Which of them, 0 to ``inner_folds - 1``.
         seed: Decides folds, order and augmentation.
         image_size: Side of the square input image, in pixels.
@@ -104,17 +104,17 @@ class LesionDataModule(lightning.LightningDataModule):
         self.root = root
         self.predict_root = predict_root
         self.cache_dir = user_path(cache_dir, "data.cache_dir") if cache_dir else default_folder()
-        self.split = Split(fold, num_folds, seed, inner_folds, inner_fold)
+        self.fold_spec = FoldSpec(fold, num_folds, seed, inner_folds, inner_fold)
         fitted = LesionTask.from_plain(task) if task else None
         self.image_size = fitted.image_size if fitted else image_size
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.cases = Fold(
+        self.fold_data = FoldData(
             self.spec,
             root,
             predict_root,
-            self.split,
-            FeatureChoice(features, self.spec),
+            self.fold_spec,
+            FeatureSelection(features, self.spec),
             image_size=self.image_size,
             smoothing=smoothing,
             num_bins=num_bins,
@@ -124,7 +124,7 @@ class LesionDataModule(lightning.LightningDataModule):
         )
         self._loader: TrainingLoader | None = None
         self._position: dict[str, int] | None = None
-        self._parts: dict[Part, LesionDataset] = {}
+        self._parts: dict[SplitName, LesionDataset] = {}
 
     @property
     def task(self) -> LesionTask:
@@ -133,38 +133,38 @@ class LesionDataModule(lightning.LightningDataModule):
         Raises:
             DataError: If the given task is of another dataset or other classes.
         """
-        return self.cases.task
+        return self.fold_data.task
 
     @property
     def labelled(self) -> UsableCases:
         """Every labelled case of `root` whose image can be read."""
-        return self.cases.labelled
+        return self.fold_data.labelled
 
     @property
     def unlabelled(self) -> UsableCases:
         """Every case of `predict_root` whose image can be read, labelled or not."""
-        return self.cases.unlabelled
+        return self.fold_data.unlabelled
 
     @property
     def rows(self) -> SplitRows:
         """Rows of `labelled` that are for training, validation and testing."""
-        return self.cases.rows
+        return self.fold_data.rows
 
-    def part(self, name: Part) -> pl.DataFrame:
-        """The rows of one part, in the order of its dataset."""
-        return self.cases.part(name)
+    def cases(self, name: SplitName) -> pl.DataFrame:
+        """The rows of one split, in the order of its dataset."""
+        return self.fold_data.cases(name)
 
-    def dataset_of(self, name: Part) -> LesionDataset:
-        """The dataset of one part, made once."""
+    def dataset_of(self, name: SplitName) -> LesionDataset:
+        """The dataset of one split, made once."""
         if name not in self._parts:
             augmentation = TrainingAugmentation(self.image_size) if name == "train" else None
-            self._parts[name] = self.make_dataset(name, self.part(name), augmentation)
+            self._parts[name] = self.make_dataset(name, self.cases(name), augmentation)
         return self._parts[name]
 
     def make_dataset(
-        self, name: Part, cases: pl.DataFrame, augmentation: TrainingAugmentation | None = None
+        self, name: SplitName, cases: pl.DataFrame, augmentation: TrainingAugmentation | None = None
     ) -> LesionDataset:
-        """Some rows of a part as a dataset of pixels."""
+        """Some rows of a split as a dataset of pixels."""
         cache = (self.unlabelled if name == "predict" else self.labelled).cache
         index = {name: number for number, name in enumerate(self.spec.classes)}
         targets = cases["diagnosis"].replace_strict(index, default=-1, return_dtype=pl.Int64)
@@ -173,20 +173,20 @@ class LesionDataModule(lightning.LightningDataModule):
             PixelSource(cache, cache.rows(cases["image"].to_list()), augmentation),
             encode(cases, self.task.features, smoothing=self.task.smoothing),
             targets.fill_null(-1).to_numpy(),
-            seed=self.split.seed,
+            seed=self.fold_spec.seed,
         )
 
-    def use_source(self, name: Part, source: ImageSource) -> None:
-        """Serve a part from another image source, such as tokens computed beforehand."""
+    def use_source(self, name: SplitName, source: ImageSource) -> None:
+        """Serve a split from another image source, such as tokens computed beforehand."""
         self.dataset_of(name).source = source
 
     def describe(self, row: dict[str, object]) -> list[str | None]:
         """A case's metadata in words, one text a feature; None where missing."""
         return describe_values(row, self.task.features)
 
-    def panel(self, name: Part, size: int) -> tuple[LesionBatch, pl.DataFrame]:
+    def panel(self, name: SplitName, size: int) -> tuple[LesionBatch, pl.DataFrame]:
         """A fixed choice of cases spread over the classes, as pixels, with their rows."""
-        cases = self.part(name)
+        cases = self.cases(name)
         turns = pl.int_range(pl.len()).over("diagnosis").alias("turn")
         chosen = cases.with_columns(turns).sort("turn", "diagnosis", maintain_order=True)
         chosen = chosen.head(size).sort("diagnosis", "turn").drop("turn")
@@ -194,13 +194,13 @@ class LesionDataModule(lightning.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Read and check what the stage needs, so that errors come before the work."""
-        parts: dict[str, tuple[Part, ...]] = {
+        splits: dict[str, tuple[SplitName, ...]] = {
             "fit": ("train", "val"),
             "validate": ("val",),
             "test": ("test",),
             "predict": ("predict",),
         }
-        for name in parts[stage]:
+        for name in splits[stage]:
             self.dataset_of(name)
 
     def train_dataloader(self) -> TrainingLoader:
@@ -215,7 +215,7 @@ class LesionDataModule(lightning.LightningDataModule):
         self._loader = TrainingLoader(
             dataset,
             batch_size=self.batch_size,
-            seed=self.split.seed,
+            seed=self.fold_spec.seed,
             rank=rank,
             world_size=world_size,
             num_workers=num_workers,
@@ -278,7 +278,7 @@ class LesionDataModule(lightning.LightningDataModule):
         """Cases of `predict_root` in row order."""
         return self._evaluation("predict")
 
-    def _evaluation(self, name: Part) -> DataLoader[LesionBatch]:
+    def _evaluation(self, name: SplitName) -> DataLoader[LesionBatch]:
         rank, world_size = self._place()
         return evaluation_loader(
             self.dataset_of(name),

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vitatt.data.image_cache import ImageCache
-from vitatt.data.metadata import EncodedMetadata
-from vitatt.data.transforms import TrainingAugmentation
+from vitatt.data.images.cache import ImageCache
+from vitatt.data.images.transforms import TrainingAugmentation
+from vitatt.data.metadata.encoding import EncodedMetadata
 from vitatt.types import LesionBatch
 
 Key = tuple[int, int]
@@ -60,7 +60,7 @@ class PixelSource:
 
 
 class LesionDataset(Dataset[LesionBatch]):
-    """Cases of one part of a split, fetched a batch at a time.
+    """Cases of one split, fetched a batch at a time.
 
     Args:
         cases: Rows with ``case_id``.

@@ -1,4 +1,4 @@
-"""The cases of one outer fold in their parts, and what is fitted on its training part."""
+"""The cases of one outer fold in their splits, and what is fitted on its training split."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import polars as pl
 from lightning.pytorch.utilities import rank_zero_info
 
 from vitatt.data.cases import UsableCases, load_cases
-from vitatt.data.feature_choice import FeatureChoice
-from vitatt.data.metadata import fit_features
-from vitatt.data.paths import user_path
-from vitatt.data.schema import DataError, DatasetSpec, Feature
+from vitatt.data.datasets.schema import DatasetSpec, Feature
+from vitatt.data.datasets.table import layout_help
+from vitatt.data.metadata.encoding import fit_features
+from vitatt.data.metadata.feature_selection import FeatureSelection
 from vitatt.data.splits import SplitRows, split_rows
-from vitatt.data.table import layout_help
-from vitatt.types import LesionTask, Split
+from vitatt.paths import user_path
+from vitatt.types import DataError, FoldSpec, LesionTask
 
-Part = Literal["train", "val", "test", "predict"]
+SplitName = Literal["train", "val", "test", "predict"]
 
 
-class Fold:
+class FoldData:
     """Training, validation and test cases of a folder, and the task that they make.
 
     Args:
         spec: Which dataset.
         root: Folder of the labelled data.
         predict_root: Folder of the data to predict.
-        split: Which fold, of how many.
+        fold_spec: Which fold, of how many.
         features: Which metadata features.
         image_size: Side of the square input image, in pixels.
         smoothing: Probability mass that a soft one-hot vector gives to the other categories.
@@ -45,8 +45,8 @@ class Fold:
         spec: DatasetSpec,
         root: str | None,
         predict_root: str | None,
-        split: Split,
-        features: FeatureChoice,
+        fold_spec: FoldSpec,
+        features: FeatureSelection,
         *,
         image_size: int,
         smoothing: float,
@@ -58,7 +58,7 @@ class Fold:
         self.spec = spec
         self.root = root
         self.predict_root = predict_root
-        self.split = split
+        self.fold_spec = fold_spec
         self.features = features
         self.image_size = image_size
         self.smoothing = smoothing
@@ -77,7 +77,7 @@ class Fold:
         if self.fitted is not None:
             self._check_fitted(self.fitted)
             return self.fitted
-        training = self.part("train")
+        training = self.cases("train")
         counts = dict(training["diagnosis"].value_counts().iter_rows())
         return LesionTask(
             dataset=self.spec.name,
@@ -86,7 +86,7 @@ class Fold:
             features=fit_features(training, self.chosen, num_bins=self.num_bins),
             smoothing=self.smoothing,
             image_size=self.image_size,
-            split=self.split,
+            fold_spec=self.fold_spec,
             seen=self._seen(self.rows),
         )
 
@@ -95,7 +95,7 @@ class Fold:
         """The metadata features of the given task, or else those chosen on the training rows."""
         if self.fitted is not None:
             return self.spec.select([feature.name for feature in self.fitted.features])
-        return self.features.of(self.part("train"))
+        return self.features.of(self.cases("train"))
 
     @cached_property
     def labelled(self) -> UsableCases:
@@ -114,14 +114,14 @@ class Fold:
         Raises:
             DataError: If the given task was fitted with another split, or on other cases.
         """
-        if self.fitted is not None and self.fitted.split != self.split:
+        if self.fitted is not None and self.fitted.fold_spec != self.fold_spec:
             raise DataError(
-                f"The checkpoint was trained with {_words(self.fitted.split)}, but the data are "
-                f"to be split with {_words(self.split)}: cases it was trained on would be scored "
-                "as unseen. Set `data.fold`, `data.num_folds`, `data.inner_fold`, "
+                f"The checkpoint was trained with {_words(self.fitted.fold_spec)}, but the data "
+                f"are to be split with {_words(self.fold_spec)}: cases it was trained on would be "
+                "scored as unseen. Set `data.fold`, `data.num_folds`, `data.inner_fold`, "
                 "`data.inner_folds` and `data.seed` to the checkpoint's."
             )
-        rows = split_rows(self.labelled.frame, self.spec, self.split)
+        rows = split_rows(self.labelled.frame, self.spec, self.fold_spec)
         if self.fitted is not None and self.fitted.seen not in ("", self._seen(rows)):
             raise DataError(
                 "The checkpoint was trained on other cases than these data give its fold: images "
@@ -134,19 +134,20 @@ class Fold:
         else:
             known = f"{known} in two"
         rank_zero_info(
-            f"Fold {self.split.fold} of {self.split.num_folds}: {len(rows.train)} cases to train, "
-            f"{len(rows.val)} to validate, {len(rows.test)} to test; no {known}."
+            f"Fold {self.fold_spec.fold} of {self.fold_spec.num_folds}: "
+            f"{len(rows.train)} cases to train, {len(rows.val)} to validate, {len(rows.test)} to "
+            f"test; no {known}."
         )
         return rows
 
-    def part(self, name: Part) -> pl.DataFrame:
-        """The rows of one part."""
+    def cases(self, name: SplitName) -> pl.DataFrame:
+        """The rows of one split."""
         if name == "predict":
             return self.unlabelled.frame
         return self.labelled.frame[getattr(self.rows, name)]
 
     def _seen(self, rows: SplitRows) -> str:
-        """Digest of the cases and groups of the training and validation part."""
+        """Digest of the cases and groups of the training and validation split."""
         frame = self.labelled.frame[np.sort(np.concatenate([rows.train, rows.val]))]
         text = "\n".join(sorted(frame["case_id"] + " " + frame["group"]))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -172,6 +173,6 @@ class Fold:
             )
 
 
-def _words(split: Split) -> str:
-    inner = f"inner fold {split.inner_fold} of {split.inner_folds}, seed {split.seed}"
-    return f"fold {split.fold} of {split.num_folds} ({inner})"
+def _words(fold_spec: FoldSpec) -> str:
+    inner = f"inner fold {fold_spec.inner_fold} of {fold_spec.inner_folds}, seed {fold_spec.seed}"
+    return f"fold {fold_spec.fold} of {fold_spec.num_folds} ({inner})"

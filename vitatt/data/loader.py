@@ -11,8 +11,7 @@ import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
 from vitatt.data.dataset import Key, LesionDataset
-from vitatt.data.schema import DataError
-from vitatt.types import LesionBatch
+from vitatt.types import DataError, LesionBatch
 
 
 class EpochSampler(DistributedSampler[LesionBatch]):

@@ -5,37 +5,37 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from vitatt.types import Split
+from vitatt.types import FoldSpec
 
 MOST_FOLDS = 20
 MOST_GROUPS = 20
 
-Works = Callable[[Split, int], bool]
+Works = Callable[[FoldSpec, int], bool]
 """Whether a split works, each lacking class having cases of that number of further groups."""
 
 
 def advise(
-    works: Works, split: Split, *, inner: bool, whose: str, group: str, least: int = 1
+    works: Works, fold_spec: FoldSpec, *, inner: bool, whose: str, group: str, least: int = 1
 ) -> str:
     """A sentence with a number of folds that works, or with the groups that are needed.
 
     Args:
         works: Tries a split.
-        split: The one that does not work.
+        fold_spec: The one that does not work.
         inner: Whether the inner folds are to blame.
         whose: The class that lacks groups, for the message.
         group: ``patient`` or ``lesion``.
         least: Groups below which it would be luck.
     """
-    for other in _candidates(split, inner):
+    for other in _candidates(fold_spec, inner):
         if works(other, 0):
             changed = [
                 f"`data.{name} {getattr(other, name)}`"
                 for name in ("num_folds", "inner_folds")
-                if getattr(other, name) != getattr(split, name)
+                if getattr(other, name) != getattr(fold_spec, name)
             ]
             return f"{' with '.join(changed)} would do."
-    needed = next((more for more in range(least, MOST_GROUPS + 1) if works(split, more)), None)
+    needed = next((more for more in range(least, MOST_GROUPS + 1) if works(fold_spec, more)), None)
     count = f"at least {needed}" if needed else f"more than {MOST_GROUPS}"
     return (
         f"No `data.num_folds` or `data.inner_folds` up to {MOST_FOLDS} would do: add cases of "
@@ -43,16 +43,18 @@ def advise(
     )
 
 
-def _candidates(split: Split, inner: bool) -> Iterator[Split]:
+def _candidates(fold_spec: FoldSpec, inner: bool) -> Iterator[FoldSpec]:
     """Other numbers of folds, the nearest first: the one to blame, the other one, both alike."""
     order = ["inner_folds", "num_folds"] if inner else ["num_folds", "inner_folds"]
     for name in order:
-        now = getattr(split, name)
+        now = getattr(fold_spec, name)
         for number in _others(now):
-            yield from _possible(dataclasses.replace(split, **{name: number}))
-    for number in _others(split.num_folds):
-        if number != split.inner_folds:
-            yield from _possible(dataclasses.replace(split, num_folds=number, inner_folds=number))
+            yield from _possible(dataclasses.replace(fold_spec, **{name: number}))
+    for number in _others(fold_spec.num_folds):
+        if number != fold_spec.inner_folds:
+            yield from _possible(
+                dataclasses.replace(fold_spec, num_folds=number, inner_folds=number)
+            )
 
 
 def _others(now: int) -> list[int]:
@@ -60,7 +62,7 @@ def _others(now: int) -> list[int]:
     return sorted(numbers, key=lambda number: abs(number - now))
 
 
-def _possible(split: Split) -> Iterator[Split]:
+def _possible(fold_spec: FoldSpec) -> Iterator[FoldSpec]:
     """The split, unless its fold does not exist."""
-    if split.fold < split.num_folds and split.inner_fold < split.inner_folds:
-        yield split
+    if fold_spec.fold < fold_spec.num_folds and fold_spec.inner_fold < fold_spec.inner_folds:
+        yield fold_spec

@@ -12,9 +12,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from vitatt.data.schema import DataError, DatasetSpec
+from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.data.split_advice import advise
-from vitatt.types import Split
+from vitatt.types import DataError, FoldSpec
 
 
 class SplitRows(NamedTuple):
@@ -25,42 +25,44 @@ class SplitRows(NamedTuple):
     test: NDArray[np.int64]
 
 
-def split_rows(cases: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRows:
-    """Outer test fold, inner validation part and training part of a table.
+def split_rows(cases: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec) -> SplitRows:
+    """Outer test fold, inner validation split and training split of a table.
 
     The outer fold is looked at once, at the end; early stopping and choices use the inner part.
 
     Args:
         cases: Rows with ``group`` and ``diagnosis``.
         spec: The dataset, for its classes.
-        split: Which fold, of how many, shuffled with which seed.
+        fold_spec: Which fold, of how many, shuffled with which seed.
 
     Raises:
         DataError: If the fold does not exist, there are too few groups, a part is empty, or a
-            class has no case in the training part. The message says which other numbers of folds
+            class has no case in the training split. The message says which other numbers of folds
             would do, if any would.
     """
-    if split.num_folds < 2:
-        raise DataError(f"Expected `data.num_folds` to be at least 2, but got {split.num_folds}.")
-    if not 0 <= split.fold < split.num_folds:
+    if fold_spec.num_folds < 2:
         raise DataError(
-            f"Expected `data.fold` to be one of 0 to {split.num_folds - 1} "
-            f"(`data.num_folds` is {split.num_folds}), but got {split.fold}."
+            f"Expected `data.num_folds` to be at least 2, but got {fold_spec.num_folds}."
         )
-    if split.inner_folds < 2:
+    if not 0 <= fold_spec.fold < fold_spec.num_folds:
         raise DataError(
-            f"Expected `data.inner_folds` to be at least 2, but got {split.inner_folds}."
+            f"Expected `data.fold` to be one of 0 to {fold_spec.num_folds - 1} "
+            f"(`data.num_folds` is {fold_spec.num_folds}), but got {fold_spec.fold}."
         )
-    if not 0 <= split.inner_fold < split.inner_folds:
+    if fold_spec.inner_folds < 2:
         raise DataError(
-            f"Expected `data.inner_fold` to be one of 0 to {split.inner_folds - 1} "
-            f"(`data.inner_folds` is {split.inner_folds}), but got {split.inner_fold}."
+            f"Expected `data.inner_folds` to be at least 2, but got {fold_spec.inner_folds}."
+        )
+    if not 0 <= fold_spec.inner_fold < fold_spec.inner_folds:
+        raise DataError(
+            f"Expected `data.inner_fold` to be one of 0 to {fold_spec.inner_folds - 1} "
+            f"(`data.inner_folds` is {fold_spec.inner_folds}), but got {fold_spec.inner_fold}."
         )
     table = _numbered(cases, spec)
     try:
-        return _divide(table, spec, split)
+        return _divide(table, spec, fold_spec)
     except _IndivisibleError as error:
-        raise DataError(_explain(error, table, spec, split)) from error
+        raise DataError(_explain(error, table, spec, fold_spec)) from error
 
 
 def join_groups(group: pl.Series, content: pl.Series) -> pl.Series:
@@ -160,13 +162,13 @@ def _class_names(diagnosis: pl.Series, spec: DatasetSpec) -> list[str]:
     return sorted({*spec.classes, *diagnosis.unique()})
 
 
-def _divide(table: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRows:
+def _divide(table: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec) -> SplitRows:
     """The rows of the parts.
 
     Raises:
         _IndivisibleError: If a part would be empty, or a class without training case.
     """
-    folds, inner_folds = split.num_folds, split.inner_folds
+    folds, inner_folds = fold_spec.num_folds, fold_spec.inner_folds
     needed = max(folds, inner_folds)
     if (found := table["group"].n_unique()) < needed:
         raise _IndivisibleError(
@@ -174,20 +176,22 @@ def _divide(table: pl.DataFrame, spec: DatasetSpec, split: Split) -> SplitRows:
             f"folds, but found {found}.",
             inner=inner_folds > folds,
         )
-    rest, test = _fold(table, folds, split.seed, split.fold, inner=False)
-    training, val = _fold(table[rest], inner_folds, split.seed, split.inner_fold, inner=True)
+    rest, test = _fold(table, folds, fold_spec.seed, fold_spec.fold, inner=False)
+    training, val = _fold(
+        table[rest], inner_folds, fold_spec.seed, fold_spec.inner_fold, inner=True
+    )
     rows = SplitRows(train=rest[training], val=rest[val], test=test)
     for name, part in (("test", rows.test), ("validation", rows.val), ("training", rows.train)):
         if not len(part):
             raise _IndivisibleError(
-                f"Fold {split.fold} of {folds} has no {name} case.", inner=name != "test"
+                f"Fold {fold_spec.fold} of {folds} has no {name} case.", inner=name != "test"
             )
     trained = set(table["diagnosis"].gather(rows.train).unique())
     if absent := tuple(name for name in spec.classes if name not in trained):
         counts = {name: int((table["diagnosis"] == name).sum()) for name in absent}
         outside = set(table["diagnosis"].gather(rest).unique())
         raise _IndivisibleError(
-            f"Fold {split.fold} of {folds} has no training case of "
+            f"Fold {fold_spec.fold} of {folds} has no training case of "
             f"{', '.join(f'{name} ({n} in all)' for name, n in counts.items())}. A class needs "
             f"cases from several {spec.group}s.",
             inner=set(absent) <= outside,
@@ -207,12 +211,14 @@ def _fold(
     return np.flatnonzero(number != index), np.flatnonzero(number == index)
 
 
-def _explain(error: _IndivisibleError, table: pl.DataFrame, spec: DatasetSpec, split: Split) -> str:
+def _explain(
+    error: _IndivisibleError, table: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec
+) -> str:
     """Why a split cannot be made, and what would do."""
     lacking = error.absent or spec.classes
     hopeless = not set(error.absent) <= set(table["diagnosis"].unique())
 
-    def works(other: Split, more: int) -> bool:
+    def works(other: FoldSpec, more: int) -> bool:
         if hopeless and not more:
             return False  # no number of folds brings a class that is not there
         with warnings.catch_warnings():
@@ -224,14 +230,14 @@ def _explain(error: _IndivisibleError, table: pl.DataFrame, spec: DatasetSpec, s
         return True
 
     if not error.absent:
-        advice = advise(works, split, inner=error.inner, whose="each class", group=spec.group)
+        advice = advise(works, fold_spec, inner=error.inner, whose="each class", group=spec.group)
         return f"{error} {advice}"
     owned = table.filter(pl.col("diagnosis").is_in(list(error.absent)))
     groups = dict(owned.group_by("diagnosis").agg(pl.col("group").n_unique()).iter_rows())
     fewest = min(groups.get(name, 0) for name in error.absent)
     advice = advise(
         works,
-        split,
+        fold_spec,
         inner=error.inner,
         whose=" and ".join(error.absent),
         group=spec.group,

@@ -1,4 +1,4 @@
-"""Every figure of every arm, with intervals, over all cases and over complete ones."""
+"""Every metric of every arm, with intervals, over all cases and over complete ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vitatt.evaluation.figures import CALIBRATION, figures
-from vitatt.evaluation.intervals import Floats, Statistic, resample
+from vitatt.evaluation.bootstrap import Floats, Statistic, resample
+from vitatt.evaluation.metrics import CALIBRATION, metrics
 from vitatt.evaluation.out_of_fold import arrays, average_seeds, with_tempered
 
 _BOTH = ("p_", "q_")
@@ -21,9 +21,9 @@ def score_arms(
     features: Sequence[str],
     melanoma: str | None,
 ) -> pl.DataFrame:
-    """Figures of each arm's out-of-fold predictions.
+    """Metrics of each arm's out-of-fold predictions.
 
-    All arms and figures share the resamples. The figures that calibration changes are there twice,
+    All arms and metrics share the resamples. The metrics that calibration changes are there twice,
     the second time after temperature scaling (`Brier, tempered`).
 
     Args:
@@ -33,11 +33,11 @@ def score_arms(
         melanoma: Its class, if there is one.
 
     Returns:
-        A row an arm, set of cases and figure. ``arm``, ``cases`` (``all``, and ``complete`` if some
-        but not all are), ``n`` cases, ``groups``, ``figure``; ``value``, ``low`` and ``high`` of
+        A row an arm, set of cases and metric. ``arm``, ``cases`` (``all``, and ``complete`` if some
+        but not all are), ``n`` cases, ``groups``, ``metric``; ``value``, ``low`` and ``high`` of
         the probabilities averaged over seeds, with the 95 % interval of the group bootstrap;
-        ``single``, ``single_low`` and ``single_high``: mean, lowest and highest figure of the
-        seeds one by one. Null where a figure is undefined.
+        ``single``, ``single_low`` and ``single_high``: mean, lowest and highest metric of the
+        seeds one by one. Null where a metric is undefined.
     """
     averaged, of_seeds = average_seeds(predictions), with_tempered(predictions)
     statistics = _statistics(classes, melanoma)
@@ -48,9 +48,9 @@ def score_arms(
             models = of_seeds.filter(pl.col("case_id").is_in(part["case_id"].implode()), arm=arm)
             single = _of_each_seed(models, classes, statistics)
             count = {"n": part.height, "groups": part["group"].n_unique()}
-            for name, figure in resampled.items():
-                row = {"arm": arm, "cases": cases, **count, "figure": name}
-                rows.append(row | figure.interval()._asdict() | single[name])
+            for name, metric in resampled.items():
+                row = {"arm": arm, "cases": cases, **count, "metric": name}
+                rows.append(row | metric.interval()._asdict() | single[name])
     return pl.DataFrame(rows, infer_schema_length=None).fill_nan(None)
 
 
@@ -59,16 +59,16 @@ def _statistics(classes: Sequence[str], melanoma: str | None) -> dict[str, Stati
     count = len(classes)
     raw, tempered = slice(0, count), slice(count, 2 * count)
     return {
-        **{name: _of(raw, figure) for name, figure in figures(classes, melanoma).items()},
-        **{f"{name}, tempered": _of(tempered, figure) for name, figure in CALIBRATION.items()},
+        **{name: _of(raw, metric) for name, metric in metrics(classes, melanoma).items()},
+        **{f"{name}, tempered": _of(tempered, metric) for name, metric in CALIBRATION.items()},
     }
 
 
 def _of(columns: slice, statistic: Statistic) -> Statistic:
-    def figure(probabilities: Floats, targets: NDArray[np.int64], weights: Floats) -> Floats:
+    def metric(probabilities: Floats, targets: NDArray[np.int64], weights: Floats) -> Floats:
         return statistic(probabilities[:, columns], targets, weights)
 
-    return figure
+    return metric
 
 
 def _sets(frame: pl.DataFrame, features: Sequence[str]) -> dict[str, pl.DataFrame]:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import softmax
 
-from vitatt.evaluation.intervals import Floats
+from vitatt.evaluation.bootstrap import Floats
 
 BOUNDS = (0.05, 100.0)
 """Lowest and highest temperature."""

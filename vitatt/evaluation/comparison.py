@@ -9,8 +9,8 @@ import polars as pl
 from numpy.typing import ArrayLike
 from scipy.stats import t
 
-from vitatt.evaluation.figures import COMPARED
-from vitatt.evaluation.intervals import Floats, Resampled, resample
+from vitatt.evaluation.bootstrap import Floats, Resampled, resample
+from vitatt.evaluation.metrics import COMPARED
 from vitatt.evaluation.out_of_fold import arrays, average_seeds, score_folds
 from vitatt.types import UsageError
 
@@ -21,7 +21,7 @@ def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: s
     The interval is of the cases: seed-averaged predictions of both arms, paired in every resample
     of groups. The test is of the folds: in each, the difference of single models, averaged over
     seeds. In its ratio of test to training cases, training is everything outside the fold, the
-    inner validation part included.
+    inner validation split included.
 
     Args:
         predictions: As `vitatt.evaluation.out_of_fold` has them.
@@ -29,9 +29,9 @@ def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: s
         reference: The arm that others are compared with.
 
     Returns:
-        A row a figure and arm: ``figure``, ``arm``, ``reference``, ``difference`` with ``low`` and
+        A row a metric and arm: ``metric``, ``arm``, ``reference``, ``difference`` with ``low`` and
         ``high`` of its 95 % interval, ``p`` of `corrected_resampled_t_test`, ``p_holm`` after
-        `holm` over the arms of the figure, and the number of ``pairs`` of folds behind it. Null
+        `holm` over the arms of the metric, and the number of ``pairs`` of folds behind it. Null
         where undefined.
 
     Raises:
@@ -49,18 +49,18 @@ def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: s
     trainings = score_folds(predictions, classes, COMPARED)
     cases = averaged["case_id"].n_unique()
     tables = []
-    for figure in COMPARED:
+    for metric in COMPARED:
         rows = []
         for arm in arms:
             if arm == reference:
                 continue
-            one, other = resampled[arm][figure], resampled[reference][figure]
+            one, other = resampled[arm][metric], resampled[reference][metric]
             apart = Resampled(one.value - other.value, one.values - other.values)
             value, low, high = apart.interval()
-            pairs = _pairs(trainings, arm, reference, figure)
+            pairs = _pairs(trainings, arm, reference, metric)
             tested = float(np.mean(pairs["n"].to_numpy())) if pairs.height else float("nan")
             p = corrected_resampled_t_test(pairs["difference"], tested / (cases - tested))
-            row = {"figure": figure, "arm": arm, "reference": reference, "difference": value}
+            row = {"metric": metric, "arm": arm, "reference": reference, "difference": value}
             rows.append(row | {"low": low, "high": high, "p": p, "pairs": pairs.height})
         adjusted = holm([row["p"] for row in rows])
         tables += [row | {"p_holm": float(p)} for row, p in zip(rows, adjusted, strict=True)]
@@ -109,7 +109,7 @@ def holm(p: ArrayLike) -> Floats:
 
 
 _SCHEMA = {
-    "figure": pl.String,
+    "metric": pl.String,
     "arm": pl.String,
     "reference": pl.String,
     "difference": pl.Float64,
@@ -121,11 +121,11 @@ _SCHEMA = {
 }
 
 
-def _pairs(trainings: pl.DataFrame, arm: str, reference: str, figure: str) -> pl.DataFrame:
-    """The folds in which the figure is defined for both arms: ``n``, mean ``difference``."""
-    other = trainings.filter(arm=reference).select("fold", "seed", pl.col(figure).alias("other"))
+def _pairs(trainings: pl.DataFrame, arm: str, reference: str, metric: str) -> pl.DataFrame:
+    """The folds in which the metric is defined for both arms: ``n``, mean ``difference``."""
+    other = trainings.filter(arm=reference).select("fold", "seed", pl.col(metric).alias("other"))
     paired = trainings.filter(arm=arm).join(other, on=["fold", "seed"])
-    apart = paired.with_columns((pl.col(figure) - pl.col("other")).alias("difference"))
+    apart = paired.with_columns((pl.col(metric) - pl.col("other")).alias("difference"))
     return (
         apart.drop_nulls("difference")
         .group_by("fold", maintain_order=True)

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vitatt.evaluation.bootstrap import Floats, Statistic
 from vitatt.evaluation.calibration import temper
-from vitatt.evaluation.intervals import Floats, Statistic
 from vitatt.types import UsageError
 
 _TRAINING = ["arm", "seed"]
@@ -97,7 +97,7 @@ def average_seeds(frame: pl.DataFrame) -> pl.DataFrame:
 def score_folds(
     frame: pl.DataFrame, classes: Sequence[str], statistics: Mapping[str, Statistic]
 ) -> pl.DataFrame:
-    """The figures of each training on its own fold.
+    """The metrics of each training on its own fold.
 
     Args:
         frame: Predictions.
@@ -105,7 +105,7 @@ def score_folds(
         statistics: By name.
 
     Returns:
-        A row a training: ``arm``, ``fold``, ``seed``, ``n`` cases, and a column a figure, null
+        A row a training: ``arm``, ``fold``, ``seed``, ``n`` cases, and a column a metric, null
         where it is undefined.
     """
     rows = []
@@ -135,7 +135,7 @@ def arrays(
 def _check_probabilities(frame: pl.DataFrame) -> None:
     names = [name for name in frame.columns if name.startswith("p_")]
     values = frame.select(pl.col(names).cast(pl.Float64)).fill_null(float("nan")).to_numpy()
-    # A softmax in float32 sums to 1 within 1e-6; figures rounded for a CSV file do so roughly.
+    # A softmax in float32 sums to 1 within 1e-6; metrics rounded for a CSV file do so roughly.
     wrong = ~(np.isfinite(values).all(1) & (values >= 0).all(1))
     wrong |= ~(np.abs(values.sum(1) - 1) < 1e-3)
     _refuse(

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from vitatt.evaluation.figures import COMPARED
-from vitatt.evaluation.intervals import resample
+from vitatt.evaluation.bootstrap import resample
+from vitatt.evaluation.metrics import COMPARED
 from vitatt.evaluation.out_of_fold import arrays
 
 AGE_EDGES = (40.0, 60.0, 80.0)
@@ -29,9 +29,9 @@ def score_subgroups(
     *,
     edges: Sequence[float] = AGE_EDGES,
 ) -> pl.DataFrame:
-    """Figures of each subgroup, with 95 % intervals of the group bootstrap within it.
+    """Metrics of each subgroup, with 95 % intervals of the group bootstrap within it.
 
-    A subgroup's figure is over the classes that occur in it: where they differ, so may figures,
+    A subgroup's metric is over the classes that occur in it: where they differ, so may metrics,
     without the arm being better or worse at any class.
 
     Args:
@@ -42,8 +42,8 @@ def score_subgroups(
         edges: Where a new band begins, in increasing order.
 
     Returns:
-        A row an attribute, subgroup and figure: ``attribute``, ``subgroup``, ``n`` cases,
-        ``groups``, ``figure``, ``value``, ``low``, ``high`` (null where undefined), and whether it
+        A row an attribute, subgroup and metric: ``attribute``, ``subgroup``, ``n`` cases,
+        ``groups``, ``metric``, ``value``, ``low``, ``high`` (null where undefined), and whether it
         is ``small``: fewer than 30 cases, or fewer than two classes with at least 5. Small ones and
         cases without a value are there like all others.
     """
@@ -58,9 +58,9 @@ def score_subgroups(
                 "n": part.height,
                 "groups": part["group"].n_unique(),
             }
-            for figure, resampled in resample(COMPARED, *arrays(part, classes)).items():
+            for metric, resampled in resample(COMPARED, *arrays(part, classes)).items():
                 interval = resampled.interval()._asdict()
-                rows.append({**facts, "figure": figure, **interval, "small": _is_small(part)})
+                rows.append({**facts, "metric": metric, **interval, "small": _is_small(part)})
     return pl.DataFrame(rows, schema=_SCHEMA).fill_nan(None)
 
 
@@ -74,13 +74,13 @@ def largest_gaps(subgroups: pl.DataFrame) -> pl.DataFrame:
         subgroups: As `score_subgroups` gives it.
 
     Returns:
-        A row an attribute and figure: ``attribute``, ``figure``, ``gap``, and the subgroups
+        A row an attribute and metric: ``attribute``, ``metric``, ``gap``, and the subgroups
         ``highest`` and ``lowest``; null where fewer than two are left.
     """
     kept = pl.col("value").is_not_null() & ~pl.col("small") & (pl.col("subgroup") != MISSING)
     value, name = (pl.col(column).filter(kept) for column in ("value", "subgroup"))
     enough = kept.sum() > 1
-    return subgroups.group_by("attribute", "figure", maintain_order=True).agg(
+    return subgroups.group_by("attribute", "metric", maintain_order=True).agg(
         pl.when(enough).then(value.max() - value.min()).alias("gap"),
         pl.when(enough).then(name.get(value.arg_max(), null_on_oob=True)).alias("highest"),
         pl.when(enough).then(name.get(value.arg_min(), null_on_oob=True)).alias("lowest"),
@@ -92,7 +92,7 @@ _SCHEMA = {
     "subgroup": pl.String,
     "n": pl.Int64,
     "groups": pl.Int64,
-    "figure": pl.String,
+    "metric": pl.String,
     "value": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,

@@ -1,4 +1,4 @@
-"""The figures of a set of predictions, as lines for people and as a flat record."""
+"""The metrics of a set of predictions, as lines for people and as a flat record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vitatt.evaluation.intervals import (
+from vitatt.evaluation.bootstrap import (
     Floats,
     Interval,
     Statistic,
@@ -26,7 +26,7 @@ _STATISTICS: dict[str, Statistic] = {
 
 @dataclass(frozen=True)
 class Summary:
-    """Figures of predictions.
+    """Metrics of predictions.
 
     Attributes:
         intervals: By set of cases (all, complete) and by statistic.
@@ -37,19 +37,19 @@ class Summary:
     counts: dict[str, int]
 
     def lines(self) -> list[str]:
-        """One line a figure."""
+        """One line a metric."""
         return [
             f"{name:18} {interval}  ({where}, n = {self.counts[where]})"
-            for where, figures in self.intervals.items()
-            for name, interval in figures.items()
+            for where, metrics in self.intervals.items()
+            for name, interval in metrics.items()
         ]
 
-    def figures(self) -> dict[str, float]:
-        """``test/<figure>/<set>/<value, low or high>`` to number."""
+    def metrics(self) -> dict[str, float]:
+        """``test/<metric>/<set>/<value, low or high>`` to number."""
         return {
             f"test/{name.replace(' ', '_')}/{where.replace(' ', '_')}/{part}": number
-            for where, figures in self.intervals.items()
-            for name, interval in figures.items()
+            for where, metrics in self.intervals.items()
+            for name, interval in metrics.items()
             for part, number in interval._asdict().items()
         }
 
@@ -60,16 +60,16 @@ def summarise(
     features: Sequence[str],
     other: pl.DataFrame | None = None,
 ) -> Summary:
-    """Figures over all cases and over those with complete metadata.
+    """Metrics over all cases and over those with complete metadata.
 
-    Where metadata is missing can give the diagnosis away, so a figure that holds only with the
+    Where metadata is missing can give the diagnosis away, so a metric that holds only with the
     gaps is no skill: the complete cases show what is left without them.
 
     Args:
         frame: Columns ``group``, ``true``, ``predicted``, ``p_CLASS`` and the features.
         classes: Class names.
         features: Metadata columns that decide whether a case is complete.
-        other: Predictions of another network, row by row of the same cases: then the figures are
+        other: Predictions of another network, row by row of the same cases: then the metrics are
             differences to it, paired in every resample.
     """
     complete = frame.select(pl.all_horizontal(pl.col(list(features)).is_not_null())).to_series()

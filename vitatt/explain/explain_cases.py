@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitatt.explain.differentiation import differentiable
-from vitatt.explain.explained_case import ExplainedCase
+from vitatt.explain.attention.differentiation import differentiable
+from vitatt.explain.cases import ExplainedCase
 from vitatt.explain.methods import CLASSLESS, TITLES, Method, explain_by
-from vitatt.explain.relevance import Relevance
-from vitatt.models.network import LesionNetwork
+from vitatt.explain.methods.relevance import Relevance
+from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionBatch, LesionTask
 
 

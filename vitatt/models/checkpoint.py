@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from vitatt.models.network import LesionNetwork
+from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionTask, UsageError
 
 Name = Literal["best", "last"]

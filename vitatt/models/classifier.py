@@ -20,12 +20,12 @@ from torch.distributed.fsdp import FSDPModule
 
 from vitatt.models import losses
 from vitatt.models.checkpoint import read_hyper_parameters, require_finite, require_fitting
-from vitatt.models.fusion import AttentionFusion
-from vitatt.models.image_encoder import ImageEncoder
+from vitatt.models.encoders.base import ImageEncoder
+from vitatt.models.encoders.factory import make_encoder
+from vitatt.models.fusion.network import LesionNetwork
+from vitatt.models.fusion.vitatt import AttentionFusion
 from vitatt.models.losses import ClassWeights, WeightedLoss
-from vitatt.models.make_encoder import make_encoder
 from vitatt.models.metrics import LesionMetrics
-from vitatt.models.network import LesionNetwork
 from vitatt.models.optimizer import make_optimizer, warmup_cosine
 from vitatt.models.sharding import require_as_many_batches, shard
 from vitatt.ranges import Range, Ranges, check_ranges

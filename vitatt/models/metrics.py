@@ -55,7 +55,7 @@ def check_monitor(metric: str, classes: Sequence[str], setting: str) -> None:
 class LesionMetrics(Metric):
     """Metrics of multi-class predictions on unbalanced data.
 
-    An update only keeps the predictions, so that a training step costs nothing; all figures come
+    An update only keeps the predictions, so that a training step costs nothing; all metrics come
     from `compute`:
 
     - ``balanced_accuracy``: mean sensitivity over the classes that occur, the official ISIC score;
@@ -87,7 +87,7 @@ class LesionMetrics(Metric):
 
         Args:
             probabilities: (B, C), rows summing to 1.
-            targets: True class (B,); cases with -1 (unknown) are left out of the figures.
+            targets: True class (B,); cases with -1 (unknown) are left out of the metrics.
         """
         self.probabilities.append(probabilities.detach().float())
         self.targets.append(targets.detach())
@@ -98,7 +98,7 @@ class LesionMetrics(Metric):
         return tm.multiclass_confusion_matrix(probabilities, targets, len(self.classes))
 
     def compute(self) -> dict[str, Tensor]:
-        """All figures, each a scalar."""
+        """All metrics, each a scalar."""
         probabilities, targets = self._labelled()
         count = len(self.classes)
         if len(targets) == 0:
@@ -117,7 +117,7 @@ class LesionMetrics(Metric):
         undefined = (positive == 0) | (positive == total)
         auroc = auroc.masked_fill(undefined, torch.nan)
         balanced_accuracy, macro_auroc = sensitivity.nanmean(), auroc.nanmean()
-        figures = {
+        metrics = {
             "balanced_accuracy": balanced_accuracy,
             "auroc": macro_auroc,
             "selection": (balanced_accuracy + macro_auroc) / 2,
@@ -128,8 +128,8 @@ class LesionMetrics(Metric):
         }
         for name, values in zip(_BY_CLASS, (auroc, sensitivity, specificity), strict=True):
             labels = [f"{name}/{label}" for label in self.classes]
-            figures |= dict(zip(labels, values, strict=True))
-        return {name: value.float() for name, value in figures.items()}
+            metrics |= dict(zip(labels, values, strict=True))
+        return {name: value.float() for name, value in metrics.items()}
 
     def _labelled(self) -> tuple[Tensor, Tensor]:
         probabilities, targets = dim_zero_cat(self.probabilities), dim_zero_cat(self.targets)

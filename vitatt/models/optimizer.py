@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from vitatt.models.network import LesionNetwork
+from vitatt.models.fusion.network import LesionNetwork
 
 
 def make_optimizer(

@@ -12,7 +12,7 @@ import torch.distributed
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
-from vitatt.models.network import LesionNetwork
+from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import UsageError
 
 

@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from vitatt.data.datasets import pad_ufes_20
+from vitatt.types import DataError
+
+Write = Callable[..., Path]
+
+PUBLISHED_LAYOUTS = {
+    "images": ("images", "images", "images"),
+    "parts": ("imgs_part_1", "imgs_part_2", "imgs_part_3"),
+    "doubled parts": tuple(f"imgs_part_{n}/imgs_part_{n}" for n in (1, 2, 3)),
+    "parts in images": tuple(f"images/imgs_part_{n}" for n in (1, 2, 3)),
+    "flat": ("", "", ""),
+}
+
+
+def read_one(root: Path, column: str) -> object:
+    return pad_ufes_20.read(root, labelled=True).cases[column].to_list()[0]
+
+
+@pytest.mark.parametrize("folders", PUBLISHED_LAYOUTS.values(), ids=PUBLISHED_LAYOUTS)
+def test_images_are_found_in_every_published_layout(
+    folders: tuple[str, ...], write_pad: Write, save_image: Write
+) -> None:
+    root = write_pad({}, {}, {})
+    paths = [save_image(root / folder / f"PAT_1_11_{n}.png") for n, folder in enumerate(folders)]
+    table = pad_ufes_20.read(root, labelled=True)
+    assert table.cases["image"].to_list() == [str(path) for path in paths]
+    assert table.absent == []
+
+
+def test_columns_of_the_table(write_pad: Write) -> None:
+    table = pad_ufes_20.read(write_pad({}), labelled=True)
+    features = [feature.name for feature in pad_ufes_20.SPEC.features]
+    assert table.cases.columns == ["case_id", "group", "diagnosis", "image", *features]
+    numeric = {f.name for f in pad_ufes_20.SPEC.features if f.kind == "numeric"}
+    assert numeric == {"age", "diameter_1", "diameter_2"}
+    for name in features:
+        assert table.cases.schema[name] == (pl.Float64 if name in numeric else pl.String)
+    assert table.cases.row(0)[:3] == ("PAT_1_11_0.png", "PAT_1", "BCC")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize("bom", [False, True], ids=["no BOM", "BOM"])
+def test_text_form_does_not_matter(newline: str, bom: bool, write_pad: Write) -> None:
+    plain = pad_ufes_20.read(write_pad({}, {"age": "61"}), labelled=True).cases
+    # The first column carries the byte-order mark, the last one the carriage return.
+    other = pad_ufes_20.read(
+        write_pad({}, {"age": "61"}, newline=newline, bom=bom), labelled=True
+    ).cases
+    assert other.equals(plain)
+
+
+def test_extra_columns_and_spaces_in_the_header_do_not_matter(write_pad: Write) -> None:
+    plain = pad_ufes_20.read(write_pad({}), labelled=True).cases
+    root = write_pad({"fold": "3", "notes": 'said "no", then yes'})
+    path = root / "metadata.csv"
+    path.write_text(path.read_text().replace(",age,", ", age ,", 1))
+    assert pad_ufes_20.read(root, labelled=True).cases.equals(plain)
+
+
+@pytest.mark.parametrize(
+    ("column", "published", "expected"),
+    [
+        *[("smoke", value, "True") for value in ("True", "TRUE", "true", " True ")],
+        *[("itch", value, "False") for value in ("False", "FALSE", "false")],
+        *[("smoke", value, "True") for value in ("1", "1.0", "T", "yes", "Y", "Sim")],
+        *[("smoke", value, "False") for value in ("0", "0.0", "F", "no", "N", "n\xe3o", "NAO")],
+        *[("itch", value, None) for value in ("", "UNK", "unk", " ", "nan", "N/A")],
+        *[("itch", value, None) for value in ("?", "-", "--", ".", "not recorded", "N.A.", "#N/A")],
+        *[("itch", value, None) for value in ("Not  available", "missing", "<NA>", "not_known")],
+        *[("age", value, None) for value in ("?", "-", "not recorded", "#N/A")],
+        *[("background_father", value, "BRAZIL") for value in ("BRASIL", "BRAZIL", "Brasil")],
+        ("background_mother", "POMERANIA", "POMERANIA"),
+        *[("gender", value, "FEMALE") for value in ("Female", "F", "f", "WOMAN", "feminino")],
+        *[("gender", value, "MALE") for value in ("MALE", "M", "m", "man", "Masculino")],
+        *[("region", value, "LIP") for value in ("lip", "LIPS")],
+        ("fitspatrick", "IV", "4"),
+        ("background_mother", "new_  zealand", "NEW ZEALAND"),
+        *[("fitspatrick", value, "2") for value in ("2.0", "2", "2.00")],
+        ("fitspatrick", "", None),
+        ("age", "55", 55.0),
+        ("age", "55.5", 55.5),
+        *[("age", value, None) for value in ("", "UNK", "nan", "NaN")],
+        ("diameter_1", "0.0", 0.0),
+        ("diagnosis", "bcc", "BCC"),
+        ("group", " PAT_7 ", "PAT_7"),
+    ],
+)
+def test_values(column: str, published: str, expected: object, write_pad: Write) -> None:
+    names = {"diagnosis": "diagnostic", "group": "patient_id"}
+    root = write_pad({names.get(column, column): published}, {})
+    assert read_one(root, column) == expected
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.jpeg"])
+def test_image_formats(name: str, write_pad: Write, save_image: Write) -> None:
+    root = write_pad({"img_id": name})
+    path = save_image(root / "images" / name)
+    assert read_one(root, "image") == str(path)
+
+
+def test_mixed_spellings_are_one_category(write_pad: Write) -> None:
+    answers = ["True", "1", "yes", "T", "False", "0", "no", "F", "?", "UNK"]
+    sexes = ["M", "MALE", "male", "F", "FEMALE", "Female", "m", "f", "-", "not recorded"]
+    rows = [{"itch": itch, "gender": sex} for itch, sex in zip(answers, sexes, strict=True)]
+    table = pad_ufes_20.read(write_pad(*rows), labelled=True)
+    assert table.notes == ()
+    found = table.cases.select("itch", "gender")
+    assert found["itch"].to_list() == ["True"] * 4 + ["False"] * 4 + [None] * 2
+    names = ["MALE"] * 3 + ["FEMALE"] * 3 + ["MALE", "FEMALE", None, None]
+    assert found["gender"].to_list() == names
+
+
+def test_odd_values_are_noted(write_pad: Write) -> None:
+    rows = [{}, {"region": "moon"}, {"age": "-3"}, {"age": "555", "diameter_1": "1e6"}]
+    notes = pad_ufes_20.read(write_pad(*rows), labelled=True).notes
+    assert [note.split(":")[0] for note in notes] == [
+        "'age' is not at least 0 and at most 120 years in 2 rows",
+        "'region' has 1 category that PAD-UFES-20 does not have",
+        "'diameter_1' is not at least 0 and at most 500 mm in 1 row",
+    ]
+    assert "-3, 555 (first PAT_1_11_2.png)" in notes[0]
+    assert "MOON (1)" in notes[1]
+
+
+@pytest.mark.parametrize("lacking", [[], ["patient_id"]], ids=["a value", "the column"])
+def test_patients_that_are_not_there(lacking: list[str], write_pad: Write) -> None:
+    rows = [{}, {"patient_id": "-"}, {"patient_id": "PAT_2"}, {"patient_id": "PAT_2"}]
+    root = write_pad(*rows, lacking=lacking)
+    message = "has no column patient_id, so that 4 images" if lacking else "line 3.*: each is a gr"
+    with pytest.raises(DataError, match=rf"{message}.*patient.*`data\.allow_ungrouped`"):
+        pad_ufes_20.read(root, labelled=True)
+    allowed = pad_ufes_20.read(root, labelled=True, allow_ungrouped=True)
+    names = [f"PAT_1_11_{n}.png" for n in range(4)]
+    expected = names if lacking else ["PAT_1", names[1], "PAT_2", "PAT_2"]
+    assert allowed.cases["group"].to_list() == expected
+    count = 4 if lacking else 1
+    assert allowed.notes[0].startswith(f"{count} of 4 images have no patient_id: each is a group")
+    assert allowed.group_problem
+    predicted = pad_ufes_20.read(root, labelled=False)
+    assert predicted.cases["group"].to_list() == expected
+    assert predicted.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"age": "old"}, r"metadata\.csv, line 6, to hold numbers.* has 'old'"),
+        ({"img_id": ""}, r"no image name, the first in line 6\. "),
+        ({"patient_id": ""}, r"no patient_id \(3 images in all; the first is x\.png, line 6\)"),
+        ({"diagnostic": "XYZ"}, r"unknown class XYZ \(1 rows, the first in line 6 being x\.png\)"),
+        ({"img_id": "PAT_1_11_0.png"}, r"being PAT_1_11_0\.png, in line 2 and line 6\. Each row"),
+    ],
+)
+def test_errors_name_the_line(row: dict[str, str], message: str, write_pad: Write) -> None:
+    # A column that is not read holds line breaks in quotes.
+    rows = [{"note": "a"}, {"note": "1\n2\n3"}, {"note": "", "img_id": "x.png", **row}]
+    with pytest.raises(DataError, match=message):
+        pad_ufes_20.read(write_pad(*rows), labelled=True)
+
+
+def test_absent_images_are_counted_not_dropped(write_pad: Write, save_image: Write) -> None:
+    root = write_pad({}, {}, {})
+    save_image(root / "images" / "PAT_1_11_1.png")
+    table = pad_ufes_20.read(root, labelled=True)
+    assert table.cases.height == 3
+    assert table.absent == ["PAT_1_11_0.png", "PAT_1_11_2.png"]
+    assert table.with_images()["case_id"].to_list() == ["PAT_1_11_1.png"]
+
+
+def test_no_image_at_all(write_pad: Write) -> None:
+    table = pad_ufes_20.read(write_pad({}, {}), labelled=True)
+    with pytest.raises(DataError, match=r"None of the 2 cases .*mendeley.*imgs_part_1"):
+        table.with_images()
+
+
+def test_hidden_and_other_files_are_no_images(write_pad: Write, save_image: Write) -> None:
+    root = write_pad({"img_id": "a.png"})
+    path = save_image(root / "images" / "a.png")
+    (root / "__MACOSX").mkdir()
+    (root / "__MACOSX" / "._a.png").write_bytes(b"fork")
+    (root / "b.png").mkdir()
+    (root / "images" / "a.png.txt").write_text("note")
+    assert read_one(root, "image") == str(path)
+
+
+def test_one_file_unpacked_twice_counts_once(write_pad: Write, save_image: Write) -> None:
+    root = write_pad({"img_id": "a.png"})
+    save_image(root / "imgs_part_1" / "a.png")
+    save_image(root / "imgs_part_1" / "imgs_part_1" / "a.png")
+    table = pad_ufes_20.read(root, labelled=True)
+    assert table.cases.height == 1
+    assert table.absent == []
+
+
+@pytest.mark.parametrize(("broken", "good"), [("images", "part"), ("part", "images")])
+def test_a_link_to_nowhere_beside_the_file(
+    broken: str, good: str, write_pad: Write, save_image: Write
+) -> None:
+    root = write_pad({"img_id": "a.png"})
+    path = save_image(root / good / "a.png")
+    (root / broken).mkdir()
+    (root / broken / "a.png").symlink_to("nowhere")
+    assert read_one(root, "image") == str(path)
+
+
+def test_two_files_of_one_name(write_pad: Write, save_image: Write) -> None:
+    root = write_pad({"img_id": "a.png"})
+    save_image(root / "imgs_part_1" / "a.png", size=8)
+    save_image(root / "imgs_part_2" / "a.png", size=9)
+    with pytest.raises(DataError, match=r"Two different .* a\.png: .*part_1.* and .*part_2.*Keep"):
+        pad_ufes_20.read(root, labelled=True)
+
+
+def test_a_name_outside_ascii(write_pad: Write, save_image: Write) -> None:
+    root = write_pad({"img_id": "lesão.png", "region": "mão"})
+    path = save_image(root / "images" / "lesão.png")
+    assert read_one(root, "image") == str(path)
+    assert read_one(root, "region") == "MÃO"
+
+
+def test_unlabelled_rows_are_left_out_with_a_note(write_pad: Write) -> None:
+    root = write_pad({}, {"diagnostic": ""}, {"diagnostic": "UNK"})
+    table = pad_ufes_20.read(root, labelled=True)
+    assert table.cases["case_id"].to_list() == ["PAT_1_11_0.png"]
+    assert table.notes == ("2 rows of metadata.csv have no diagnosis and are left out.",)
+    assert pad_ufes_20.read(root, labelled=False).cases.height == 3
+
+
+def test_prediction_needs_no_labels(write_pad: Write) -> None:
+    table = pad_ufes_20.read(write_pad({}, {}, lacking=["diagnostic", "biopsed"]), labelled=False)
+    assert table.cases["diagnosis"].to_list() == [None, None]
+    assert table.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "lacking", "message"),
+    [
+        ([{}], ["age"], r"metadata\.csv lacks the column age; it has .*smoke.*PAD-UFES-20 is pub"),
+        ([{}], ["age", "itch"], r"lacks the columns age, itch"),
+        ([{}], ["diagnostic"], r"lacks the column diagnostic"),
+        ([], [], "has a header but no rows"),
+        ([{"diagnostic": "NV"}], [], r"unknown class NV \(1 rows, .*0\.png\).*ACK, BCC, MEL"),
+        ([{"img_id": "a"}, {"img_id": "a"}], [], "image names more than once, the first being a"),
+        ([{}, {"img_id": ""}], [], "1 rows of .* have no image name"),
+        ([{"patient_id": ""}], [], "1 rows of .* have no patient"),
+        ([{"patient_id": "UNK"}], [], "1 rows of .* have no patient"),
+        (
+            [{}, {"age": "sixty"}],
+            [],
+            r"'age' of .* case PAT_1_11_1\.png has 'sixty' \(1 such row\)",
+        ),
+        ([{"diameter_1": "6,5"}, {"diameter_1": "x"}], [], r"'diameter_1' .*'6,5' \(2 such rows\)"),
+        *[([{"age": bad}], [], rf"0\.png has '{bad}'.*empty") for bad in ("inf", "-inf", "1e999")],
+    ],
+)
+def test_bad_tables(
+    rows: list[dict[str, str]], lacking: list[str], message: str, write_pad: Write
+) -> None:
+    root = write_pad(*rows, lacking=lacking)
+    with pytest.raises(DataError, match=message):
+        pad_ufes_20.read(root, labelled=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (bytes(range(256)) * 40, "cannot be read as a CSV|lacks the columns"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(300), "cannot be read as a CSV|lacks the columns"),
+        (b"img_id,patient_id\n\xff\xfe,\xc3\n", "cannot be read as a CSV|lacks the columns"),
+        (b"", "cannot be read as a CSV"),
+        (b"img_id;patient_id\na;b\n", "lacks the columns img_id"),
+        (b"img_id,patient_id\na,b,c,d\n", "cannot be read as a CSV.*line 2 has 4 values for 2 col"),
+        (b"img_id, img_id\na,b\n", "cannot be read as a CSV|lacks the columns|twice"),
+    ],
+    ids=["bytes", "png", "latin", "empty", "semicolons", "ragged", "column twice"],
+)
+def test_no_table_at_all(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message) as error:
+        pad_ufes_20.read(tmp_path, labelled=True)
+    assert str(tmp_path / "metadata.csv") in str(error.value)
+
+
+def test_folder_is_absent_a_file_or_empty(tmp_path: Path) -> None:
+    help_text = r"PAD-UFES-20 is published at https://data\.mendeley.*`data\.root`.*metadata\.csv"
+    with pytest.raises(DataError, match=rf"nowhere does not exist\. {help_text}"):
+        pad_ufes_20.read(tmp_path / "nowhere", labelled=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=rf"file is a file\. {help_text}"):
+        pad_ufes_20.read(tmp_path / "file", labelled=True)
+    with pytest.raises(
+        DataError, match=rf"Expected the file .*metadata\.csv.*not there\. {help_text}"
+    ):
+        pad_ufes_20.read(tmp_path, labelled=True)

@@ -1,0 +1,189 @@
+"""What explanations cost, as multiples of a plain fused forward pass of the same cases."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.performance.conftest import Record
+from tests.performance.memory import LINUX, peak_memory
+from tests.performance.timing import median_ratio, ratio
+from tests.performance.trainer import module_of, trainer_of
+from vitatt.callbacks import explanations
+from vitatt.callbacks.explanations import ExplanationPanel
+from vitatt.explain.cases import ExplainedCase
+from vitatt.explain.explain_cases import explain_cases
+from vitatt.explain.methods import METHODS, Method, explain
+from vitatt.models.classifier import LesionClassifier
+from vitatt.models.encoders.factory import make_encoder
+from vitatt.models.fusion.network import LesionNetwork
+from vitatt.models.fusion.vitatt import AttentionFusion
+from vitatt.types import FeatureEncoding, FoldSpec, LesionBatch, LesionTask
+
+pytestmark = pytest.mark.bench
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+CASES = 16
+ENCODERS = ["vit_tiny_patch16_224", "vit_small_patch14_dinov2"]
+FEATURES = tuple(
+    FeatureEncoding(f"f{n}", f"f{n}", "categorical", categories=("a", "b")) for n in range(21)
+)
+TASK = LesionTask("synthetic", tuple("ABCDEF"), (1,) * 6, FEATURES, 0.1, 224, FoldSpec(0, 5, 0))
+
+
+def network_of(name: str) -> LesionNetwork:
+    torch.manual_seed(0)
+    encoder = make_encoder(name, image_size=224, frozen=True)
+    return AttentionFusion(encoder, TASK).eval().to(DEVICE)
+
+
+def cases(size: int = CASES) -> LesionBatch:
+    return LesionBatch(
+        torch.randint(0, 256, (size, 3, 224, 224), dtype=torch.uint8, device=DEVICE),
+        torch.rand(size, 42, device=DEVICE),
+        torch.zeros(size, 21, dtype=torch.bool, device=DEVICE),
+        torch.zeros(size, dtype=torch.long, device=DEVICE),
+        [str(n) for n in range(size)],
+    )
+
+
+def forward(network: LesionNetwork, batch: LesionBatch) -> None:
+    with torch.no_grad():
+        network(batch)
+
+
+def one_class(size: int = CASES) -> torch.Tensor:
+    return torch.zeros(size, 1, dtype=torch.long, device=DEVICE)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_tmme_over_a_plain_forward(name: str, record: Record) -> None:
+    network, batch = network_of(name), cases()
+    # As in a validation run, whose batches come before: from then on the C library keeps freed
+    # memory for the next pass, instead of handing it back to the system.
+    forward(network, cases(64))
+    cost = ratio(lambda: explain(network, batch, one_class()), lambda: forward(network, batch), 40)
+    record(f"TMME of 16 cases over a fused forward, {name}", cost, most=2.6)
+
+
+def test_six_classes_over_six_calls(record: Record) -> None:
+    name = ENCODERS[0]
+    network, batch = network_of(name), cases()
+    every = torch.arange(6, device=DEVICE).expand(CASES, -1)
+
+    def one_by_one() -> None:
+        for classes in every.unbind(1):
+            explain(network, batch, classes[:, None])
+
+    gain = ratio(lambda: explain(network, batch, every), one_by_one)
+    record(f"TMME of six classes at once over six calls, {name}", gain, most=0.8)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("size", [16, 64] if DEVICE == "cuda" else [16])
+def test_one_case_at_a_time_over_a_batch(name: str, size: int, record: Record) -> None:
+    network, batch = network_of(name), cases(size)
+
+    def one_by_one() -> None:
+        for n in range(size):
+            explain(network, batch.cases(slice(n, n + 1)), one_class(1))
+
+    gain = ratio(one_by_one, lambda: explain(network, batch, one_class(size)))
+    title = f"TMME of {size} cases one at a time over a batch, {name}"
+    record(title, gain, least=8 if size == 64 else 0.9)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("occlusion", "random")])
+def test_methods_over_a_plain_forward(method: Method, record: Record) -> None:
+    network, batch = network_of(ENCODERS[0]), cases(8)
+    cost = ratio(
+        lambda: explain(network, batch, one_class(8), method=method),
+        lambda: forward(network, batch),
+    )
+    record(f"{method} of 8 cases over a fused forward, {ENCODERS[0]}", cost, most=100)
+
+
+class TimedPanel(ExplanationPanel):
+    """Notes what a validation run takes with and without its panel, of which a quarter is wrong."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(CASES)
+        self.seconds: dict[str, list[float]] = {"explaining": [], "panel": [], "whole": []}
+        self._start = 0.0
+        monkeypatch.setattr(explanations, "explain_cases", self._explain_cases)
+
+    def _explain_cases(self, *arguments: Any, **more: Any) -> list[ExplainedCase]:
+        start = time.perf_counter()
+        cases = explain_cases(*arguments, **more)
+        self.seconds["explaining"].append(time.perf_counter() - start)
+        return cases
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        self._start = time.perf_counter()
+
+    def on_validation_batch_end(self, *arguments: Any, **more: Any) -> None:
+        trainer, module, outputs, batch, number = arguments[:5]
+        predicted = batch.target + (torch.arange(len(batch.target)) % 4 == 0).to(DEVICE)
+        classes = outputs["probabilities"].shape[1]
+        outputs = {**outputs, "probabilities": F.one_hot(predicted % classes, classes)}
+        super().on_validation_batch_end(trainer, module, outputs, batch, number)
+
+    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        start = time.perf_counter()
+        super().on_validation_epoch_end(trainer, pl_module)
+        self.seconds["panel"].append(time.perf_counter() - start)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        self.seconds["whole"].append(time.perf_counter() - self._start)
+
+    def share(self, name: str) -> float:
+        """Of the run without panel; the first run, which loads it, is a warm-up."""
+        rest = [
+            whole - panel
+            for whole, panel in zip(self.seconds["whole"], self.seconds["panel"], strict=True)
+        ]
+        return median_ratio(self.seconds[name], rest)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_panel_over_a_validation_run_of_1000_cases(
+    name: str, tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, batches = module_of(tmp_path, cases=1000, batch_size=32), 4
+    model = LesionClassifier(data.task.to_plain(), encoder=name, freeze_encoder=True)
+    panel = TimedPanel(monkeypatch)
+    limits = {"limit_train_batches": 1, "limit_val_batches": batches}
+    trainer_of(tmp_path, 6, panel, enable_progress_bar=False, **limits).fit(model, data)
+    for part, title in (
+        ("explaining", "Explaining a panel of 16"),
+        ("panel", "The same, drawn, saved and logged,"),
+    ):
+        share = panel.share(part) * 32 * batches / 1000
+        title += f" over a validation run of 1,000 cases, {name}"
+        record(title, 100 * share, unit="%", most=5)
+
+
+def _peak(name: str, size: int, explained: bool) -> float:
+    """Peak memory of a process, in GB."""
+    network, batch = network_of(name), cases(size)
+    forward(network, batch)
+    if explained:
+        explain(network, batch, one_class(size))
+    return peak_memory()
+
+
+@pytest.mark.skipif(DEVICE == "cuda" or not LINUX, reason="memory of a process, on Linux")
+def test_memory_beyond_a_plain_forward(record: Record) -> None:
+    for size in (16, 64):
+        peaks = []
+        for explained in (False, True):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                peaks.append(pool.apply(_peak, (ENCODERS[1], size, explained)))
+        title = f"Memory of TMME of {size} cases beyond a plain forward, {ENCODERS[1]}"
+        record(title, max(0.0, float(np.diff(peaks)[0])), unit="GB", most=0.6)

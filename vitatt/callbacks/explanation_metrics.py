@@ -1,0 +1,70 @@
+"""After a test: are the explanations faithful? Metrics of a sample of the outer fold."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import lightning
+import polars as pl
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_info
+
+from vitatt.callbacks.batches import datamodule_of, ready
+from vitatt.callbacks.best_effort import best_effort
+from vitatt.callbacks.tracking import run_logger
+from vitatt.explain.methods import Method
+from vitatt.models.classifier import LesionClassifier
+from vitatt.ranges import Range, Ranges, check_ranges
+from vitatt.studies.explanation_checks import (
+    measure_faithfulness,
+    measure_sanity,
+    summarise_measures,
+)
+
+_METHODS: tuple[Method, ...] = ("tmme", "attention", "random")
+_BATCH = 16
+
+
+class ExplanationMetrics(Callback):
+    """Logs faithfulness, stability and randomisation of TMME, raw attention and chance.
+
+    ``test/explanations/<measure>/<method>/<value, low or high>``; `vitatt explain --evaluate` has
+    all methods, localisation and figures.
+
+    Args:
+        cases: Cases of the outer fold, drawn at random; 0 leaves the metrics out. A case takes some
+            two hundred forward passes.
+    """
+
+    ranges: ClassVar[Ranges] = {"cases": Range(least=0)}
+
+    def __init__(self, cases: int = 16) -> None:
+        check_ranges(self.ranges, locals(), "explanation_tests")
+        self.cases = cases
+
+    def on_test_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Measure and log, in the first process."""
+        assert isinstance(pl_module, LesionClassifier)
+        if self.cases == 0 or not trainer.is_global_zero or not pl_module.network.layouts:
+            return
+        datamodule = datamodule_of(trainer)
+        with best_effort("the metrics of explanations"), trainer.precision_plugin.forward_context():
+            cases = datamodule.cases("test")
+            cases = cases.sample(min(self.cases, cases.height), seed=datamodule.fold_spec.seed)
+            dataset = datamodule.make_dataset("test", cases)
+            batches = [ready(batch, trainer, pl_module) for batch in dataset.batches(_BATCH)]
+            groups = dict(cases.select("case_id", "group").iter_rows())
+            tests = (measure_faithfulness, measure_sanity)
+            measured = pl.concat(
+                test(pl_module.network, batches, groups, _METHODS) for test in tests
+            )
+            metrics: dict[str, float] = {}
+            lines = []
+            for row in summarise_measures(measured).iter_rows(named=True):
+                place = f"test/explanations/{row['measure']}/{row['method']}"
+                metrics |= {f"{place}/{part}": row[part] for part in ("value", "low", "high")}
+                interval = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+                lines.append(f"  {row['measure']:22} {row['method']:10} {interval}")
+            rank_zero_info(f"Explanations of {cases.height} test cases:\n" + "\n".join(lines))
+            if (logger := run_logger(trainer)) is not None:
+                logger.log_metrics(metrics)

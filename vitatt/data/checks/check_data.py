@@ -1,0 +1,177 @@
+"""What is in a dataset, and what in it would spoil a training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from vitatt.data.checks.leaks import Finding, label_copies, missing_pattern, shared_images
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.datasets.table import LesionTable
+from vitatt.data.datasets.value_checks import category_counts, odd_values, questions
+from vitatt.data.images.cache import ImageCache
+from vitatt.data.splits import split_rows
+from vitatt.types import DataError
+
+_SHOWN = 20
+
+
+class Report(NamedTuple):
+    """A report on a dataset.
+
+    Attributes:
+        text: All of it, for people.
+        problems: What would spoil a training, a sentence each; empty if nothing would.
+    """
+
+    text: str
+    problems: list[str]
+
+
+def check(datamodule: LesionDataModule) -> Report:
+    """Look at every row and every image of a labelled dataset.
+
+    Raises:
+        DataError: If it cannot be read at all.
+    """
+    usable = datamodule.labelled
+    table, cache, spec = usable.table, usable.cache, datamodule.spec
+    twins, disagreeing = _twins(table, cache)
+    problems = [f"{table.group_problem}."] if table.group_problem else []
+    if cache.unreadable:
+        problems.append(f"{len(cache.unreadable)} image files cannot be read.")
+    if disagreeing:
+        problems.append(
+            f"{disagreeing} images stand under two names with different diagnoses: one of each is "
+            "wrong."
+        )
+    for fold in range(datamodule.fold_spec.num_folds):
+        try:
+            split_rows(usable.frame, spec, replace(datamodule.fold_spec, fold=fold))
+        except DataError as error:
+            problems.append(str(error))
+    leaks: list[Finding] = []
+    try:
+        # All rows at once: nothing is fitted here, and no fold needs to be possible.
+        copies = label_copies(usable.frame, spec.features)
+        leaks += [*copies, missing_pattern(usable.frame, spec.features), *shared_images(usable)]
+        problems += [f"{one.outcome[0].upper()}{one.outcome[1:]}." for one in copies if not one.ok]
+    except DataError as error:
+        problems.append(str(error))
+    # What is odd stands in the notes as well, for those who do not ask for this report.
+    odd = odd_values(table.cases, spec)
+    notes = [note for note in table.notes if note not in odd]
+    asked = questions(table.cases, spec)
+    sections = {
+        f"{spec.title} in {table.root}: {table.cases.height} rows, "
+        f"{table.cases['group'].n_unique()} {spec.group}s"
+        + (f", each image without {spec.group_column} counted as one" * bool(table.ungrouped)): "",
+        f"Cases and {spec.group}s per class": _per_class(table, usable.frame),
+        "Missing values per feature and class, in % of its rows": _missing(table),
+        "Categories per feature, with their rows": _categories(table),
+        "Numbers per feature": _numbers(table),
+        f"Worth a look: {len(asked)}": "\n".join(f"  {question}" for question in asked),
+        f"Images without {spec.group_column}: {table.ungrouped}": "",
+        f"Images absent: {len(table.absent)}": _some(table.absent),
+        f"Images unreadable: {len(cache.unreadable)}": _some(list(cache.unreadable.values())),
+        f"Images identical under several names: {len(twins)}": _some(twins),
+        "Leaks looked for": "\n".join(f"  {one.check}: {one.outcome}" for one in leaks),
+        "Barred as features": "\n".join(
+            f"  {name}: {reason}" for name, reason in spec.barred.items()
+        ),
+        "Notes": "\n".join(f"  {note}" for note in notes),
+        f"Problems: {len(problems)}": "\n".join(f"  {problem}" for problem in problems),
+    }
+    paragraphs = [f"{title}\n{body}".rstrip() for title, body in sections.items()]
+    return Report("\n\n".join(p for p in paragraphs if p != "Notes"), problems)
+
+
+def _per_class(table: LesionTable, usable: pl.DataFrame) -> str:
+    spec = table.spec
+
+    def counted(frame: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
+        return frame.group_by("diagnosis").agg(
+            pl.len().alias(names[0]), pl.col("group").n_unique().alias(names[1])
+        )
+
+    everything = counted(table.cases, ("rows", f"{spec.group}s"))
+    usable_counts = counted(usable, ("usable images", f"{spec.group}s of these"))
+    titles = pl.DataFrame(
+        {"diagnosis": spec.classes, "meaning": [spec.class_titles[name] for name in spec.classes]}
+    )
+    joined = titles.join(everything, on="diagnosis", how="left", maintain_order="left").join(
+        usable_counts, on="diagnosis", how="left", maintain_order="left"
+    )
+    return _format(joined.fill_null(0))
+
+
+def _missing(table: LesionTable) -> str:
+    spec = table.spec
+    names = [feature.name for feature in spec.features]
+    share = [(pl.col(name).is_null().mean() * 100).round(0).cast(pl.Int64) for name in names]
+    overall = table.cases.select(share).transpose(include_header=True, column_names=["all"])
+    by_class = table.cases.group_by("diagnosis").agg(share).sort("diagnosis")
+    columns = by_class.drop("diagnosis").transpose(
+        include_header=True, column_names=by_class["diagnosis"].to_list()
+    )
+    return _format(overall.join(columns, on="column").rename({"column": "feature"}))
+
+
+def _categories(table: LesionTable) -> str:
+    return "\n".join(
+        f"  {feature.name}: "
+        + ", ".join(
+            f"{name} {count}" for name, count in category_counts(table.cases, feature.name).items()
+        )
+        for feature in table.spec.features
+        if feature.kind == "categorical"
+    )
+
+
+def _numbers(table: LesionTable) -> str:
+    lines = []
+    for feature in table.spec.features:
+        if feature.kind == "numeric":
+            column = table.cases[feature.name].drop_nulls().to_numpy()
+            text = "none"
+            if len(column):
+                least, middle, most = np.quantile(column, (0, 0.5, 1))
+                text = f"least {least:g}, median {middle:g}, most {most:g} {feature.unit}"
+            lines.append(f"  {feature.name}: {text}".rstrip())
+    return "\n".join(lines)
+
+
+def _twins(table: LesionTable, cache: ImageCache) -> tuple[list[str], int]:
+    """A line for each image under several names, and how many of them disagree on the diagnosis."""
+    present = table.with_images()
+    content = present["image"].replace_strict(cache.digests, return_dtype=pl.String)
+    lines, disagreeing = [], 0
+    shared = present.with_columns(content.alias("content")).filter(content.is_duplicated())
+    for part in shared.partition_by("content", maintain_order=True):
+        names = [f"{row['case_id']} ({row['diagnosis']})" for row in part.iter_rows(named=True)]
+        differ = part["diagnosis"].n_unique() > 1
+        disagreeing += differ
+        lines.append(" = ".join(names) + (": the labels disagree" if differ else ""))
+    return lines, disagreeing
+
+
+def _some(lines: list[str]) -> str:
+    shown = [f"  {line}" for line in lines[:_SHOWN]]
+    more = [f"  ... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return "\n".join(shown + more)
+
+
+def _format(frame: pl.DataFrame) -> str:
+    with pl.Config(
+        tbl_formatting="ASCII_MARKDOWN",
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_width_chars=200,
+        fmt_str_lengths=60,
+    ):
+        return str(frame)

@@ -1,0 +1,202 @@
+"""What in the data, or in what was fitted on them, gives answers away; each by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from vitatt.data.cases import UsableCases
+from vitatt.data.checks.leak_probe import guess_diagnosis
+from vitatt.data.datasets.schema import Feature
+from vitatt.data.fold import FoldData
+from vitatt.data.metadata.association import associate
+from vitatt.data.metadata.encoding import fit_features
+from vitatt.types import DataError, LesionTask
+
+COPY = "copies of the label"
+GAPS = "missing pattern"
+IMAGES = "images under two names"
+ENCODING = "encoding"
+
+COPIED = 0.95
+"""From this association, or balanced accuracy of a guess, on, a feature counts as a copy."""
+
+GIVEN_AWAY = 0.1
+"""So much above chance, the gaps in the metadata say something of the diagnosis."""
+
+_REFUSED = {
+    COPY: "A score with it is no skill: leave it out of `data.features`.",
+    ENCODING: "What was fitted on other rows may have seen the test cases: fit inside the fold.",
+}
+_NOTHING = "no metadata is used"
+_ENOUGH = 20  # observed rows: of two, each with a value of its own, the association is perfect
+
+
+class Finding(NamedTuple):
+    """The outcome of looking for one kind of leak.
+
+    Attributes:
+        check: What was looked for.
+        outcome: What was found, a sentence with its metrics.
+        ok: Whether nothing was.
+        culprit: The feature, or the images, to blame; empty if nothing is.
+    """
+
+    check: str
+    outcome: str
+    ok: bool
+    culprit: str = ""
+
+
+def find_leaks(fold: FoldData) -> list[Finding]:
+    """All that is looked for, in a fold and with the metadata features that are used there."""
+    training = fold.cases("train")
+    return [
+        *label_copies(training, fold.chosen),
+        missing_pattern(training, fold.chosen),
+        *shared_images(fold.labelled),
+        encoding(fold.task, training, fold.chosen, fold.num_bins),
+    ]
+
+
+def require_no_leaks(findings: Sequence[Finding]) -> None:
+    """Refuse copies of the label and what was fitted on other rows than the fold's own.
+
+    Gaps that give something away, and images under two names, are for people to judge: metrics on
+    complete cases, and groups that are kept together, are the answer to them.
+
+    Args:
+        findings: Of `find_leaks`.
+
+    Raises:
+        DataError: If there are any; the message names them.
+    """
+    for check, advice in _REFUSED.items():
+        if texts := [one.outcome for one in findings if one.check == check and not one.ok]:
+            raise DataError(f"{'. '.join(texts)}. {advice}")
+
+
+def label_copies(training: pl.DataFrame, features: Sequence[Feature]) -> list[Finding]:
+    """Features that are the label, or nearly so: one finding each, or one that there is none.
+
+    Args:
+        training: Rows that the model may learn from.
+        features: Columns to look at.
+    """
+    if not features:
+        return [Finding(COPY, _NOTHING, ok=True)]
+    tables = [training.select(feature.name) for feature in features]
+    guesses = {
+        feature.name: guess
+        for feature, guess in zip(features, guess_diagnosis(training, tables), strict=True)
+    }
+    found = []
+    for row in associate(training, features).iter_rows(named=True):
+        name, observed = row["feature"], row["observed"]
+        related = row["association"] if observed >= _ENOUGH else 0.0
+        if max(guesses[name], related) >= COPIED:
+            outcome = (
+                f"'{name}' alone gives the diagnosis away: balanced accuracy {guesses[name]:.3f}, "
+                f"association {related:.3f} over {observed} rows"
+            )
+            found.append(Finding(COPY, outcome, ok=False, culprit=name))
+    best = max(guesses, key=lambda name: guesses[name])
+    outcome = f"none; the best guess by one feature has a balanced accuracy of {guesses[best]:.3f}"
+    return found or [Finding(COPY, f"{outcome} ('{best}')", ok=True)]
+
+
+def missing_pattern(training: pl.DataFrame, features: Sequence[Feature]) -> Finding:
+    """How well the diagnosis can be guessed from which values are missing."""
+    if not features:
+        return Finding(GAPS, _NOTHING, ok=True)
+    gaps = training.select(pl.col([feature.name for feature in features]).is_null())
+    (guess,), chance = guess_diagnosis(training, [gaps]), 1 / training["diagnosis"].n_unique()
+    ok = guess < chance + GIVEN_AWAY
+    outcome = (
+        f"which values are missing reaches a balanced accuracy of {guess:.3f} (chance {chance:.3f})"
+    )
+    if ok:
+        return Finding(GAPS, outcome, ok)
+    table = associate(training, features).sort("missing_association", descending=True)
+    name, share = table.select("feature", "missing_association").row(0)
+    return Finding(
+        GAPS, f"{outcome}; most do the gaps of '{name}', association {share:.3f}", ok, name
+    )
+
+
+def shared_images(usable: UsableCases) -> list[Finding]:
+    """Images that stand under two patients or lesions: one finding each, or one of none.
+
+    Their groups are joined before any split, so they cost no honesty; but one name is wrong.
+    """
+    cases, spec = usable.table.cases, usable.table.spec
+    content = pl.col("image").replace_strict(usable.cache.digests, default=None)
+    present = cases.with_columns(content.alias("content")).drop_nulls("content")
+    shared = present.filter(pl.col("group").n_unique().over("content") > 1)
+    found = []
+    for part in shared.partition_by("content", maintain_order=True):
+        names = [f"{row['case_id']} ({row['group']})" for row in part.iter_rows(named=True)]
+        outcome = f"{' = '.join(names)}: one image; their {spec.group}s are kept together"
+        found.append(Finding(IMAGES, outcome, ok=False, culprit=", ".join(part["case_id"])))
+    return found or [Finding(IMAGES, f"none under two {spec.group}s", ok=True)]
+
+
+def encoding(
+    task: LesionTask, training: pl.DataFrame, features: Sequence[Feature], num_bins: int
+) -> Finding:
+    """Whether a task is what the training rows of its fold give.
+
+    Args:
+        task: As a model was given it.
+        training: Rows that the model may learn from.
+        features: The features that these rows ask for, in order.
+        num_bins: Bins of a numeric feature.
+    """
+    rows = f"the {training.height} training rows of fold {task.fold_spec.fold}"
+    for culprit, problem in _differences(task, training, features, num_bins):
+        outcome = f"the encoding of '{culprit}' was not fitted on {rows}: {problem}"
+        return Finding(ENCODING, outcome, ok=False, culprit=culprit)
+    return Finding(ENCODING, f"fitted on {rows} alone", ok=True)
+
+
+def check_encoding(
+    task: LesionTask, training: pl.DataFrame, features: Sequence[Feature], num_bins: int
+) -> None:
+    """Refuse a task that was not fitted on the training rows of its fold, see `encoding`.
+
+    Raises:
+        DataError: If so; the message names the first feature that shows it.
+    """
+    require_no_leaks([encoding(task, training, features, num_bins)])
+
+
+def _differences(
+    task: LesionTask, training: pl.DataFrame, features: Sequence[Feature], num_bins: int
+) -> Iterator[tuple[str, str]]:
+    """What a task has otherwise than these rows give, and how."""
+    names, expected_names = (tuple(one.name for one in some) for some in (task.features, features))
+    for name in (*names, *expected_names):
+        if (name in names) != (name in expected_names):
+            wants, has = ("do not", "is") if name in names else ("do", "is not")
+            yield name, f"they {wants} choose it, but it {has} among the features"
+    if names != expected_names:
+        return
+    for found, expected in zip(
+        task.features, fit_features(training, features, num_bins=num_bins), strict=True
+    ):
+        strange = set(found.categories) - set(expected.categories)
+        if strange:
+            yield found.name, f"it has categories that they lack: {', '.join(sorted(strange))}"
+        elif found.categories != expected.categories:
+            lacking = [name for name in expected.categories if name not in found.categories]
+            yield found.name, f"it lacks categories that they have: {', '.join(lacking)}"
+        elif len(found.centres) != len(expected.centres) or not np.allclose(
+            found.centres, expected.centres, rtol=1e-9
+        ):
+            yield found.name, f"its centres are {found.centres}, but theirs {expected.centres}"
+    counts = tuple(int((training["diagnosis"] == name).sum()) for name in task.classes)
+    if counts != task.class_counts:
+        yield "diagnosis", f"it counts {task.class_counts} cases of the classes, but they {counts}"

@@ -1,0 +1,95 @@
+"""What a dataset is made of: classes, features, group key, columns that give labels away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vitatt.ranges import Range
+from vitatt.types import DataError, FeatureKind
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A metadata column that a model may use.
+
+    Attributes:
+        name: Column name, as published.
+        label: Name for images and tables.
+        kind: ``categorical`` or ``numeric``.
+        unit: Unit of a numeric feature, else empty.
+        categories: All categories that the dataset publishes; empty where there may be others.
+        spellings: Other spellings, in upper case, with the category that each stands for.
+        plausible: Numbers that a numeric feature may be; others are warned of.
+    """
+
+    name: str
+    label: str
+    kind: FeatureKind = "categorical"
+    unit: str = ""
+    categories: tuple[str, ...] = ()
+    spellings: Mapping[str, str] = field(default_factory=dict, hash=False)
+    plausible: Range | None = None
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A published dataset.
+
+    Attributes:
+        name: Short name, as given to ``data.dataset``.
+        title: Name for people.
+        classes: Class abbreviations, as published, in the order of the logits.
+        class_titles: What each abbreviation stands for.
+        features: Metadata columns that models may use.
+        group: What must not straddle a split: ``patient`` or ``lesion``.
+        group_column: Column that names it.
+        ungrouped_share: Largest share of images without a group that is as published.
+        published_at: Where to download it.
+        layout: How its folder looks, for error messages.
+        id_column: Column that names a case, also in files of predictions.
+        unknown_class: A class of published predictions that training does not have.
+        barred: Columns that give the label away, with the reason.
+        subgroups: Features that say who the patient is, or where the lesion.
+        melanoma: The class whose misses cost most.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    class_titles: Mapping[str, str]
+    features: tuple[Feature, ...]
+    group: str
+    group_column: str
+    published_at: str
+    layout: str
+    id_column: str
+    ungrouped_share: float = 0.0
+    unknown_class: str | None = None
+    barred: Mapping[str, str] = field(default_factory=dict)
+    subgroups: tuple[str, ...] = ()
+    melanoma: str | None = None
+
+    def select(self, names: Sequence[str] | None) -> tuple[Feature, ...]:
+        """Features by name, in the dataset's own order; all of them for None.
+
+        Raises:
+            DataError: If a name is barred, unknown or given twice.
+        """
+        if names is None:
+            return self.features
+        for name in names:
+            if name in self.barred:
+                raise DataError(
+                    f"The column '{name}' of {self.title} cannot be a feature: "
+                    f"{self.barred[name]}. Remove it from `data.features`."
+                )
+        known = [feature.name for feature in self.features]
+        if unknown := [name for name in names if name not in known]:
+            raise DataError(
+                f"Expected `data.features` to be columns of {self.title}, but got {unknown}. "
+                f"It has: {', '.join(known)}."
+            )
+        if len(set(names)) != len(names):
+            raise DataError(f"Expected each of `data.features` once, but got {list(names)}.")
+        return tuple(feature for feature in self.features if feature.name in names)

@@ -1,0 +1,184 @@
+"""One row a case, whatever the dataset: reading, checking and naming what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from vitatt.data.datasets.csv_lines import first_line, unreadable_line
+from vitatt.data.datasets.schema import DatasetSpec
+from vitatt.data.datasets.spellings import UNKNOWN, compared
+from vitatt.data.images.files import Pair
+from vitatt.types import DataError
+
+
+@dataclass(frozen=True)
+class LesionTable:
+    """All cases of a dataset.
+
+    Attributes:
+        spec: What the columns mean.
+        root: Where the files are.
+        cases: Columns ``case_id``, ``group``, ``diagnosis`` (null where unlabelled), ``image``
+            (path, null where the file is absent) and one per feature: strings for categories,
+            floats for numbers, null where missing.
+        notes: Oddities of the files, one sentence each, for people.
+        doubles: Two image files each that must hold the same bytes, see `ImageFiles.pairs`.
+        ungrouped: How many images are a group of their own, for want of a name.
+        group_problem: Why the groups should not be relied on, in a sentence; else empty.
+    """
+
+    spec: DatasetSpec
+    root: Path
+    cases: pl.DataFrame
+    notes: tuple[str, ...] = ()
+    doubles: tuple[Pair, ...] = ()
+    ungrouped: int = 0
+    group_problem: str = ""
+
+    @property
+    def absent(self) -> list[str]:
+        """Ids of the cases whose image file is not there."""
+        return self.cases.filter(pl.col("image").is_null())["case_id"].to_list()
+
+    def with_images(self) -> pl.DataFrame:
+        """The cases whose image file is there.
+
+        Raises:
+            DataError: If there is none.
+        """
+        present = self.cases.filter(pl.col("image").is_not_null())
+        if present.is_empty():
+            raise DataError(
+                f"None of the {self.cases.height} cases of {self.spec.title} has an image file "
+                f"under {self.root}. {layout_help(self.spec)}"
+            )
+        return present
+
+
+def layout_help(spec: DatasetSpec) -> str:
+    """Where to get a dataset and how to lay it out, for error messages."""
+    return (
+        f"{spec.title} is published at {spec.published_at}. Unpack it so that the folder given as "
+        f"`data.root` (or `data.predict_root`) holds {spec.layout}."
+    )
+
+
+def require_root(root: Path, spec: DatasetSpec) -> None:
+    """Check that a dataset's folder is there.
+
+    Raises:
+        DataError: If it is not; the message says where the dataset is published.
+    """
+    if not root.is_dir():
+        found = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"The data folder {root} {found}. {layout_help(spec)}")
+
+
+def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> pl.DataFrame:
+    """A CSV file, every value as a stripped string, unknown values as null.
+
+    Args:
+        path: The file, with or without byte-order mark and carriage returns.
+        columns: Columns that must be there; others are kept.
+        spec: The dataset, for error messages.
+
+    Raises:
+        DataError: If the file is absent, not a CSV, empty, or lacks a column.
+    """
+    if not path.is_file():
+        raise DataError(f"Expected the file {path}, but it is not there. {layout_help(spec)}")
+    try:
+        frame = pl.read_csv(path, infer_schema=False)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        reason = unreadable_line(path) or str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read as a CSV file: {reason}.") from error
+    # polars renames the second of two equal columns
+    names = [re.sub(r"_duplicated_\d+$", "", name).strip() for name in frame.columns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path} has the column {twice[0]} twice. Remove one of them.")
+    frame.columns = names
+    if lacking := [name for name in columns if name not in frame.columns]:
+        raise DataError(
+            f"{path} lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; "
+            f"it has {', '.join(frame.columns)}. {layout_help(spec)}"
+        )
+    if frame.is_empty():
+        raise DataError(f"{path} has a header but no rows.")
+    stripped = pl.col(pl.String).str.strip_chars()
+    unknown = compared(pl.col(pl.String)).is_in(list(UNKNOWN))
+    return frame.with_columns(pl.when(unknown).then(None).otherwise(stripped).name.keep())
+
+
+def to_numbers(frame: pl.DataFrame, column: str, case_column: str, path: Path) -> pl.Series:
+    """A column of strings as floats, null staying null.
+
+    Args:
+        frame: Rows in the order of the file.
+        column: Its name.
+        case_column: Column that names a row.
+        path: The file, for error messages.
+
+    Raises:
+        DataError: If a value is no finite number; the message names the first such case.
+    """
+    numbers = frame[column].cast(pl.Float64, strict=False)
+    wrong = frame[column].is_not_null() & (numbers.is_finite().not_() | numbers.is_null())
+    if wrong.any():
+        first, count = frame.filter(wrong).row(0, named=True), int(wrong.sum())
+        raise DataError(
+            f"Expected the column '{column}' of {path}, {first_line(path, wrong)}, to hold "
+            f"numbers, but case {first[case_column]} has '{first[column]}' ({count} such "
+            f"row{'s' if count > 1 else ''}). Correct the value, or leave it empty if it is "
+            "unknown."
+        )
+    return numbers
+
+
+def check_cases(cases: pl.DataFrame, spec: DatasetSpec, path: Path) -> None:
+    """Check what no dataset may break: ids once each, known classes only.
+
+    Args:
+        cases: Rows with ``case_id`` and ``diagnosis``, in the order of the file.
+        spec: The dataset.
+        path: The file, for error messages.
+
+    Raises:
+        DataError: If an id is absent or repeated, or a class is unknown.
+    """
+    require_ids(cases["case_id"], path)
+    diagnosis = cases["diagnosis"]
+    strange = diagnosis.is_not_null() & ~diagnosis.is_in(list(spec.classes))
+    if strange.any():
+        names = diagnosis.filter(strange).unique().sort().to_list()
+        raise DataError(
+            f"{path} has the unknown class{'es' if len(names) > 1 else ''} {', '.join(names)} "
+            f"({int(strange.sum())} rows, the first in {first_line(path, strange)} being "
+            f"{cases.filter(strange)['case_id'][0]}). "
+            f"{spec.title} has: {', '.join(spec.classes)}."
+        )
+
+
+def require_ids(ids: pl.Series, path: Path) -> None:
+    """Check that each row of a file names an image, and no two the same.
+
+    Raises:
+        DataError: If not.
+    """
+    if empty := ids.null_count():
+        raise DataError(
+            f"{empty} rows of {path} have no image name, the first in "
+            f"{first_line(path, ids.is_null())}. Fill it in or remove them."
+        )
+    if (repeated := ids.is_duplicated()).any():
+        first = ids.filter(repeated)[0]
+        second = (ids == first) & ~ids.is_first_distinct()
+        raise DataError(
+            f"{path} has {ids.filter(repeated).n_unique()} image names more than once, the first "
+            f"being {first}, in {first_line(path, ids == first)} and {first_line(path, second)}. "
+            "Each row must be one image."
+        )

@@ -1,0 +1,95 @@
+"""Encoder tokens of every image, computed once per view and kept as float16.
+
+With a frozen encoder the same tokens would be computed in every epoch, fold and arm. Here each
+image has its plain view and a number of augmented ones on disk, so that training runs at memory
+speed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from vitatt.data.images.partial_array import PartialArray, make_folder
+
+Encode = Callable[[Tensor], Tensor]
+"""Pixels (B, 3, H, W) uint8 to tokens (B, N, D)."""
+Pixels = Callable[[NDArray[np.int64], int], Tensor]
+"""Slots of images (B,) and a view to pixels (B, 3, H, W) uint8; view 0 is the plain one."""
+
+_BATCH = 32
+
+
+class TokenCache:
+    """Tokens of all images and views, (slots, views, N, D) float16 on disk.
+
+    One file a view, filled as images are needed; a process that dies leaves what it has finished to
+    the next.
+
+    Args:
+        folder: Where caches are kept.
+        key: Whatever decides the tokens: weights, images, size, augmentation.
+        num_slots: Number of distinct images.
+        num_views: Views of each, the plain one among them.
+        token_shape: (N, D).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        key: str,
+        num_slots: int,
+        num_views: int,
+        token_shape: tuple[int, int],
+    ) -> None:
+        make_folder(folder)
+        digest = hashlib.blake2b(repr((key, token_shape)).encode(), digest_size=16).hexdigest()
+        # The number of views is no part of the key: more views continue the same files.
+        self._files = [folder / f"tokens-{digest}-view{view}.f16" for view in range(num_views)]
+        self._shape = (num_slots, *token_shape)
+        self._mapped: dict[int, NDArray[np.float16]] = {}
+
+    def fill(self, slots: NDArray[np.int64], view: int, pixels: Pixels, encode: Encode) -> None:
+        """Compute the tokens of these images in this view, as far as they are not there.
+
+        Raises:
+            DataError: If the disk has no room.
+        """
+        file = self._files[view]
+        with FileLock(file.with_suffix(".lock")):
+            array = PartialArray(file, self._shape, np.float16)
+            todo = np.unique(slots[array.marks[slots] == 0])
+            progress = tqdm(
+                total=len(todo),
+                desc=f"Encoding images, view {view} (once)",
+                unit="image",
+                disable=not len(todo),
+            )
+            for start in range(0, len(todo), _BATCH):
+                batch = todo[start : start + _BATCH]
+                array.put(batch, encode(pixels(batch, view)).half().cpu().numpy())
+                progress.update(len(batch))
+            progress.close()
+
+    def fetch(self, slots: NDArray[np.int64], views: Sequence[int]) -> Tensor:
+        """Tokens (B, N, D) float16 of images in their views."""
+        result = np.empty((len(slots), *self._shape[1:]), np.float16)
+        chosen = np.asarray(views)
+        for view in np.unique(chosen):
+            member = chosen == view
+            result[member] = self._tokens(int(view))[slots[member]]
+        return torch.from_numpy(result)
+
+    def _tokens(self, view: int) -> NDArray[np.float16]:
+        if view not in self._mapped:
+            self._mapped[view] = np.memmap(self._files[view], np.float16, "r", shape=self._shape)
+        return self._mapped[view]

@@ -1,0 +1,1 @@
+"""Metadata features: encoding, association with the diagnosis, selection, noise."""

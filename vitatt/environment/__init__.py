@@ -1,0 +1,1 @@
+"""What software and hardware are there."""

@@ -1,0 +1,1 @@
+"""Recording attention and its gradients."""

@@ -1,0 +1,63 @@
+"""A network as a function of its inputs: its weights are constants, and it is left as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from vitatt.models.fusion.network import LesionNetwork
+from vitatt.types import LesionBatch, LesionOutput
+
+Function = Callable[[LesionBatch], LesionOutput]
+
+
+@contextmanager
+def differentiable(network: LesionNetwork) -> Iterator[Function]:
+    """A network in evaluation mode that can be differentiated by its inputs and activations.
+
+    Inside, gradients are enabled, also within `torch.no_grad` and `torch.inference_mode`; weights
+    take part as constants and keep their `.grad`. Compiled networks run eagerly. Afterwards modules
+    are in the mode they were in, and the weights that learnt learn on.
+    """
+    training = [module for module in network.modules() if module.training]
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    try:
+        for module in training:
+            module.training = False
+        for weight in weights:
+            weight.requires_grad_(False)
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.compiler.set_stance("force_eager"),
+        ):
+            yield network
+    finally:
+        for module in training:
+            module.training = True
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
+def own_inputs(batch: LesionBatch) -> LesionBatch:
+    """The batch with tensors of its own: one made in inference mode cannot take part in a graph."""
+    image, metadata, missing = (part.clone() for part in batch[:3])
+    return batch._replace(image=image, metadata=metadata, missing=missing)
+
+
+@contextmanager
+def full_precision(like: Tensor) -> Iterator[None]:
+    """No autocast on a tensor's device and no TF32: relevance sums up many small products."""
+    before = torch.get_float32_matmul_precision()
+    if before == "highest" and not torch.is_autocast_enabled(like.device.type):
+        yield
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(like.device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

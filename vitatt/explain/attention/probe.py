@@ -1,0 +1,146 @@
+"""Attention that tells its relevance as gradients pass back through it.
+
+A fused kernel's backward pass forms the attention probabilities a part at a time, uses them and
+throws them away; TMME would have to form them once more. Here the backward pass is written out, so
+that one set of probabilities A serves both: with the derivative dA = dO V^T of the explained logit
+and the class token's row r,
+
+    r Abar = mean over heads of r max(A dA, 0)                              (eq. 5 of TMME)
+    dV = A^T dO,  dS = A dA - A rowsum(A dA),  dQ = f dS K,  dK = f dS^T Q,  f the scores' factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitatt.explain.attention.call import (
+    AttentionCall,
+    attention_probabilities,
+    fold_heads,
+    packed,
+    unpack,
+)
+from vitatt.explain.attention.class_row import ClassRow, passed_on
+from vitatt.explain.attention.differentiation import full_precision
+
+
+class AttentionProbe:
+    """Stands in for the attention kernel during a forward pass, and reads passes back."""
+
+    def __init__(self, device: torch.device) -> None:
+        # All that is differentiated by: it makes each layer part of the graph, the first included,
+        # whose own inputs are constants.
+        self._anchor = torch.zeros((), device=device, requires_grad=True)
+        self.row: ClassRow | None = None  # where a pass back has reached
+
+    def attend(self, call: AttentionCall) -> Tensor:
+        """The kernel's output, (B, heads, Q, d)."""
+        whole = packed(call)
+        sources = call[:3] if whole is None else (whole,)
+        output: Tensor = _Attention.apply(self, call, self._anchor, *sources)
+        return output
+
+    def read(self, value: Tensor, row: ClassRow, *, keep: bool) -> ClassRow:
+        """Pass a scalar's gradient back, and the class token's row along with it.
+
+        Args:
+            value: What is explained.
+            row: Above the last layer.
+            keep: Keep the graph for another pass.
+
+        Returns:
+            The row below the first layer. No attention of two layers is held at a time.
+        """
+        self.row = row
+        try:
+            torch.autograd.grad(value, self._anchor, retain_graph=keep)
+            return self.row
+        finally:
+            self.row = None
+
+
+_CACHE = 2**22
+"""Bytes that a processor keeps close: on a CPU, attention is worked on in parts of this size."""
+
+
+class _Attention(torch.autograd.Function):
+    """Differentiated by query, key and value, or by the one projection that they are views of."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
+        (probe, call, _), sources = arguments[:3], arguments[3:]
+        query, key, value, mask, scale, _ = call
+        ctx.save_for_backward(*sources)
+        ctx.probe, ctx.heads, ctx.rest = probe, query.shape[1], call[3:]
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,) = gradients
+        sources, wanted = ctx.saved_tensors, any(ctx.needs_input_grad[3:])
+        by_sources: list[Any] = [torch.empty_like(whole) if wanted else None for whole in sources]
+        query, key, value = _inputs(sources, ctx.heads)
+        call = AttentionCall(query, key, value, *ctx.rest)
+        into = _inputs(by_sources, ctx.heads) if wanted else ()
+        row = ctx.probe.row
+        assert row is not None, "gradients go back through attention by `read` only"
+        passed = _pass_back(call, gradient, row.of(call.layout), into)
+        ctx.probe.row = row.below(passed, call.layout)
+        return None, None, gradient.new_zeros(()), *by_sources
+
+
+def _inputs(sources: Sequence[Tensor], heads: int) -> Sequence[Tensor]:
+    return unpack(sources[0], heads) if len(sources) == 1 else sources
+
+
+def _pass_back(
+    call: AttentionCall, of_output: Tensor, row: Tensor, into: Sequence[Tensor]
+) -> Tensor:
+    """What the row passes on, (B, N); and gradients by query, key and value, if wanted, `into`."""
+    passed = torch.zeros_like(row)
+    with full_precision(of_output):
+        for rows, heads in _parts(call):
+            part = call.part(rows, heads)
+            attention = fold_heads(attention_probabilities(part))
+            of_part, value = fold_heads(of_output[rows, heads]), fold_heads(part.value)
+            product = (of_part @ value.mT).mul_(attention)
+            by_head = product.clamp(min=0).unflatten(0, part.query.shape[:2])
+            share = by_head.shape[1] / call.query.shape[1]
+            passed[rows] += share * passed_on(row[rows], by_head)
+            if into:
+                parts = [whole[rows, heads] for whole in into]
+                _write_by_inputs(parts, part, attention, product, of_part)
+    return passed
+
+
+def _parts(call: AttentionCall) -> Iterator[tuple[slice, slice]]:
+    """Cases and heads that are worked on at once.
+
+    On a CPU, as many cases as fit the cache, and one head: matrix products then read its query, key
+    and value where they lie in the projection, without a copy.
+    """
+    cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
+    if call.query.is_cuda:
+        yield slice(cases), slice(heads)
+        return
+    size = max(1, _CACHE // (4 * queries * keys))
+    for start in range(0, cases, size):
+        for head in range(heads):
+            yield slice(start, start + size), slice(head, head + 1)
+
+
+def _write_by_inputs(
+    into: list[Tensor], call: AttentionCall, attention: Tensor, product: Tensor, of_output: Tensor
+) -> None:
+    """Gradients by query, key and value; heads are folded, and `product` is overwritten."""
+    by_query, by_key, by_value = into
+    query, key = fold_heads(call.query), fold_heads(call.key)
+    by_value.copy_((attention.mT @ of_output).view_as(by_value))
+    scores = product.addcmul_(attention, product.sum(-1, keepdim=True), value=-1)
+    torch.mul((scores @ key).view_as(by_query), call.factor, out=by_query)
+    torch.mul((scores.mT @ query).view_as(by_key), call.factor, out=by_key)

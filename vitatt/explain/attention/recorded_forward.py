@@ -1,0 +1,120 @@
+"""Reads attention out of any network without slowing its training.
+
+Networks compute attention by PyTorch's fused kernel, which never forms the probabilities. Here its
+calls are noted as they are made, and the probabilities formed for the layer that is looked at.
+Nothing is left on the network: no hook, no buffer, no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from vitatt.explain.attention.call import AttentionCall
+from vitatt.explain.attention.differentiation import differentiable, own_inputs
+from vitatt.explain.attention.probe import AttentionProbe
+from vitatt.models.fusion.network import LesionNetwork, TokenLayout
+from vitatt.types import LesionBatch
+
+
+class RecordedForward(NamedTuple):
+    """A forward pass.
+
+    Attributes:
+        logits: (B, C).
+        calls: Its attention, first layer first.
+        probe: Reads passes back through it; None if no graph was kept.
+    """
+
+    logits: Tensor
+    calls: list[AttentionCall]
+    probe: AttentionProbe | None
+
+
+@contextmanager
+def recorded_forward(
+    network: LesionNetwork, batch: LesionBatch, *, gradients: bool = True
+) -> Iterator[RecordedForward]:
+    """A forward pass whose attention is known, see `differentiable`.
+
+    Args:
+        network: Any network with attention.
+        batch: Cases, as pixels.
+        gradients: Keep the graph; without it a pass takes less memory.
+
+    Raises:
+        RuntimeError: If other attention ran than the network says it has.
+    """
+    probe = AttentionProbe(batch.image.device) if gradients else None
+    with differentiable(network) as function:
+        recorder = _AttentionRecorder(network.layouts, probe)
+        with torch.set_grad_enabled(gradients), recorder:
+            logits = function(own_inputs(batch)).logits
+        recorder.check()
+        yield RecordedForward(logits, recorder.calls, probe)
+
+
+_HINT = "Is fused attention switched off (TIMM_FUSED_ATTN=0)?"
+
+
+class _AttentionRecorder(TorchFunctionMode):
+    def __init__(self, layouts: list[TokenLayout], probe: AttentionProbe | None) -> None:
+        super().__init__()
+        self._layouts = layouts
+        self._probe = probe
+        self.calls: list[AttentionCall] = []
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **kwargs)
+        call = self._call(*args, **kwargs)
+        query, key, value = (part.detach() for part in call[:3])
+        self.calls.append(call._replace(query=query, key=key, value=value))
+        return func(*args, **kwargs) if self._probe is None else self._probe.attend(call)
+
+    def check(self) -> None:
+        """Raise if other attention ran than the network says it has."""
+        if len(self.calls) != len(self._layouts):
+            raise RuntimeError(
+                f"Expected {len(self._layouts)} calls of the fused attention kernel, but recorded "
+                f"{len(self.calls)}. {_HINT}"
+            )
+
+    def _call(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> AttentionCall:
+        number = len(self.calls)
+        if number < len(self._layouts) and key.shape[-2] != self._layouts[number].length:
+            raise RuntimeError(
+                f"Expected attention layer {number} over {self._layouts[number]}, but recorded one "
+                f"over {key.shape[-2]} tokens. {_HINT}"
+            )
+        if dropout_p or is_causal or enable_gqa:
+            raise RuntimeError(
+                f"Expected attention layer {number} to be softmax(Q K^T) V of all keys, but it was "
+                f"called with dropout_p={dropout_p}, is_causal={is_causal}, "
+                f"enable_gqa={enable_gqa}, of which no relevance is read."
+            )
+        layout = self._layouts[min(number, len(self._layouts) - 1)]
+        return AttentionCall(query, key, value, attn_mask, scale, layout)

@@ -1,0 +1,117 @@
+"""Two questions that any relevance has to answer well before it is believed."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from vitatt.explain.methods import Method, explain
+from vitatt.explain.methods.relevance import Relevance
+from vitatt.models.fusion.network import LesionNetwork
+from vitatt.types import LesionBatch
+
+
+def randomisation(
+    network: LesionNetwork,
+    batch: LesionBatch,
+    target: Tensor,
+    relevance: Relevance,
+    *,
+    method: Method,
+    points: int | None = None,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Does relevance change when what the network learnt is destroyed, layer by layer?
+
+    Source: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018, section 3: cascading
+    randomisation from the logits down to the pixels. Weights of a layer are replaced by normal
+    noise of the same mean and deviation, so that activations keep their size.
+
+    Args:
+        network: Any network the method applies to; left as it was.
+        batch: Cases, as pixels.
+        target: Classes explained, (B, K).
+        relevance: Of these classes by the untouched network.
+        method: Of `vitatt.explain.methods`.
+        points: Explain again at so many points of the way, evenly spaced, the last with nothing
+            left as it was; by default after each layer.
+        seed: Decides the noise.
+
+    Returns:
+        By the last layer randomised, top first: Spearman's correlation of all relevance (patches
+        and features) with the untouched network's, (B,). Near 0 is good, near 1 is damning.
+    """
+    before = _flat(relevance)
+    with torch.inference_mode(False):  # else the copy's weights could not be differentiated through
+        destroyed = copy.deepcopy(network)
+    generator = torch.Generator().manual_seed(seed)
+    layers: dict[str, list[Tensor]] = {}
+    for name, parameter in destroyed.named_parameters():
+        layers.setdefault(_layer(name), []).append(parameter)
+    points = points or len(layers)
+    ends = {-(-len(layers) * point // points) for point in range(1, points + 1)}
+    found = {}
+    for count, (layer, parameters) in enumerate(reversed(layers.items()), start=1):
+        for weights in parameters:
+            _randomise(weights, generator)
+        if count not in ends:
+            continue
+        after = _flat(explain(destroyed, batch, target, method=method))
+        found[layer] = _correlations(before, after)
+    return found
+
+
+def stability(
+    network: LesionNetwork,
+    batch: LesionBatch,
+    target: Tensor,
+    relevance: Relevance,
+    *,
+    method: Method,
+    noise: float = 5.0,
+    seed: int = 0,
+) -> Tensor:
+    """Spearman's correlation (B,) of relevance with that of the same image under slight noise.
+
+    Args:
+        network: Any network the method applies to.
+        batch: Cases, as pixels.
+        target: Classes explained, (B, K), with and without noise.
+        relevance: Of these classes without noise.
+        method: Of `vitatt.explain.methods`.
+        noise: Standard deviation, in grey levels of 0 to 255.
+        seed: Decides the noise.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    grain = noise * torch.randn(batch.image.shape, generator=generator)
+    noisy = (batch.image.float() + grain.to(batch.image.device)).clamp(0, 255).round()
+    after = explain(network, batch._replace(image=noisy.to(batch.image)), target, method=method)
+    return _correlations(_flat(relevance), _flat(after))
+
+
+def _layer(name: str) -> str:
+    """The layer a parameter belongs to: a block, or a part beside the blocks."""
+    match = re.match(r"(.*?blocks\.\d+)\.|(encoder\.(?:vit|cnn)\.[^.]+)|([^.]+)", name)
+    assert match is not None
+    return next(group for group in match.groups() if group)
+
+
+@torch.no_grad()
+def _randomise(parameter: Tensor, generator: torch.Generator) -> None:
+    deviation, mean = torch.std_mean(parameter.float(), correction=0)
+    noise = torch.randn(parameter.shape, generator=generator).to(parameter.device)
+    parameter.copy_(mean + deviation * noise)
+
+
+def _flat(relevance: Relevance) -> Tensor:
+    """All relevance of a case in a row, (B, K x (P + F))."""
+    return torch.cat([relevance.patches.flatten(1), relevance.features.flatten(1)], dim=1).cpu()
+
+
+def _correlations(one: Tensor, other: Tensor) -> Tensor:
+    pairs = zip(one.double().numpy(), other.double().numpy(), strict=True)
+    return torch.tensor([float(spearmanr(*pair).statistic) for pair in pairs])

@@ -1,0 +1,29 @@
+"""How many cases of a batch fit into memory."""
+
+from __future__ import annotations
+
+import torch
+
+from vitatt.models.fusion.network import LesionNetwork
+from vitatt.types import LesionBatch
+
+_CPU_BUDGET = 500e6
+"""Bytes of activations at once."""
+
+
+def cases_at_once(network: LesionNetwork, batch: LesionBatch) -> int:
+    """Cases whose graph fits the budget: some ten tensors of all tokens are kept in each layer."""
+    encoder = network.encoder
+    assert encoder is not None
+    attending = sum(layout.length for layout in network.layouts)
+    tokens = max(attending, encoder.num_blocks * encoder.num_patches)
+    of_case = 10 * tokens * encoder.dim * 4
+    budget = _free(batch.image.device) / 4 if batch.image.is_cuda else _CPU_BUDGET
+    parts = max(1, -(-len(batch.target) * of_case // int(budget)))
+    return -(-len(batch.target) // parts)
+
+
+def _free(device: torch.device) -> int:
+    """Bytes of a GPU that nobody uses, those that PyTorch keeps in reserve among them."""
+    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + reserve

@@ -1,0 +1,55 @@
+"""Cases with part of their evidence hidden, for methods that ask what the network does without."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vitatt.models.fusion.network import LesionNetwork
+from vitatt.types import LesionBatch
+
+
+def perturb(
+    network: LesionNetwork, batch: LesionBatch, patches: Tensor, features: Tensor
+) -> LesionBatch:
+    """The batch without some patches and features.
+
+    A hidden patch takes the mean colour of the encoder's own training images, which normalisation
+    turns into zero.
+
+    Args:
+        network: Gives the mean colour, and says what the metadata columns are.
+        batch: Cases, as pixels.
+        patches: True where a patch is hidden, (B, h, w) bool.
+        features: True where a feature is hidden, (B, F) bool.
+    """
+    image = torch.where(pixel_mask(patches, batch.image), fill(network, batch.image), batch.image)
+    return perturb_features(network, batch._replace(image=image), features)
+
+
+def perturb_features(network: LesionNetwork, batch: LesionBatch, features: Tensor) -> LesionBatch:
+    """The batch without some features (B, F): not observed, and uniform, as they are encoded."""
+    if not network.cardinalities:
+        return batch
+    counts = torch.tensor(network.cardinalities, device=features.device)
+    uniform = (1 / counts.to(batch.metadata.dtype)).repeat_interleave(counts)
+    hidden = features.repeat_interleave(counts, dim=1)
+    return batch._replace(
+        metadata=torch.where(hidden, uniform, batch.metadata), missing=batch.missing | features
+    )
+
+
+def pixel_mask(patches: Tensor, image: Tensor) -> Tensor:
+    """A mask of patches (B, h, w) as one of pixels (B, 1, H, W)."""
+    rows, columns = (
+        size // count for size, count in zip(image.shape[-2:], patches.shape[-2:], strict=True)
+    )
+    pixels = patches.repeat_interleave(rows, dim=-2).repeat_interleave(columns, dim=-1)
+    return pixels.unsqueeze(1)
+
+
+def fill(network: LesionNetwork, image: Tensor) -> Tensor:
+    """The colour of a hidden pixel, (1, 3, 1, 1), of the image's type."""
+    assert network.encoder is not None
+    mean = network.encoder.mean
+    return (mean if image.is_floating_point() else mean.round()).to(image.dtype)

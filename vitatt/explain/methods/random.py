@@ -1,0 +1,43 @@
+"""Relevance at random: what every method has to beat."""
+
+from __future__ import annotations
+
+import zlib
+
+import torch
+from torch import Tensor
+
+from vitatt.explain.methods.relevance import Cost, Relevance
+from vitatt.models.fusion.network import LesionNetwork
+from vitatt.types import LesionBatch
+
+
+def random_relevance(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Relevance:
+    """Uniform noise that depends on the case id alone: a case has the same in every batch.
+
+    Args:
+        network: Any network with an image encoder.
+        batch: Cases.
+        target: Classes, (B, K); all get the same.
+    """
+    assert network.encoder is not None
+    rows, columns = network.encoder.grid_size
+    count = len(network.cardinalities)
+    noise = torch.stack(
+        [
+            torch.rand(
+                rows * columns + count,
+                generator=torch.Generator().manual_seed(zlib.crc32(case_id.encode())),
+            )
+            for case_id in batch.case_id
+        ]
+    ).to(batch.metadata)
+    patches, features = noise.split([rows * columns, count], dim=1)
+    features = features.masked_fill(batch.missing, 0) if count else features
+    times = target.shape[1]
+    return Relevance(
+        patches.unflatten(1, (rows, columns)).unsqueeze(1).repeat(1, times, 1, 1),
+        features.unsqueeze(1).repeat(1, times, 1),
+        logits=batch.metadata.new_full((len(target), network.head.out_features), torch.nan),
+        cost=Cost(0, 0, 0.0),
+    )

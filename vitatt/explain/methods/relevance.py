@@ -1,0 +1,74 @@
+"""What every explanation method returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vitatt.explain.attention.class_row import ClassRow
+from vitatt.models.fusion.network import LesionNetwork
+
+
+class Cost(NamedTuple):
+    """What an explanation took.
+
+    Attributes:
+        forwards: Passes of each case through the network, or the part of it that was run.
+        backwards: Passes back, of each case.
+        seconds: Wall time for the batch, this method's own part and the passes it needs.
+    """
+
+    forwards: int
+    backwards: int
+    seconds: float
+
+
+class Relevance(NamedTuple):
+    """Relevance of a batch, for K classes a case.
+
+    Attributes:
+        patches: (B, K, h, w), not negative.
+        features: (B, K, F), not negative; 0 where nothing was observed, unless the network puts a
+            vector in its place. F is 0 if the network sees no metadata; if all features share a
+            token, methods that read tokens give one column.
+        logits: (B, C) of the forward pass.
+        cost: What it took.
+    """
+
+    patches: Tensor
+    features: Tensor
+    logits: Tensor
+    cost: Cost
+
+    @property
+    def image_share(self) -> Tensor:
+        """Share of the image in all relevance, (B, K), between 0 and 1; NaN where all is 0."""
+        image = self.patches.sum((-2, -1))
+        return image / (image + self.features.sum(-1))
+
+    @classmethod
+    def of_rows(
+        cls, rows: Sequence[ClassRow], network: LesionNetwork, logits: Tensor, cost: Cost
+    ) -> Relevance:
+        """Relevance from the class token's rows, one for each of K classes."""
+        assert network.encoder is not None
+        grid = network.encoder.grid_size
+        return cls(
+            patches=torch.stack([row.patches.unflatten(1, grid) for row in rows], dim=1),
+            features=torch.stack([row.metadata for row in rows], dim=1),
+            logits=logits.detach(),
+            cost=cost,
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Relevance]) -> Relevance:
+        """Relevance of several batches by one method as that of one batch."""
+        return cls(
+            patches=torch.cat([part.patches for part in parts]),
+            features=torch.cat([part.features for part in parts]),
+            logits=torch.cat([part.logits for part in parts]),
+            cost=parts[0].cost._replace(seconds=sum(part.cost.seconds for part in parts)),
+        )

@@ -1,1 +1,0 @@
-"""The other arms of a comparison, one a file."""

@@ -1,0 +1,1 @@
+"""Classifiers of scikit-learn on encoded cases."""

@@ -1,0 +1,57 @@
+"""Weights files of image encoders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from timm.models import load_state_dict
+from torch import Tensor, nn
+
+from vitatt.models.encoders.base import EncoderError
+
+_HEADS = ("head.", "head_dist.", "classifier.")
+
+
+def load_weights(network: nn.Module, name: str, path: Path) -> None:
+    """Load all weights of a timm network from a file of its own layout.
+
+    Args:
+        network: The network, without a classification head.
+        name: Its name, for messages.
+        path: Saved by torch or as safetensors, with or without a classification head.
+
+    Raises:
+        EncoderError: If there is no such file, it cannot be read, or it is of another network.
+    """
+    if not path.is_file():
+        raise EncoderError(
+            f"The weights file {path} does not exist. Name a file as `model.encoder_weights`, or "
+            "`hub` to download them."
+        )
+    try:
+        state = load_state_dict(str(path), use_ema=False, device="cpu")
+    except Exception as error:  # the reader raises what it likes: pickle, zip, safetensors, OS
+        raise EncoderError(f"{path} is no weights file that can be read: {error}") from error
+    # A published file may hold a classification head, which the fusion replaces.
+    state = {key: value for key, value in state.items() if not key.startswith(_HEADS)}
+    if strangers := [key for key, value in state.items() if not isinstance(value, Tensor)]:
+        raise EncoderError(f"{path} is no weights file: {strangers[0]} is no tensor.")
+    own = network.state_dict()
+    lacking = [key for key in own if key not in state]
+    strange = [key for key in state if key not in own]
+    differing = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if lacking or strange or differing:
+        raise EncoderError(
+            f"{path} does not hold the weights of '{name}': {_some('lacks', lacking)}; "
+            f"{_some('has unknown', strange)}; {_some('has the wrong shape for', differing)}. "
+            "Name the encoder that the file was made for as `model.encoder`."
+        )
+    network.load_state_dict({key: value.to(own[key].dtype) for key, value in state.items()})
+
+
+def _some(what: str, keys: list[str]) -> str:
+    return f"{what} {len(keys)} tensors" + (f" ({', '.join(keys[:3])}, ...)" if keys else "")

@@ -1,0 +1,1 @@
+"""Networks that fuse image and metadata."""

@@ -1,0 +1,263 @@
+"""ViTAtt: image patches, metadata and class token in one multi-head self-attention.
+
+Source: arXiv 2304.14505.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from timm.layers import Mlp
+from torch import Tensor, nn
+
+from vitatt.models.encoders.base import ImageEncoder
+from vitatt.models.fusion.network import LesionNetwork, TokenLayout
+from vitatt.models.layers.class_head import ClassHead
+from vitatt.models.layers.metadata_encoder import (
+    Granularity,
+    MetadataEncoder,
+    MetadataTokens,
+    Missing,
+)
+from vitatt.types import LesionBatch, LesionOutput, LesionTask, UsageError
+
+
+class JointAttention(nn.Module):
+    """Multi-head self-attention over all tokens by a fused kernel.
+
+    Args:
+        dim: Width D of the tokens.
+        num_heads: Heads; must divide `dim`.
+    """
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        if num_heads < 1 or dim % num_heads:
+            raise UsageError(
+                f"Expected argument `num_heads` to divide the token width {dim}, but got "
+                f"{num_heads}."
+            )
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, tokens: Tensor, attendable: Tensor, *, class_only: bool = False) -> Tensor:
+        """Attended tokens: (B, N, D), or (B, 1, D) if only the class token asks.
+
+        Args:
+            tokens: (B, N, D), the class token first.
+            attendable: True where a token may be attended to, (B, N) bool.
+            class_only: Compute the class token's query alone, with keys and values of all.
+        """
+        if class_only and self.training:
+            return self.proj(self._class_row(tokens, attendable))
+        if class_only:
+            dim = tokens.shape[-1]
+            weights, biases = self.qkv.weight.tensor_split([dim]), self.qkv.bias.tensor_split([dim])
+            query = F.linear(tokens[:, :1], weights[0], biases[0])
+            key, value = F.linear(tokens, weights[1], biases[1]).chunk(2, dim=-1)
+        else:
+            query, key, value = self.qkv(tokens).chunk(3, dim=-1)
+        query, key, value = (self._split_heads(part) for part in (query, key, value))
+        mask = attendable[:, None, None, :]
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.proj(attended.transpose(1, 2).flatten(2))
+
+    def _class_row(self, tokens: Tensor, attendable: Tensor) -> Tensor:
+        """What the class token gathers, (B, 1, D), for a fraction of the arithmetic.
+
+        One query lets the projections change places: ``q . (W_k x_j) = (W_k^T q) . x_j`` and
+        ``sum_j a_j W_v x_j = W_v sum_j a_j x_j``, so no token is projected but the class token. The
+        bias of the keys shifts all scores alike and drops out. Explanations differentiate by each
+        ``a_j``, keys and values apart, and take the long way (in evaluation mode).
+        """
+        num_heads, dim = self.num_heads, tokens.shape[-1]
+        by_head = self.qkv.weight.view(3, num_heads, dim // num_heads, dim)
+        bias = self.qkv.bias.view(3, num_heads, dim // num_heads)
+        query = torch.einsum("bd,hed->bhe", tokens[:, 0], by_head[0]) + bias[0]
+        sought = torch.einsum("bhe,hed->bhd", query, by_head[1])
+        shared = tokens[:, None]  # keys and values of all heads, which stand in for the queries
+        gathered = F.scaled_dot_product_attention(
+            sought[:, None],
+            shared,
+            shared,
+            attn_mask=attendable[:, None, None, :],
+            scale=(dim // num_heads) ** -0.5,
+        )
+        value = torch.einsum("bhd,hed->bhe", gathered[:, 0], by_head[2]) + bias[2]
+        return value.flatten(1)[:, None]
+
+    def _split_heads(self, part: Tensor) -> Tensor:
+        """(B, N, D) to (B, heads, N, D / heads)."""
+        return part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+class FusionBlock(nn.Module):
+    """A pre-norm transformer layer.
+
+    Args:
+        dim: Width D of the tokens.
+        num_heads: Attention heads.
+        dropout: Dropout after attention and in the MLP.
+    """
+
+    def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = JointAttention(dim, num_heads)
+        self.drop = nn.Dropout(dropout)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, hidden_features=4 * dim, drop=dropout)
+
+    def forward(self, tokens: Tensor, attendable: Tensor, *, class_only: bool = False) -> Tensor:
+        """Tokens after the layer, see `JointAttention.forward`."""
+        attended = self.attn(self.norm1(tokens), attendable, class_only=class_only)
+        kept = tokens[:, :1] if class_only else tokens
+        kept = kept + self.drop(attended)
+        return kept + self.mlp(self.norm2(kept))
+
+
+class AttentionFusion(LesionNetwork):
+    """Single-stage fusion by joint self-attention, ViTAtt.
+
+    The last layer computes the class token's query alone: the logits read nothing else of it.
+
+    Args:
+        encoder: The image encoder.
+        task: Classes and metadata features.
+        depth: Fusion layers after the encoder; by default 1, or 0 with `join_at`.
+        join_at: Let the metadata tokens join before this block of the encoder, so that its
+            pretrained blocks fuse; 0 fuses throughout.
+        num_heads: Attention heads of the fusion layers; by default the encoder's.
+        dropout: Dropout in the fusion layers.
+        granularity: ``feature`` for a metadata token per feature, ``joint`` for one in all.
+        missing: What a feature that was not observed becomes, see `MetadataEncoder`.
+        metadata_dropout: Probability of hiding an observed feature in training.
+        metadata_dropout_all: Probability of hiding all features of a case in training.
+
+    Raises:
+        UsageError: If an argument is out of range.
+    """
+
+    encoder: ImageEncoder
+
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        task: LesionTask,
+        depth: int | None = None,
+        join_at: int | None = None,
+        num_heads: int | None = None,
+        dropout: float = 0.1,
+        granularity: Granularity = "feature",
+        missing: Missing = "mask",
+        metadata_dropout: float = 0.1,
+        metadata_dropout_all: float = 0.1,
+    ) -> None:
+        super().__init__()
+        depth = depth if depth is not None else int(join_at is None)
+        if depth < 0 or (depth == 0 and join_at is None):
+            raise UsageError(
+                f"Expected argument `depth` to be at least 1 (0 is allowed with `join_at`), but "
+                f"got {depth}."
+            )
+        if join_at is not None and not encoder.attends:
+            raise UsageError(
+                "Expected argument `join_at` to be null with a CNN as `model.encoder`, but got "
+                f"{join_at}: there is no attention in it that metadata tokens could join."
+            )
+        if join_at is not None and not 0 <= join_at < encoder.num_blocks:
+            raise UsageError(
+                f"Expected argument `join_at` to be one of the encoder's blocks 0 to "
+                f"{encoder.num_blocks - 1}, but got {join_at}."
+            )
+        self.encoder = encoder
+        self.cardinalities = task.cardinalities
+        self.join_at = join_at
+        self.metadata_encoder = MetadataEncoder(
+            task,
+            encoder.dim,
+            granularity=granularity,
+            missing=missing,
+            dropout=metadata_dropout,
+            dropout_all=metadata_dropout_all,
+        )
+        # Class, patch, metadata: which kind a token is.
+        self.modality_embedding = nn.Parameter(torch.randn(3, encoder.dim) * 0.02)
+        self.blocks = nn.ModuleList(
+            FusionBlock(encoder.dim, num_heads or encoder.num_heads, dropout) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(encoder.dim)
+        self.head = ClassHead(encoder.dim, len(task.classes))
+
+    def forward(self, batch: LesionBatch) -> LesionOutput:
+        """Logits and the fused class token of a batch."""
+        metadata = self.metadata_encoder(batch.metadata, batch.missing)
+        if self.join_at is None:
+            tokens = self.encoder(batch.image)
+            tokens = torch.cat([tokens[:, :1], tokens[:, self.encoder.num_prefix :]], dim=1)
+            tokens = self._join(tokens, 1, metadata)
+        else:
+            tokens = self._encode_jointly(batch.image, metadata)
+        attendable = self._attendable(tokens, metadata)
+        for number, block in enumerate(self.blocks, start=1):
+            tokens = block(tokens, attendable, class_only=number == len(self.blocks))
+        embedding = self.norm(tokens[:, 0])
+        return LesionOutput(self.head(embedding), embedding)
+
+    @property
+    def layouts(self) -> list[TokenLayout]:
+        """The encoder's layers, joint from `join_at` on, then the fusion layers."""
+        layouts = self.encoder_layouts()
+        count = self.metadata_encoder.num_tokens
+        prefix = 1
+        if self.join_at is not None:
+            prefix = self.encoder.num_prefix
+            layouts = [
+                layout._replace(metadata=count if index >= self.join_at else 0)
+                for index, layout in enumerate(layouts)
+            ]
+        fused = TokenLayout(prefix, self.encoder.num_patches, count)
+        return layouts + [fused] * len(self.blocks)
+
+    @property
+    def last_layer(self) -> nn.Module:
+        """The last fusion layer, or the encoder's last block if there is none."""
+        return self.blocks[-1] if len(self.blocks) else self.encoder.last_block
+
+    @property
+    def image_blocks(self) -> int:
+        """The encoder's blocks before metadata joins."""
+        return self.encoder.num_blocks if self.join_at is None else self.join_at
+
+    def _encode_jointly(self, image: Tensor, metadata: MetadataTokens) -> Tensor:
+        if image.ndim == 3 and self.encoder.given_blocks > self.image_blocks:
+            raise UsageError(
+                f"Expected pixels, but got tokens of {self.encoder.given_blocks} blocks: metadata "
+                f"joins before block {self.join_at}, so they cannot be computed beforehand."
+            )
+        mask: Tensor | None = None
+
+        def at_block(index: int, tokens: Tensor) -> Tensor:
+            nonlocal mask
+            if index == self.join_at:
+                tokens = self._join(tokens, self.encoder.num_prefix, metadata)
+                mask = self._attendable(tokens, metadata)[:, None, None, :]
+            return self.encoder.run_block(index, tokens, mask)
+
+        return self.encoder(image, at_block)
+
+    def _join(self, tokens: Tensor, num_prefix: int, metadata: MetadataTokens) -> Tensor:
+        """Image tokens (B, prefix + P, D) and metadata tokens in one sequence."""
+        kinds = self.modality_embedding
+        image_kinds = torch.cat(
+            [
+                kinds[0].expand(num_prefix, -1),
+                kinds[1].expand(tokens.shape[1] - num_prefix, -1),
+            ]
+        )
+        return torch.cat([tokens + image_kinds, metadata.tokens + kinds[2]], dim=1)
+
+    def _attendable(self, tokens: Tensor, metadata: MetadataTokens) -> Tensor:
+        num_image = tokens.shape[1] - metadata.hidden.shape[1]
+        return F.pad(~metadata.hidden, (num_image, 0), value=True)

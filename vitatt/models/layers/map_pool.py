@@ -1,0 +1,29 @@
+"""What stands for an image as a whole, of its tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vitatt.models.encoders.base import ImageEncoder
+
+
+class MapPool(nn.Module):
+    """The class token and the mean of the patches; of a CNN the mean alone.
+
+    Args:
+        encoder: Where the tokens come from.
+
+    Attributes:
+        count: Number of vectors S: 2, or 1 of a CNN, whose class token is the mean of its patches.
+    """
+
+    def __init__(self, encoder: ImageEncoder) -> None:
+        super().__init__()
+        self.count = 2 if encoder.attends else 1
+        self._num_prefix = encoder.num_prefix
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, num_prefix + P, D) to (B, S, D)."""
+        mean = tokens[:, self._num_prefix :].mean(dim=1, keepdim=True)
+        return mean if self.count == 1 else torch.cat([tokens[:, :1], mean], dim=1)

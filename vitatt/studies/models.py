@@ -1,0 +1,164 @@
+"""Several checkpoints on the same cases: they share the images, and often an encoder."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vitatt.data.datamodule import LesionDataModule, SplitName
+from vitatt.data.images.corruptions import corrupt
+from vitatt.data.metadata.encoding import encode
+from vitatt.models.checkpoint import read_hyper_parameters
+from vitatt.models.classifier import LesionClassifier
+from vitatt.models.encoders.base import ImageEncoder
+from vitatt.models.fusion.network import LesionNetwork
+from vitatt.types import LesionBatch, LesionTask, UsageError
+
+_BATCH = 16
+
+
+class NamedModel(NamedTuple):
+    """A model in a comparison.
+
+    Attributes:
+        name: In tables and images.
+        model: In evaluation mode.
+    """
+
+    name: str
+    model: LesionClassifier
+
+    @property
+    def network(self) -> LesionNetwork:
+        """From a batch to logits."""
+        return self.model.network
+
+    def batch(self, cases: pl.DataFrame, image: Tensor) -> LesionBatch:
+        """All cases in one batch, their metadata encoded as this model knows them.
+
+        Args:
+            cases: Labelled rows.
+            image: Their pixels or tokens, on the model's device.
+        """
+        task = self.model.task
+        metadata, missing = encode(cases, task.features, smoothing=task.smoothing)
+        index = {name: number for number, name in enumerate(task.classes)}
+        target = cases["diagnosis"].replace_strict(index, return_dtype=pl.Int64)
+        return LesionBatch(
+            image,
+            torch.from_numpy(metadata).to(image.device),
+            torch.from_numpy(missing).to(image.device),
+            torch.tensor(target.to_numpy(), device=image.device),
+            cases["case_id"].to_list(),
+        )
+
+
+def check_comparable(paths: Sequence[tuple[str, str]], task: LesionTask) -> None:
+    """See that checkpoints know the same data, before any of their models is made.
+
+    Args:
+        paths: Name and file of each.
+        task: That of the first.
+
+    Raises:
+        UsageError: If a checkpoint is of other data, another split or image size, so that its
+            metrics could not be compared.
+    """
+    for name, path in paths:
+        of_path = LesionTask.from_plain(read_hyper_parameters(path)["task"])
+        for what in ("dataset", "classes", "image_size", "fold_spec", "seen"):
+            expected, found = getattr(task, what), getattr(of_path, what)
+            if found != expected:
+                raise UsageError(
+                    f"The checkpoints cannot be compared: `{name}` ({path}) was trained with "
+                    f"another {what.replace('_', ' ')} ({found}) than the first ({expected}). "
+                    "Compare models of the same data, split and image size."
+                )
+
+
+class Images:
+    """Images of cases as each network takes them.
+
+    An encoder that sees nothing but the image runs once for all the metadata that its image is
+    shown with, and once for all networks that share its weights, as on a frozen encoder they do.
+
+    Args:
+        datamodule: Has the images.
+    """
+
+    def __init__(self, datamodule: LesionDataModule) -> None:
+        self._datamodule = datamodule
+        self._last: dict[SplitName, tuple[tuple[str, int] | None, ImageEncoder | None, Tensor]] = {}
+
+    def of(
+        self,
+        named: NamedModel,
+        split: SplitName,
+        cases: pl.DataFrame,
+        corruption: tuple[str, int] | None = None,
+    ) -> Tensor:
+        """Tokens (N, L, D), or pixels (N, 3, H, W) if metadata joins inside the encoder.
+
+        Args:
+            named: Whose network it is; one that sees no image gets (N, 0).
+            split: Of the data.
+            cases: Rows of that split; the same ones in every call.
+            corruption: Name and strength, if the images are to be corrupted.
+        """
+        network, device = named.network, named.model.device
+        if network.encoder is None:
+            return torch.zeros(cases.height, 0, device=device)
+        encoder = network.encoder if network.encodes_alone else None
+        known, of_encoder, image = self._last.get(split, (("", 0), None, torch.empty(0)))
+        if known == corruption and _same(encoder, of_encoder):
+            return image
+        image = self._make(encoder, split, cases, corruption, device)
+        self._last[split] = (corruption, encoder, image)
+        return image
+
+    def _make(
+        self,
+        encoder: ImageEncoder | None,
+        split: SplitName,
+        cases: pl.DataFrame,
+        corruption: tuple[str, int] | None,
+        device: torch.device,
+    ) -> Tensor:
+        what = f"images of {split}" if corruption is None else f"{corruption[0]} {corruption[1]}"
+        made = []
+        with tqdm(total=cases.height, desc=what, unit="image", leave=False) as bar:
+            for batch in self._datamodule.make_dataset(split, cases).batches(_BATCH):
+                pixels = batch.image if corruption is None else _corrupted(batch, *corruption)
+                pixels = pixels.to(device)
+                with torch.inference_mode():
+                    made.append(pixels if encoder is None else encoder(pixels))
+                bar.update(len(pixels))
+        return torch.cat(made)
+
+
+def _corrupted(batch: LesionBatch, corruption: str, strength: int) -> Tensor:
+    """Corrupted pixels; a case's seed is its name's, whatever other cases there are."""
+    images = batch.image.permute(0, 2, 3, 1).numpy()
+    seeds = [zlib.crc32(name.encode()) for name in batch.case_id]
+    changed = [
+        corrupt(image, corruption, strength, seed=seed)
+        for image, seed in zip(images, seeds, strict=True)
+    ]
+    return torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2)
+
+
+def _same(one: ImageEncoder | None, other: ImageEncoder | None) -> bool:
+    """Whether two encoders, None for bare pixels, give the same tokens."""
+    if one is None or other is None or one is other:
+        return one is other
+    weights, others = one.state_dict(), other.state_dict()
+    return repr(one) == repr(other) and all(
+        torch.equal(weights[name], others[name]) for name in weights
+    )
