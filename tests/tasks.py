@@ -13,7 +13,7 @@ from torch import Tensor
 from vitatt.models.encoders.factory import make_encoder
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.fusion.vitatt import AttentionFusion
-from vitatt.types import FeatureEncoding, FoldSpec, LesionBatch, LesionTask
+from vitatt.types import FeatureEncoding, FoldSpec, LesionBatch, LesionTask, Pixels
 
 CLASSES = ("ACK", "BCC", "MEL", "NEV")
 CARDINALITIES = (2, 3, 4, 5)
@@ -76,7 +76,9 @@ def make_batch(
     missing = torch.rand(size, len(task.features), generator=generator) < 0.4
     missing[0], missing[1:2] = True, False
     return LesionBatch(
-        image=torch.randint(0, 256, (size, 3, side, side), generator=generator, dtype=torch.uint8),
+        image=Pixels(
+            torch.randint(0, 256, (size, 3, side, side), generator=generator, dtype=torch.uint8)
+        ),
         metadata=torch.cat(blocks, dim=1) if blocks else torch.zeros(size, 0, dtype=dtype),
         missing=missing,
         target=torch.randint(0, len(task.classes), (size,), generator=generator),

@@ -133,27 +133,69 @@ class LesionTask:
             ) from error
 
 
+class Pixels(NamedTuple):
+    """Images as pixels.
+
+    Attributes:
+        values: RGB, 0 to 255, (B, 3, H, W); uint8 as loaded.
+    """
+
+    values: Tensor
+
+
+class Tokens(NamedTuple):
+    """Images as tokens that the encoder's lower blocks computed before.
+
+    Attributes:
+        values: (B, N, D); float16 as cached.
+    """
+
+    values: Tensor
+
+
 class LesionBatch(NamedTuple):
     """A batch of cases.
 
     Attributes:
-        image: Pixels (B, 3, H, W) uint8, RGB; or encoder tokens (B, N, D) float16 when they were
-            computed beforehand.
+        image: `Pixels`, or `Tokens` if they were computed before.
         metadata: Soft one-hot vectors of all features side by side, (B, sum of K_f) float32.
         missing: True where a feature was not observed, (B, F) bool.
         target: Class index (B,) int64; -1 where the diagnosis is unknown.
         case_id: Published name of each case.
     """
 
-    image: Tensor
+    image: Pixels | Tokens
     metadata: Tensor
     missing: Tensor
     target: Tensor
     case_id: Sequence[str]
 
+    @property
+    def pixels(self) -> Tensor:
+        """The images, (B, 3, H, W), RGB, 0 to 255.
+
+        Raises:
+            ValueError: If the batch holds tokens.
+        """
+        if not isinstance(self.image, Pixels):
+            raise ValueError(
+                "Expected a batch of pixels (B, 3, H, W), but it holds tokens of shape "
+                f"{tuple(self.image.values.shape)}."
+            )
+        return self.image.values
+
+    def with_pixels(self, pixels: Tensor) -> LesionBatch:
+        """The batch with other images, (B, 3, H, W)."""
+        return self._replace(image=Pixels(pixels))
+
+    def with_tokens(self, tokens: Tensor) -> LesionBatch:
+        """The batch with tokens (B, N, D) in place of its images."""
+        return self._replace(image=Tokens(tokens))
+
     def cases(self, rows: slice | list[int]) -> LesionBatch:
         """Some of the cases."""
-        image, metadata, missing, target = (part[rows] for part in self[:4])
+        image = self.image._replace(values=self.image.values[rows])
+        metadata, missing, target = (part[rows] for part in self[1:4])
         names = self.case_id[rows] if isinstance(rows, slice) else [self.case_id[n] for n in rows]
         return LesionBatch(image, metadata, missing, target, names)
 

@@ -20,7 +20,7 @@ from vitatt.data import fold as fold_module
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.datasets import isic_2019, pad_ufes_20
 from vitatt.data.images.reading import read_image
-from vitatt.types import DataError, FoldSpec, LesionBatch, LesionTask, UsageError
+from vitatt.types import DataError, FoldSpec, LesionBatch, LesionTask, Tokens, UsageError
 
 Make = Callable[..., LesionDataModule]
 
@@ -177,7 +177,7 @@ class TestParts:
         targets = torch.cat([batch.target for batch in batches]).tolist()
         assert [classes[target] for target in targets] == part["diagnosis"].to_list()
         expected = np.stack([read_image(path, 32) for path in part["image"]])
-        pixels = torch.cat([batch.image for batch in batches])
+        pixels = torch.cat([batch.pixels for batch in batches])
         np.testing.assert_array_equal(pixels.permute(0, 2, 3, 1).numpy(), expected)
 
     def test_training_is_augmented_and_complete(self, make_module: Make) -> None:
@@ -188,7 +188,7 @@ class TestParts:
         assert len(set(found)) == len(found) >= part.height - 1
         image = dict(part.select("case_id", "image").iter_rows())
         plain = read_image(image[batches[0].case_id[0]], 32)
-        assert not np.array_equal(batches[0].image[0].permute(1, 2, 0).numpy(), plain)
+        assert not np.array_equal(batches[0].pixels[0].permute(1, 2, 0).numpy(), plain)
 
     def test_two_modules_of_one_seed_agree(self, make_module: Make) -> None:
         one, other = (next(iter(make_module().train_dataloader())) for _ in range(2))
@@ -196,15 +196,15 @@ class TestParts:
         assert not same(one, next(iter(make_module(seed=1).train_dataloader())))
 
     def test_the_image_sources_turn(self, make_module: Make) -> None:
-        class Tokens:
+        class Source:
             def fetch(self, rows, seeds):
-                return torch.zeros(len(rows), 5, 3)
+                return Tokens(torch.zeros(len(rows), 5, 3))
 
         module = make_module()
-        module.use_source("val", Tokens())
-        assert next(iter(module.val_dataloader())).image.shape == (16, 5, 3)
-        assert next(iter(module.test_dataloader())).image.shape == (16, 3, 32, 32)
-        assert module.panel("val", 4)[0].image.shape == (4, 3, 32, 32)
+        module.use_source("val", Source())
+        assert next(iter(module.val_dataloader())).image.values.shape == (16, 5, 3)
+        assert next(iter(module.test_dataloader())).pixels.shape == (16, 3, 32, 32)
+        assert module.panel("val", 4)[0].pixels.shape == (4, 3, 32, 32)
 
     def test_values_in_words(self, make_module: Make) -> None:
         module = make_module(features=["age", "itch"])
@@ -234,7 +234,7 @@ class TestGivenTask:
         found = [name for batch in batches for name in batch.case_id]
         assert found == frame["img_id"].to_list()
         assert {t for batch in batches for t in batch.target.tolist()} == {-1}
-        assert {batch.image.shape[1:] for batch in batches} == {(3, 32, 32)}
+        assert {batch.pixels.shape[1:] for batch in batches} == {(3, 32, 32)}
 
     def test_labels_of_the_data_to_predict_are_kept(
         self, make_module: Make, pad_demo: Path
@@ -313,7 +313,7 @@ class TestPanel:
     def test_is_not_augmented_even_in_training(self, make_module: Make) -> None:
         batch, rows = make_module().panel("train", 5)
         expected = np.stack([read_image(path, 32) for path in rows["image"]])
-        np.testing.assert_array_equal(batch.image.permute(0, 2, 3, 1).numpy(), expected)
+        np.testing.assert_array_equal(batch.pixels.permute(0, 2, 3, 1).numpy(), expected)
         classes = pad_ufes_20.SPEC.classes
         assert [classes[t] for t in batch.target.tolist()] == rows["diagnosis"].to_list()
 

@@ -12,7 +12,7 @@ from vitatt.data.images.cache import ImageCache
 from vitatt.data.images.reading import read_image
 from vitatt.data.images.transforms import TrainingAugmentation
 from vitatt.data.metadata.encoding import encode
-from vitatt.types import FeatureEncoding, LesionBatch
+from vitatt.types import FeatureEncoding, LesionBatch, Pixels, Tokens
 
 COUNT, SIZE = 9, 12
 ITCH = FeatureEncoding("itch", "itches", "categorical", categories=("False", "True"))
@@ -38,13 +38,16 @@ def make(paths: list[str], folder: Path, *, augment: bool = False, seed: int = 0
 
 
 def same(one: LesionBatch, other: LesionBatch) -> bool:
-    tensors = zip(one[:4], other[:4], strict=True)
+    tensors = zip((one.pixels, *one[1:4]), (other.pixels, *other[1:4]), strict=True)
     return one.case_id == other.case_id and all(torch.equal(a, b) for a, b in tensors)
 
 
 def joined(batches: list[LesionBatch]) -> LesionBatch:
-    tensors = [torch.cat(parts) for parts in zip(*(batch[:4] for batch in batches), strict=True)]
-    return LesionBatch(*tensors, case_id=[name for batch in batches for name in batch.case_id])
+    fields = zip(*((batch.pixels, *batch[1:4]) for batch in batches), strict=True)
+    pixels, *others = (torch.cat(parts) for parts in fields)
+    return LesionBatch(
+        Pixels(pixels), *others, case_id=[name for batch in batches for name in batch.case_id]
+    )
 
 
 def test_a_batch(paths: list[str], tmp_path: Path) -> None:
@@ -53,8 +56,8 @@ def test_a_batch(paths: list[str], tmp_path: Path) -> None:
     rows = [4, 0, 8]
     batch = dataset.__getitems__(rows)
     expected = np.stack([read_image(paths[row], SIZE) for row in rows]).transpose(0, 3, 1, 2)
-    np.testing.assert_array_equal(batch.image.numpy(), expected)
-    assert batch.image.dtype == torch.uint8
+    np.testing.assert_array_equal(batch.pixels.numpy(), expected)
+    assert batch.pixels.dtype == torch.uint8
     torch.testing.assert_close(batch.metadata, torch.tensor([[0.9, 0.1], [0.1, 0.9], [0.5, 0.5]]))
     assert batch.missing.tolist() == [[False], [False], [True]]
     assert batch.target.tolist() == [3, -1, 7]
@@ -75,9 +78,9 @@ def test_a_batch_equals_its_cases(augment: bool, paths: list[str], tmp_path: Pat
 def test_changing_a_batch_leaves_the_cache_as_it_is(paths: list[str], tmp_path: Path) -> None:
     dataset = make(paths, tmp_path / "cache")
     batch = dataset.__getitems__([0, 1])
-    batch.image.zero_()
+    batch.pixels.zero_()
     batch.metadata.zero_()
-    assert dataset[0].image.any()
+    assert dataset[0].pixels.any()
     assert dataset[0].metadata.any()
 
 
@@ -85,7 +88,9 @@ def test_augmentation_changes_with_seed_epoch_and_row(paths: list[str], tmp_path
     # One image under nine names: only chance can make its rows differ.
     twins = [paths[0]] * COUNT
     images = {
-        make(twins, tmp_path / "cache", augment=True, seed=seed)[row, epoch].image.numpy().tobytes()
+        make(twins, tmp_path / "cache", augment=True, seed=seed)[row, epoch]
+        .pixels.numpy()
+        .tobytes()
         for seed in (0, 1)
         for epoch in (0, 1, 2)
         for row in (0, 1, 2)
@@ -99,13 +104,13 @@ def test_without_augmentation_the_epoch_changes_nothing(paths: list[str], tmp_pa
 
 
 def test_another_source_takes_the_images_place(paths: list[str], tmp_path: Path) -> None:
-    class Tokens:
+    class Source:
         def fetch(self, rows, seeds):
-            return torch.from_numpy(rows).half()[:, None, None].expand(-1, 5, 3)
+            return Tokens(torch.from_numpy(rows).half()[:, None, None].expand(-1, 5, 3))
 
     dataset = make(paths, tmp_path / "cache")
-    dataset.source = Tokens()
+    dataset.source = Source()
     batch = dataset.__getitems__([3, 1])
-    assert batch.image.shape == (2, 5, 3)
-    assert batch.image[:, 0, 0].tolist() == [3, 1]
+    assert batch.image.values.shape == (2, 5, 3)
+    assert batch.image.values[:, 0, 0].tolist() == [3, 1]
     assert batch.case_id == ["case 3", "case 1"]

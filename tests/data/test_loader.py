@@ -55,7 +55,7 @@ def training(dataset: LesionDataset, **changes: int) -> TrainingLoader:
 
 
 def seen(batches: Iterable[LesionBatch]) -> Seen:
-    return [(tuple(batch.case_id), batch.image.numpy().tobytes()) for batch in batches]
+    return [(tuple(batch.case_id), batch.pixels.numpy().tobytes()) for batch in batches]
 
 
 def names(batches: Iterable[LesionBatch]) -> list[str]:
@@ -109,7 +109,7 @@ def test_pixels_change_from_epoch_to_epoch(make_dataset) -> None:
     for epoch in range(3):
         loader.epoch_sampler.set_epoch(epoch)
         for batch in loader:
-            for name, image in zip(batch.case_id, batch.image, strict=True):
+            for name, image in zip(batch.case_id, batch.pixels, strict=True):
                 images.setdefault(name, set()).add(image.numpy().tobytes())
     assert {len(different) for different in images.values()} == {3}
 

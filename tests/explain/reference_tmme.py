@@ -84,7 +84,7 @@ def _forward(
     vit_eps = vit.norm.eps
 
     # The image: cut into patches, embedded, with prefix tokens and positions.
-    pixels = batch.image[case].double()
+    pixels = batch.pixels[case].double()
     pixels = (pixels - state["encoder.mean"][0]) / state["encoder.std"][0]
     kernel = state["encoder.vit.patch_embed.proj.weight"]
     side = pixels.shape[-1] // patch

@@ -55,7 +55,7 @@ def test_order_is_kept_where_right_and_wrong_mix(network) -> None:
     assert [case.case_id for case in cases] == [f"case_{n}" for n in range(6)]
     probabilities = explain(network, batch).logits.softmax(1)
     for number, case in enumerate(cases):
-        np.testing.assert_array_equal(case.image, batch.image[number].permute(1, 2, 0))
+        np.testing.assert_array_equal(case.image, batch.pixels[number].permute(1, 2, 0))
         assert list(case.probabilities) == list(TASK.classes)
         close(list(case.probabilities.values()), probabilities[number])
         assert case.predicted_class == TASK.classes[predicted[number]]
@@ -184,7 +184,7 @@ def test_no_share_where_nothing_is_relevant(network, monkeypatch) -> None:
 
 def test_a_method_that_does_not_apply_is_refused(network) -> None:
     batch, predicted = mixed(network)
-    tokens = batch._replace(image=torch.zeros(6, 5, 64))
+    tokens = batch.with_tokens(torch.zeros(6, 5, 64))
     with pytest.raises(ValueError, match="Expected pixels"):
         explain_cases(network, tokens, predicted, TASK, words())
 

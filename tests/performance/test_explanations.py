@@ -25,7 +25,7 @@ from vitatt.models.classifier import LesionClassifier
 from vitatt.models.encoders.factory import make_encoder
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.fusion.vitatt import AttentionFusion
-from vitatt.types import FeatureEncoding, FoldSpec, LesionBatch, LesionTask
+from vitatt.types import FeatureEncoding, FoldSpec, LesionBatch, LesionTask, Pixels
 
 pytestmark = pytest.mark.bench
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,7 +45,7 @@ def network_of(name: str) -> LesionNetwork:
 
 def cases(size: int = CASES) -> LesionBatch:
     return LesionBatch(
-        torch.randint(0, 256, (size, 3, 224, 224), dtype=torch.uint8, device=DEVICE),
+        Pixels(torch.randint(0, 256, (size, 3, 224, 224), dtype=torch.uint8, device=DEVICE)),
         torch.rand(size, 42, device=DEVICE),
         torch.zeros(size, 21, dtype=torch.bool, device=DEVICE),
         torch.zeros(size, dtype=torch.long, device=DEVICE),

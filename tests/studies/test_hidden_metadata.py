@@ -54,7 +54,7 @@ def test_features_are_hidden_in_their_order(steps, batch, name):
         (version,) = versions
         torch.testing.assert_close(version.metadata, metadata, rtol=0, atol=1e-7)
         assert torch.equal(version.missing, missing)
-        assert torch.equal(version.image, batch.image)
+        assert torch.equal(version.pixels, batch.pixels)
 
 
 def test_values_are_hidden_at_random_with_their_share(steps, batch):

@@ -22,7 +22,7 @@ from vitatt.data.images.transforms import TrainingAugmentation
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.ranges import Range, Ranges, check_ranges
-from vitatt.types import UsageError
+from vitatt.types import Tokens, UsageError
 
 
 class TokenCaching(Callback):
@@ -149,7 +149,7 @@ class FrozenTokens:
     def _pixels(self, slots: NDArray[np.int64], view: int) -> Tensor:
         source = PixelSource(self._images, slots, self._augmentation if view else None)
         seeds = [hash((self._seed, view, int(slot))) & 0xFFFFFFFF for slot in slots]
-        return source.fetch(np.arange(len(slots)), seeds)
+        return source.fetch(np.arange(len(slots)), seeds).values
 
     @torch.inference_mode()
     def _encode(self, image: Tensor) -> Tensor:
@@ -171,10 +171,10 @@ class TokenSource:
         self._slots = slots
         self._views = views
 
-    def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Tensor:
-        """Tokens (B, N, D) float16."""
+    def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Tokens:
+        """Tokens, float16."""
         views = [1 + seed % self._views if self._views else 0 for seed in seeds]
-        return self._cache.fetch(self._slots[rows], views)
+        return Tokens(self._cache.fetch(self._slots[rows], views))
 
 
 def _digest(encoder: ImageEncoder) -> str:

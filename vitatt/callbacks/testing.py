@@ -58,7 +58,7 @@ class TestReport(Callback):
         with best_effort("the maps of the test cases"), trainer.precision_plugin.forward_context():
             relevance = explain(pl_module.network, batch, probabilities.argmax(1, keepdim=True))
             maps = relevance.patches[:, 0].cpu().numpy()
-            pixels = batch.image.permute(0, 2, 3, 1).cpu().numpy()
+            pixels = batch.pixels.permute(0, 2, 3, 1).cpu().numpy()
             figures = [heatmap(*pair) for pair in zip(pixels, maps, strict=True)]
             self._maps.append((outputs["case_id"], figures))
 

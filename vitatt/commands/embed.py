@@ -154,7 +154,7 @@ def _vectors(
                 tokens = encoder(batch.image)
                 vectors.setdefault(ALONE, []).append(tokens[:, 0])
                 if model.network.encodes_alone:  # then they can stand for the image
-                    batch = batch._replace(image=tokens)
+                    batch = batch.with_tokens(tokens)
             output = model(batch)
             vectors[FUSED].append(output.embedding)
             predicted += [model.task.classes[n] for n in output.logits.argmax(1).tolist()]

@@ -9,13 +9,12 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from vitatt.data.images.cache import ImageCache
 from vitatt.data.images.transforms import TrainingAugmentation
 from vitatt.data.metadata.encoding import EncodedMetadata
-from vitatt.types import LesionBatch
+from vitatt.types import LesionBatch, Pixels, Tokens
 
 Key = tuple[int, int]
 """Row of the dataset and epoch; together with the seed they decide the augmentation."""
@@ -24,7 +23,7 @@ Key = tuple[int, int]
 class ImageSource(Protocol):
     """Where the image part of a batch comes from."""
 
-    def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Tensor:
+    def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Pixels | Tokens:
         """The image part of these rows, one seed each for whatever is random."""
         ...
 
@@ -48,15 +47,15 @@ class PixelSource:
         self._slots = slots
         self._augmentation = augmentation
 
-    def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Tensor:
-        """Pixels (B, 3, H, W) uint8."""
+    def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Pixels:
+        """Pixels, uint8."""
         pixels = self._cache.pixels[self._slots[rows]]
         if self._augmentation is not None:
             changed = [
                 self._augmentation(image, seed) for image, seed in zip(pixels, seeds, strict=True)
             ]
             pixels = np.stack(changed)
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        return Pixels(torch.from_numpy(pixels).permute(0, 3, 1, 2))
 
 
 class LesionDataset(Dataset[LesionBatch]):

@@ -98,7 +98,7 @@ def _case(
     target = int(batch.target[place])
     return ExplainedCase(
         case_id=batch.case_id[place],
-        image=batch.image[place].permute(1, 2, 0).cpu().numpy(),
+        image=batch.pixels[place].permute(1, 2, 0).cpu().numpy(),
         maps=maps,
         probabilities=dict(
             zip(task.classes, logits[place].float().softmax(-1).tolist(), strict=True)

@@ -19,7 +19,7 @@ from vitatt.models.checkpoint import read_hyper_parameters
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.fusion.network import LesionNetwork
-from vitatt.types import LesionBatch, LesionTask, UsageError
+from vitatt.types import LesionBatch, LesionTask, Pixels, Tokens, UsageError
 
 _BATCH = 16
 
@@ -40,12 +40,12 @@ class NamedModel(NamedTuple):
         """From a batch to logits."""
         return self.model.network
 
-    def batch(self, cases: pl.DataFrame, image: Tensor) -> LesionBatch:
+    def batch(self, cases: pl.DataFrame, image: Pixels | Tokens) -> LesionBatch:
         """All cases in one batch, their metadata encoded as this model knows them.
 
         Args:
             cases: Labelled rows.
-            image: Their pixels or tokens, on the model's device.
+            image: Of all cases, on the model's device.
         """
         task = self.model.task
         metadata, missing = encode(cases, task.features, smoothing=task.smoothing)
@@ -53,9 +53,9 @@ class NamedModel(NamedTuple):
         target = cases["diagnosis"].replace_strict(index, return_dtype=pl.Int64)
         return LesionBatch(
             image,
-            torch.from_numpy(metadata).to(image.device),
-            torch.from_numpy(missing).to(image.device),
-            torch.tensor(target.to_numpy(), device=image.device),
+            torch.from_numpy(metadata).to(image.values.device),
+            torch.from_numpy(missing).to(image.values.device),
+            torch.tensor(target.to_numpy(), device=image.values.device),
             cases["case_id"].to_list(),
         )
 
@@ -95,7 +95,9 @@ class Images:
 
     def __init__(self, datamodule: LesionDataModule) -> None:
         self._datamodule = datamodule
-        self._last: dict[SplitName, tuple[tuple[str, int] | None, ImageEncoder | None, Tensor]] = {}
+        self._last: dict[
+            SplitName, tuple[tuple[str, int] | None, ImageEncoder | None, Pixels | Tokens]
+        ] = {}
 
     def of(
         self,
@@ -103,20 +105,20 @@ class Images:
         split: SplitName,
         cases: pl.DataFrame,
         corruption: tuple[str, int] | None = None,
-    ) -> Tensor:
-        """Tokens (N, L, D), or pixels (N, 3, H, W) if metadata joins inside the encoder.
+    ) -> Pixels | Tokens:
+        """Tokens of N cases, or pixels if metadata joins inside the encoder.
 
         Args:
-            named: Whose network it is; one that sees no image gets (N, 0).
+            named: Whose network it is; one that sees no image gets empty tokens, (N, 0, 0).
             split: Of the data.
             cases: Rows of that split; the same ones in every call.
             corruption: Name and strength, if the images are to be corrupted.
         """
         network, device = named.network, named.model.device
         if network.encoder is None:
-            return torch.zeros(cases.height, 0, device=device)
+            return Tokens(torch.zeros(cases.height, 0, 0, device=device))
         encoder = network.encoder if network.encodes_alone else None
-        known, of_encoder, image = self._last.get(split, (("", 0), None, torch.empty(0)))
+        known, of_encoder, image = self._last.get(split, (("", 0), None, Tokens(torch.empty(0))))
         if known == corruption and _same(encoder, of_encoder):
             return image
         image = self._make(encoder, split, cases, corruption, device)
@@ -130,22 +132,22 @@ class Images:
         cases: pl.DataFrame,
         corruption: tuple[str, int] | None,
         device: torch.device,
-    ) -> Tensor:
+    ) -> Pixels | Tokens:
         what = f"images of {split}" if corruption is None else f"{corruption[0]} {corruption[1]}"
         made = []
         with tqdm(total=cases.height, desc=what, unit="image", leave=False) as bar:
             for batch in self._datamodule.make_dataset(split, cases).batches(_BATCH):
-                pixels = batch.image if corruption is None else _corrupted(batch, *corruption)
+                pixels = batch.pixels if corruption is None else _corrupted(batch, *corruption)
                 pixels = pixels.to(device)
                 with torch.inference_mode():
-                    made.append(pixels if encoder is None else encoder(pixels))
+                    made.append(pixels if encoder is None else encoder(Pixels(pixels)))
                 bar.update(len(pixels))
-        return torch.cat(made)
+        return (Pixels if encoder is None else Tokens)(torch.cat(made))
 
 
 def _corrupted(batch: LesionBatch, corruption: str, strength: int) -> Tensor:
     """Corrupted pixels; a case's seed is its name's, whatever other cases there are."""
-    images = batch.image.permute(0, 2, 3, 1).numpy()
+    images = batch.pixels.permute(0, 2, 3, 1).numpy()
     seeds = [zlib.crc32(name.encode()) for name in batch.case_id]
     changed = [
         corrupt(image, corruption, strength, seed=seed)

@@ -36,9 +36,7 @@ def probabilities(network: LesionNetwork, batch: LesionBatch) -> np.ndarray:
     rows = []
     with torch.no_grad():
         for i in range(len(batch.target)):
-            image, metadata, missing, target = (part[i : i + 1] for part in batch[:4])
-            case = LesionBatch(image, metadata, missing, target, [batch.case_id[i]])
-            rows.append(network(case).logits[0].double().softmax(-1).numpy())
+            rows.append(network(batch.cases([i])).logits[0].double().softmax(-1).numpy())
     return np.array(rows)
 
 
@@ -53,9 +51,7 @@ def with_feature_of(batch: LesionBatch, feature: int, donors: Sequence[int]) -> 
 
 
 def labelled_part(batch: LesionBatch) -> LesionBatch:
-    keep = batch.target >= 0
-    names = [name for name, kept in zip(batch.case_id, keep.tolist(), strict=True) if kept]
-    return LesionBatch(*(part[keep] for part in batch[:4]), names)
+    return batch.cases((batch.target >= 0).nonzero().flatten().tolist())
 
 
 def loss(network: LesionNetwork, batch: LesionBatch) -> float:
@@ -167,7 +163,7 @@ def test_tokens_computed_once_give_what_pixels_give(
     by_tokens = feature_importance(network, batch, repeats=2, batch_size=8)
     assert len(passes) == 2  # 12 cases in batches of 8, once
     with torch.no_grad():
-        given = batch._replace(image=network.encoder(batch.image))
+        given = batch.with_tokens(network.encoder(batch.image))
     again = feature_importance(network, given, repeats=2, batch_size=8)
     np.testing.assert_allclose(again.permutation, by_tokens.permutation, rtol=0, atol=1e-5)
     monkeypatch.setattr(type(network), "encodes_alone", False)
@@ -238,7 +234,7 @@ def test_nothing_is_left_behind() -> None:
 def test_the_training_flag_comes_back_after_a_failure() -> None:
     network = make_network(TASK, join_at=1).train()
     with pytest.raises(ValueError, match="Expected pixels"):
-        feature_importance(network, make_batch(TASK)._replace(image=torch.zeros(8, 5, 32)))
+        feature_importance(network, make_batch(TASK).with_tokens(torch.zeros(8, 5, 32)))
     assert network.training
 
 

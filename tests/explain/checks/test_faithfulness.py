@@ -21,7 +21,7 @@ from vitatt.models.encoders.factory import make_encoder
 from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.layers.class_head import ClassHead
-from vitatt.types import LesionBatch, LesionOutput, LesionTask
+from vitatt.types import LesionBatch, LesionOutput, LesionTask, Pixels
 
 SIZE, PATCH = 4, 16
 
@@ -79,14 +79,14 @@ def naive(
 ) -> dict[Test, list[list[float]]]:
     """One case and one share at a time."""
     curves: dict[Test, list[list[float]]] = {test: [] for test in TESTS}
-    side = batch.image.shape[-1] // PATCH
+    side = batch.pixels.shape[-1] // PATCH
     mean = network.encoder.mean.flatten().tolist()
-    if batch.image.dtype == torch.uint8:
+    if batch.pixels.dtype == torch.uint8:
         mean = [round(value) for value in mean]
     count = len(network.cardinalities)
     for n in range(len(target)):
         case, label = batch.cases([n]), int(target[n])
-        image = case.image[0].numpy()
+        image = case.pixels[0].numpy()
         blank = np.stack([np.full(image.shape[1:], m, dtype=image.dtype) for m in mean])
         soft = blurred(image)
         parts: list[tuple[str, int, float, bool]] = []
@@ -123,7 +123,7 @@ def naive(
                         metadata[0, start : start + k] = 1 / k
                         missing[0, f] = True
                 changed = case._replace(
-                    image=torch.from_numpy(pixels)[None], metadata=metadata, missing=missing
+                    image=Pixels(torch.from_numpy(pixels)[None]), metadata=metadata, missing=missing
                 )
                 curve.append(probability(network, changed, label))
             curves[test].append(curve)
@@ -133,7 +133,7 @@ def naive(
                 pixels = below.copy()
                 for place in alone[: round(step * side * side / 10)]:
                     pixels[patch(place)] = above[patch(place)]
-                changed = case._replace(image=torch.from_numpy(pixels)[None])
+                changed = case.with_pixels(torch.from_numpy(pixels)[None])
                 curve.append(probability(network, changed, label))
             curves[test].append(curve)
     return curves
@@ -156,7 +156,7 @@ def test_curves_are_those_of_a_loop(
 ) -> None:
     task = make_task(image_size=side * PATCH)
     batch = make_batch(task, SIZE, dtype=torch.float64)
-    batch = batch._replace(image=batch.image.to(pixels))
+    batch = batch.with_pixels(batch.pixels.to(pixels))
     network = make_network(task, **arguments).double()
     columns = len(network.cardinalities)
     columns = 1 if arguments.get("granularity") == "joint" else columns
@@ -197,7 +197,7 @@ def test_unobserved_features_are_hidden_last_in_both_orders() -> None:
 
 def test_blurred_image_is_that_of_scipy() -> None:
     task = make_task(image_size=64)
-    image = make_batch(task, 3).image
+    image = make_batch(task, 3).pixels
     actual = _blurred(image)
     assert actual.dtype == torch.uint8
     expected = np.stack([blurred(one.numpy()) for one in image])
@@ -240,7 +240,7 @@ def test_ends_of_the_curves(arguments: dict[str, Any]) -> None:
     torch.testing.assert_close(gone.sum(0), torch.ones(SIZE))
     torch.testing.assert_close(gone, gone[:, :1].expand_as(gone), rtol=1e-4, atol=1e-6)
     blank = batch._replace(
-        image=network.encoder.mean.round().to(torch.uint8).expand_as(batch.image).clone()
+        image=Pixels(network.encoder.mean.round().to(torch.uint8).expand_as(batch.pixels).clone())
     )
     expected = torch.tensor([probability(network, blank.cases([n]), n) for n in range(SIZE)])
     torch.testing.assert_close(curves["deletion"][:, -1], expected, rtol=1e-4, atol=1e-6)
@@ -282,7 +282,7 @@ class Additive(LesionNetwork):
     def parts(self, batch: LesionBatch) -> tuple[Tensor, Tensor]:
         """What each patch (B, h, w) and feature (B, F) says."""
         rows, columns = self.encoder.grid_size
-        pixels = (batch.image.float() - self.encoder.mean.round()) / 255
+        pixels = (batch.pixels.float() - self.encoder.mean.round()) / 255
         patches = pixels.unflatten(3, (columns, -1)).unflatten(2, (rows, -1)).mean((1, 3, 5))
         firsts = torch.stack(
             [block[:, 0] - 1 / block.shape[1] for block in self._blocks(batch)], dim=1
@@ -311,7 +311,7 @@ def additive() -> tuple[LesionNetwork, LesionBatch, Relevance]:
         metadata[:, start : start + cardinality] = 0.1 / (cardinality - 1)
         metadata[:, start] = 0.9
         start += cardinality
-    batch = batch._replace(image=batch.image.clamp(min=150), metadata=metadata)
+    batch = batch._replace(image=Pixels(batch.pixels.clamp(min=150)), metadata=metadata)
     with torch.no_grad():
         patches, features = network.parts(batch)
     assert (patches >= 0).all()

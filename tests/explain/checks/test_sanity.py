@@ -274,13 +274,13 @@ def test_noisy_pixels_are_bytes_of_the_said_deviation(
     noisy: list[Tensor] = []
 
     def note(network: LesionNetwork, batch: LesionBatch, *_: Any, **__: Any) -> Relevance:
-        noisy.append(batch.image)
+        noisy.append(batch.pixels)
         return before
 
     monkeypatch.setattr(sanity, "explain", note)
-    image = batch.image.clone()
+    image = batch.pixels.clone()
     image[:, :, :8], image[:, :, 8:16], image[:, :, 16:] = 0, 255, 128
-    stability(network, batch._replace(image=image), TARGET, before, method="tmme", noise=6.0)
+    stability(network, batch.with_pixels(image), TARGET, before, method="tmme", noise=6.0)
     assert noisy[0].dtype == torch.uint8
     # At the ends values are cut off, not wrapped round.
     assert noisy[0][:, :, :8].max() < 60

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tests.tasks import make_batch, make_network, make_task
 from vitatt.explain.attention.call import attention_probabilities
+from vitatt.explain.attention.differentiation import own_inputs
 from vitatt.explain.attention.recorded_forward import recorded_forward
 from vitatt.explain.methods import CLASSLESS, METHODS, TITLES, explain, explain_by, predict
 from vitatt.explain.methods.memory import cases_at_once
@@ -153,7 +154,7 @@ def test_explain_without_gradients_around(
     method: Any,
 ) -> None:
     def call() -> Relevance:
-        made_here = LesionBatch(*(field.clone() for field in batch[:4]), batch.case_id)
+        made_here = own_inputs(batch)
         return explain(network, made_here, target.clone(), method=method)
 
     assert_equal(under(call), call(), rtol=0, atol=0)
@@ -226,9 +227,7 @@ def test_permuting_the_batch_permutes_relevance(
 ) -> None:
     network, batch = in_double(network, batch)
     order = torch.tensor([2, 0, 3, 1])
-    permuted = LesionBatch(
-        *(field[order] for field in batch[:4]), [batch.case_id[i] for i in order]
-    )
+    permuted = batch.cases(order.tolist())
     expected = _rows_of(explain(network, batch, target), order)
     assert_equal(explain(network, permuted, target[order]), expected, rtol=1e-10, atol=1e-12)
 
@@ -239,7 +238,7 @@ def test_relevance_of_a_case_does_not_depend_on_the_others(
     network, batch = in_double(network, batch)
     together = explain(network, batch, target)
     for i in range(SIZE):
-        one = LesionBatch(*(field[i : i + 1] for field in batch[:4]), batch.case_id[i : i + 1])
+        one = batch.cases(slice(i, i + 1))
         expected = _rows_of(together, slice(i, i + 1))
         actual = explain(network, one, target[i : i + 1])
         assert_equal(actual, expected, rtol=1e-10, atol=1e-12)
@@ -502,7 +501,7 @@ def test_tokens_instead_of_pixels(batch: LesionBatch) -> None:
         tokens = network.encoder(batch.image)
     for method in EVERY:
         with pytest.raises(ValueError, match="Expected pixels"):
-            explain(network, batch._replace(image=tokens), method=method)
+            explain(network, batch.with_tokens(tokens), method=method)
 
 
 # Every method, everywhere.

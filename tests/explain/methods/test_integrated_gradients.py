@@ -15,7 +15,7 @@ from vitatt.explain.methods import explain
 from vitatt.explain.methods import integrated_gradients as module
 from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.network import LesionNetwork
-from vitatt.types import LesionBatch
+from vitatt.types import LesionBatch, Pixels
 
 TASK = make_task(image_size=48)
 SIDE, GRID = 16, 3
@@ -33,7 +33,7 @@ class Case:
 
     def __init__(self, network: LesionNetwork, batch: LesionBatch, case: int) -> None:
         self.network, self.batch = network, batch.cases([case])
-        self.pixels = self.batch.image.double()
+        self.pixels = self.batch.pixels.double()
         mean = network.encoder.mean.double()[0, :, 0, 0]
         self.blank = torch.stack([torch.full_like(self.pixels[:, 0], m) for m in mean], dim=1)
         self.metadata = self.batch.metadata.double()
@@ -45,7 +45,7 @@ class Case:
         count = len(pixels)
         return self.network(
             LesionBatch(
-                pixels,
+                Pixels(pixels),
                 metadata,
                 self.batch.missing.expand(count, -1),
                 self.batch.target.expand(count),
@@ -219,11 +219,13 @@ def test_nothing_to_tell_from_the_baseline() -> None:
     network = make_network(task).double()
     blank = network.encoder.mean.expand(2, 3, 48, 48).clone()
     metadata = torch.tensor([[0.5] * 2 + [0.25] * 4] * 2, dtype=torch.float64)
-    case = batch._replace(image=blank, metadata=metadata, missing=torch.zeros_like(batch.missing))
+    case = batch._replace(
+        image=Pixels(blank), metadata=metadata, missing=torch.zeros_like(batch.missing)
+    )
     found = explain(network, case, torch.tensor([[0], [1]]), method="integrated_gradients")
     assert found.patches.abs().max() == 0
     assert found.features.abs().max() == 0
-    other = case._replace(image=blank + 30)
+    other = case.with_pixels(blank + 30)
     found = explain(network, other, torch.tensor([[0], [1]]), method="integrated_gradients")
     assert found.patches.amax() > 1e-3
     assert found.features.abs().max() == 0

@@ -35,7 +35,7 @@ class PatchSum(LesionNetwork):
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
         rows, columns = self.encoder.grid_size
-        pixels = batch.image.double() - self.encoder.mean.double().round()
+        pixels = batch.pixels.double() - self.encoder.mean.double().round()
         of_patches = pixels.unflatten(3, (columns, -1)).unflatten(2, (rows, -1)).mean((1, 3, 5))
         total = (of_patches * self.weight).sum((1, 2)).unsqueeze(1)
         return LesionOutput(torch.cat([total, -total], dim=1), total)
@@ -55,7 +55,7 @@ def naive(
         windows: First and last but one patch of each window along a side.
     """
     size, times = target.shape
-    side = batch.image.shape[-1] // PATCH
+    side = batch.pixels.shape[-1] // PATCH
     patches = torch.full((size, times, side, side), torch.nan, dtype=torch.float64)
     features = torch.zeros(size, times, len(network.cardinalities), dtype=torch.float64)
     mean = [round(float(value)) for value in network.encoder.mean.flatten()]
@@ -64,12 +64,12 @@ def naive(
         before = logits_of(network, case)
         for top, bottom in windows:
             for left, right in windows:
-                image = case.image.clone()
+                image = case.pixels.clone()
                 for channel in range(3):
                     image[
                         0, channel, top * PATCH : bottom * PATCH, left * PATCH : right * PATCH
                     ] = mean[channel]
-                after = logits_of(network, case._replace(image=image))
+                after = logits_of(network, case.with_pixels(image))
                 for k in range(times):
                     drop = before[target[n, k]] - after[target[n, k]]
                     patches[n, k, top:bottom, left:right] = max(0.0, drop.item())
@@ -141,11 +141,11 @@ def test_geometry_of_windows(side: int, windows: list[tuple[int, int]]) -> None:
     task = make_task((), classes=("ACK", "BCC"), image_size=side * PATCH)
     network = make_network(task, fusion=PatchSum).double()
     batch = make_batch(task, 2, dtype=torch.float64)
-    batch = batch._replace(image=batch.image.clamp(min=140))  # brighter than the mean colour
+    batch = batch.with_pixels(batch.pixels.clamp(min=140))  # brighter than the mean colour
     target = torch.tensor([[0, 1], [1, 0]])
     actual = explain(network, batch, target, method="occlusion")
     # Every window speaks for class 0, by the sum of its patches.
-    pixels = batch.image.double() - network.encoder.mean.round()
+    pixels = batch.pixels.double() - network.encoder.mean.round()
     gain = torch.zeros(2, side, side, dtype=torch.float64)
     for y in range(side):
         for x in range(side):

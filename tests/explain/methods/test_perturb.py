@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from tests.tasks import CARDINALITIES, make_batch, make_network, make_task
+from vitatt.explain.attention.differentiation import own_inputs
 from vitatt.explain.methods.perturb import fill, perturb, perturb_features, pixel_mask
 from vitatt.models.fusion.image_only import ImageOnly
-from vitatt.types import LesionBatch
+from vitatt.types import LesionBatch, Pixels
 
 SIZE, GRID, PATCH = 5, 3, 16
 TASK = make_task(image_size=GRID * PATCH)
@@ -46,8 +47,8 @@ def test_hidden_pixels_take_the_rounded_mean_colour(
     batch: LesionBatch, patches: Tensor, features: Tensor
 ) -> None:
     hidden = perturb(network_of(), batch, patches, features)
-    assert hidden.image.dtype == torch.uint8
-    actual, before = hidden.image.numpy(), batch.image.numpy()
+    assert hidden.pixels.dtype == torch.uint8
+    actual, before = hidden.pixels.numpy(), batch.pixels.numpy()
     for case in range(SIZE):
         for y in range(GRID * PATCH):
             for x in range(GRID * PATCH):
@@ -55,23 +56,23 @@ def test_hidden_pixels_take_the_rounded_mean_colour(
                     assert tuple(actual[case, :, y, x]) == MEAN
                 else:
                     assert np.array_equal(actual[case, :, y, x], before[case, :, y, x])
-    assert (hidden.image != batch.image).any()
+    assert (hidden.pixels != batch.pixels).any()
 
 
 def test_hidden_pixels_of_a_float_image_take_the_mean_itself(
     batch: LesionBatch, patches: Tensor, features: Tensor
 ) -> None:
     network = network_of()
-    whole = batch._replace(image=batch.image.float() + 0.25)
-    image = perturb(network, whole, patches, features).image
+    whole = batch.with_pixels(batch.pixels.float() + 0.25)
+    image = perturb(network, whole, patches, features).pixels
     assert image.dtype == torch.float32
     inside = np.kron(patches.numpy(), np.ones((1, PATCH, PATCH))) > 0
     for channel in range(3):
         values = image[:, channel].numpy()
         assert (values[inside] == network.encoder.mean[0, channel].item()).all()
-        assert (values[~inside] == whole.image[:, channel].numpy()[~inside]).all()
+        assert (values[~inside] == whole.pixels[:, channel].numpy()[~inside]).all()
     # Normalisation turns it into zero.
-    assert fill(network, whole.image).sub(network.encoder.mean).abs().max() == 0
+    assert fill(network, whole.pixels).sub(network.encoder.mean).abs().max() == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -97,7 +98,7 @@ def test_hidden_features_are_missing_and_uniform(features: Tensor, dtype: torch.
 
 
 def test_everything_else_stays(batch: LesionBatch, patches: Tensor, features: Tensor) -> None:
-    before = LesionBatch(*(part.clone() for part in batch[:4]), list(batch.case_id))
+    before = own_inputs(batch)._replace(case_id=list(batch.case_id))
     chosen = patches.clone(), features.clone()
     network = network_of()
     state = {name: value.clone() for name, value in network.state_dict().items()}
@@ -111,7 +112,7 @@ def test_everything_else_stays(batch: LesionBatch, patches: Tensor, features: Te
     for name, value in network.state_dict().items():
         assert torch.equal(value, state[name])
     # What comes back is not the caller's memory: it may be written to.
-    hidden.image.zero_()
+    hidden.pixels.zero_()
     hidden.metadata.zero_()
     hidden.missing.zero_()
     for part, copy in zip(batch[:4], before[:4], strict=True):
@@ -130,14 +131,14 @@ def test_hiding_is_final(batch: LesionBatch, patches: Tensor, features: Tensor) 
     network = network_of()
     once = perturb(network, batch, patches, features)
     twice = perturb(network, once, patches, features)
-    other = batch._replace(image=255 - batch.image, metadata=batch.metadata.flip(0))
+    other = batch._replace(image=Pixels(255 - batch.pixels), metadata=batch.metadata.flip(0))
     everything = torch.ones_like(patches), torch.ones_like(features)
     for one, same in zip(once[:4], twice[:4], strict=True):
         assert torch.equal(one, same)
     of_one, of_other = (perturb(network, each, *everything) for each in (batch, other))
-    assert torch.equal(of_one.image, of_other.image)
+    assert torch.equal(of_one.pixels, of_other.pixels)
     assert torch.equal(of_one.metadata, of_other.metadata)
-    assert not torch.equal(perturb(network, other, patches, features).image, once.image)
+    assert not torch.equal(perturb(network, other, patches, features).pixels, once.pixels)
 
 
 def test_a_network_without_metadata_keeps_them(
@@ -146,7 +147,7 @@ def test_a_network_without_metadata_keeps_them(
     hidden = perturb(network_of(fusion=ImageOnly), batch, patches, features)
     assert torch.equal(hidden.metadata, batch.metadata)
     assert torch.equal(hidden.missing, batch.missing)
-    assert (hidden.image[0] == torch.tensor(MEAN).view(3, 1, 1)).all()
+    assert (hidden.pixels[0] == torch.tensor(MEAN).view(3, 1, 1)).all()
 
 
 @pytest.mark.parametrize(("rows", "columns", "height", "width"), [(3, 3, 16, 16), (2, 5, 4, 7)])
@@ -167,11 +168,11 @@ def test_the_encoder_sees_the_same_patches_hidden() -> None:
     encoder = network.encoder
     nothing = torch.zeros_like(batch.missing)
     with torch.no_grad():
-        before = encoder.embed(batch.image)[0, encoder.num_prefix :]
+        before = encoder.embed(batch.pixels)[0, encoder.num_prefix :]
         for y, x in ((0, 1), (1, 0), (2, 1)):
             patches = torch.zeros(1, GRID, GRID, dtype=torch.bool)
             patches[0, y, x] = True
-            image = perturb(network, batch, patches, nothing).image
+            image = perturb(network, batch, patches, nothing).pixels
             after = encoder.embed(image)[0, encoder.num_prefix :]
             changed = (after - before).abs().amax(1) > 1e-9
             assert changed.nonzero().flatten().tolist() == [y * GRID + x]

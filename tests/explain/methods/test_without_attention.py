@@ -71,7 +71,7 @@ def test_methods_that_read_attention_name_those_that_apply(arm: Any) -> None:
 
 def above_the_map(network: LesionNetwork, positions: Tensor, batch: LesionBatch) -> Tensor:
     tokens = torch.cat([positions.mean(1, keepdim=True), positions], dim=1)
-    return network(batch._replace(image=tokens)).logits
+    return network(batch.with_tokens(tokens)).logits
 
 
 @pytest.mark.parametrize("arm", [ImageOnly, Concatenation, MetaBlock, FiLM, CrossAttention])

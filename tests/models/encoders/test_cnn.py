@@ -116,11 +116,11 @@ def test_tokens_of_frozen_stages_stand_for_the_pixels(blocks: int, fusion: Any) 
     assert network.cached_blocks == blocks
     encoder.given_blocks = blocks
     with torch.no_grad():
-        tokens = encoder.tokens_after(batch.image, blocks)
+        tokens = encoder.tokens_after(batch.pixels, blocks)
         assert tokens.shape[1:] == encoder.token_shape(blocks)
         expected = network(batch).logits
-        torch.testing.assert_close(network(batch._replace(image=tokens)).logits, expected)
-        half = network(batch._replace(image=tokens.half())).logits
+        torch.testing.assert_close(network(batch.with_tokens(tokens)).logits, expected)
+        half = network(batch.with_tokens(tokens.half())).logits
     torch.testing.assert_close(half, expected, rtol=0.02, atol=0.02)
 
 

@@ -62,7 +62,7 @@ def test_logits_come_from_image_and_metadata(arm: Any, encoder: str) -> None:
         output = network(batch)
         torch.testing.assert_close(network.head(output.embedding), output.logits)
         for part, other in (
-            ("image", 255 - batch.image),
+            ("image", 255 - batch.pixels),
             ("metadata", batch.metadata.flip(1)),
             ("missing", ~batch.missing),
         ):
@@ -143,10 +143,10 @@ def test_tokens_computed_beforehand_give_the_same_logits(arm: Any, encoder: str)
     network, batch = make_network(TASK, encoder, arm, frozen=True), make_batch(TASK)
     assert network.cached_blocks == network.encoder.num_blocks
     with torch.no_grad():
-        tokens = network.encoder.tokens_after(batch.image, network.encoder.num_blocks)
+        tokens = network.encoder.tokens_after(batch.pixels, network.encoder.num_blocks)
         expected = network(batch).logits
-        torch.testing.assert_close(network(batch._replace(image=tokens)).logits, expected)
-        half = network(batch._replace(image=tokens.half())).logits
+        torch.testing.assert_close(network(batch.with_tokens(tokens)).logits, expected)
+        half = network(batch.with_tokens(tokens.half())).logits
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, expected, rtol=0.02, atol=0.02)
 

@@ -122,8 +122,8 @@ def test_tokens_computed_beforehand_give_the_same_logits(
     with torch.no_grad():
         tokens = network.encoder(batch.image)
         expected = network(batch).logits
-        torch.testing.assert_close(network(batch._replace(image=tokens)).logits, expected)
-        half = network(batch._replace(image=tokens.half())).logits
+        torch.testing.assert_close(network(batch.with_tokens(tokens)).logits, expected)
+        half = network(batch.with_tokens(tokens.half())).logits
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, expected, rtol=0.02, atol=0.02)
 
@@ -134,7 +134,7 @@ def test_tokens_cannot_be_computed_beforehand_when_the_encoder_fuses_or_learns()
     assert make_network(TASK).cached_blocks == 0
     assert make_network(TASK, frozen=True, fusion=MetadataOnly).cached_blocks == 0
     with pytest.raises(ValueError, match="Expected pixels, but got tokens"):
-        network(make_batch(TASK)._replace(image=torch.zeros(8, 5, 64)))
+        network(make_batch(TASK).with_tokens(torch.zeros(8, 5, 64)))
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_tokens_of_frozen_lower_blocks_give_the_same_logits(
     assert network.cached_blocks == blocks
     network.encoder.given_blocks = blocks
     with torch.no_grad():
-        tokens = network.encoder.tokens_after(batch.image, blocks)
-        logits = network(batch._replace(image=tokens)).logits
+        tokens = network.encoder.tokens_after(batch.pixels, blocks)
+        logits = network(batch.with_tokens(tokens)).logits
         torch.testing.assert_close(logits, network(batch).logits)
 
 
@@ -198,7 +198,7 @@ def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None
 def test_an_arm_sees_its_inputs_alone(arm: type[LesionNetwork], sees: set[str]) -> None:
     network, batch = make_network(TASK, fusion=arm), make_batch(TASK)
     others = {
-        "image": 255 - batch.image,
+        "image": 255 - batch.pixels,
         "metadata": batch.metadata.flip(1),
         "missing": ~batch.missing,
     }

@@ -44,8 +44,11 @@ def differentiable(network: LesionNetwork) -> Iterator[Function]:
 
 def own_inputs(batch: LesionBatch) -> LesionBatch:
     """The batch with tensors of its own: one made in inference mode cannot take part in a graph."""
-    image, metadata, missing = (part.clone() for part in batch[:3])
-    return batch._replace(image=image, metadata=metadata, missing=missing)
+    return batch._replace(
+        image=batch.image._replace(values=batch.image.values.clone()),
+        metadata=batch.metadata.clone(),
+        missing=batch.missing.clone(),
+    )
 
 
 @contextmanager

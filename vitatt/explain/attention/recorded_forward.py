@@ -51,7 +51,7 @@ def recorded_forward(
     Raises:
         RuntimeError: If other attention ran than the network says it has.
     """
-    probe = AttentionProbe(batch.image.device) if gradients else None
+    probe = AttentionProbe(batch.metadata.device) if gradients else None
     with differentiable(network) as function:
         recorder = _AttentionRecorder(network.layouts, probe)
         with torch.set_grad_enabled(gradients), recorder:

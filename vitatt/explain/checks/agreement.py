@@ -102,8 +102,10 @@ def feature_importance(
 
         if network.encodes_alone:
             assert network.encoder is not None
-            tokens = [network.encoder(part) for part in batch.image.split(batch_size)]
-            batch = batch._replace(image=torch.cat(tokens))
+            starts = range(0, len(batch.target), batch_size)
+            parts = [batch.cases(slice(start, start + batch_size)) for start in starts]
+            tokens = [network.encoder(part.image) for part in parts]
+            batch = batch.with_tokens(torch.cat(tokens))
         labelled = batch.cases((batch.target >= 0).nonzero().flatten().tolist())
         rng = np.random.default_rng(seed)
         shuffles = [torch.as_tensor(rng.permutation(len(labelled.target))) for _ in range(repeats)]

@@ -79,18 +79,18 @@ def faithfulness(
     shares = torch.linspace(0, 1, STEPS + 1, device=target.device)
     curves: dict[Test, list[Tensor]] = {test: [] for test in TESTS}
     with differentiable(network) as function, torch.no_grad():
-        blurred = _blurred(batch.image)
-        blank = fill(network, batch.image).expand_as(batch.image)
+        blurred = _blurred(batch.pixels)
+        blank = fill(network, batch.pixels).expand_as(batch.pixels)
         for share in shares.tolist():
             cases: dict[Test, LesionBatch] = {
                 "most_relevant_first": _hide_share(network, batch, joint, share, relevance),
                 "least_relevant_first": _hide_share(network, batch, reverse, share, relevance),
             }
-            inside = pixel_mask(_first(alone, share).view_as(relevance.patches[:, 0]), batch.image)
-            without = torch.where(inside, blank, batch.image)
-            restored = torch.where(inside, batch.image, blurred)
-            cases["deletion"] = batch._replace(image=without)
-            cases["insertion"] = batch._replace(image=restored)
+            inside = pixel_mask(_first(alone, share).view_as(relevance.patches[:, 0]), batch.pixels)
+            without = torch.where(inside, blank, batch.pixels)
+            restored = torch.where(inside, batch.pixels, blurred)
+            cases["deletion"] = batch.with_pixels(without)
+            cases["insertion"] = batch.with_pixels(restored)
             for test, changed in cases.items():
                 curves[test].append(_probability(function, changed, target))
     return Curves(shares, {test: torch.stack(curve, dim=1) for test, curve in curves.items()})

@@ -87,9 +87,9 @@ def stability(
         seed: Decides the noise.
     """
     generator = torch.Generator().manual_seed(seed)
-    grain = noise * torch.randn(batch.image.shape, generator=generator)
-    noisy = (batch.image.float() + grain.to(batch.image.device)).clamp(0, 255).round()
-    after = explain(network, batch._replace(image=noisy.to(batch.image)), target, method=method)
+    grain = noise * torch.randn(batch.pixels.shape, generator=generator)
+    noisy = (batch.pixels.float() + grain.to(batch.pixels.device)).clamp(0, 255).round()
+    after = explain(network, batch.with_pixels(noisy.to(batch.pixels)), target, method=method)
     return _correlations(_flat(relevance), _flat(after))
 
 

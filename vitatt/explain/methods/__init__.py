@@ -20,7 +20,7 @@ from vitatt.explain.methods.random import random_relevance
 from vitatt.explain.methods.relevance import Cost, Relevance
 from vitatt.explain.methods.tmme import tmme
 from vitatt.models.fusion.network import LesionNetwork
-from vitatt.types import LesionBatch, UsageError
+from vitatt.types import LesionBatch, Pixels, UsageError
 
 Method = Literal[
     "tmme", "attention", "rollout", "grad_cam", "integrated_gradients", "occlusion", "random"
@@ -146,8 +146,8 @@ def _read_attention(
 
 def _now(batch: LesionBatch) -> float:
     """Seconds, when the device has done what it was asked for."""
-    if batch.image.is_cuda:
-        torch.cuda.synchronize(batch.image.device)
+    if batch.metadata.is_cuda:
+        torch.cuda.synchronize(batch.metadata.device)
     return time.perf_counter()
 
 
@@ -175,12 +175,12 @@ def _check(network: LesionNetwork, batch: LesionBatch, methods: Sequence[Method]
     if unknown := [method for method in methods if method not in METHODS]:
         raise ValueError(f"Expected methods among {', '.join(METHODS)}, but got {unknown}.")
     check_methods(network, methods)
-    if batch.image.ndim != 4:
+    if not isinstance(batch.image, Pixels):
         raise ValueError(
             "Expected pixels (B, 3, H, W) to explain, but got tokens of shape "
-            f"{tuple(batch.image.shape)}: the encoder's layers would not run."
+            f"{tuple(batch.image.values.shape)}: the encoder's layers would not run."
         )
-    if not len(batch.image):
+    if not len(batch.target):
         raise ValueError("Expected at least one case to explain, but the batch has none.")
 
 

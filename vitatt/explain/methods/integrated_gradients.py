@@ -30,7 +30,7 @@ def integrated_gradients(network: LesionNetwork, batch: LesionBatch, target: Ten
     assert network.encoder is not None
     with differentiable(network) as function:
         own = own_inputs(batch)
-        pixels = own.image.to(own.metadata.dtype)
+        pixels = own.pixels.to(own.metadata.dtype)
         names_features = bool(network.cardinalities)
 
         def logits_of(*inputs: Tensor) -> Tensor:
@@ -38,8 +38,8 @@ def integrated_gradients(network: LesionNetwork, batch: LesionBatch, target: Ten
             repeats = len(inputs[0]) // len(pixels)
             metadata = inputs[1] if names_features else own.metadata.repeat(repeats, 1)
             return function(
-                own._replace(
-                    image=inputs[0], metadata=metadata, missing=own.missing.repeat(repeats, 1)
+                own.with_pixels(inputs[0])._replace(
+                    metadata=metadata, missing=own.missing.repeat(repeats, 1)
                 )
             ).logits
 

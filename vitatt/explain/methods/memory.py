@@ -18,7 +18,7 @@ def cases_at_once(network: LesionNetwork, batch: LesionBatch) -> int:
     attending = sum(layout.length for layout in network.layouts)
     tokens = max(attending, encoder.num_blocks * encoder.num_patches)
     of_case = 10 * tokens * encoder.dim * 4
-    budget = _free(batch.image.device) / 4 if batch.image.is_cuda else _CPU_BUDGET
+    budget = _free(batch.metadata.device) / 4 if batch.metadata.is_cuda else _CPU_BUDGET
     parts = max(1, -(-len(batch.target) * of_case // int(budget)))
     return -(-len(batch.target) // parts)
 

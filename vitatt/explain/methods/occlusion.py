@@ -30,7 +30,7 @@ def occlusion(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Rel
     assert network.encoder is not None
     rows, columns = network.encoder.grid_size
     size = len(batch.target)
-    no_patch = torch.zeros(size, rows, columns, dtype=torch.bool, device=batch.image.device)
+    no_patch = torch.zeros(size, rows, columns, dtype=torch.bool, device=batch.metadata.device)
     no_feature = torch.zeros_like(batch.missing)
     height, width = -(-rows // WINDOWS), -(-columns // WINDOWS)
     with differentiable(network) as function, torch.no_grad():

@@ -23,8 +23,9 @@ def perturb(
         patches: True where a patch is hidden, (B, h, w) bool.
         features: True where a feature is hidden, (B, F) bool.
     """
-    image = torch.where(pixel_mask(patches, batch.image), fill(network, batch.image), batch.image)
-    return perturb_features(network, batch._replace(image=image), features)
+    pixels = batch.pixels
+    pixels = torch.where(pixel_mask(patches, pixels), fill(network, pixels), pixels)
+    return perturb_features(network, batch.with_pixels(pixels), features)
 
 
 def perturb_features(network: LesionNetwork, batch: LesionBatch, features: Tensor) -> LesionBatch:

@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from vitatt.types import UsageError
+from vitatt.types import Pixels, Tokens, UsageError
 
 BlockHook = Callable[[int, Tensor], Tensor]
 
@@ -104,22 +104,22 @@ class ImageEncoder(nn.Module, ABC):
             part.train(mode)
         return self
 
-    def forward(self, image: Tensor, at_block: BlockHook | None = None) -> Tensor:
+    def forward(self, image: Pixels | Tokens, at_block: BlockHook | None = None) -> Tensor:
         """Tokens after the last block and its norm, (B, num_prefix + P, D).
 
         Args:
-            image: Pixels (B, 3, H, W), 0 to 255; or tokens (B, N, D) that its lower `given_blocks`
-                computed before, see `tokens_after`.
+            image: Pixels, or the tokens that its lower `given_blocks` computed before, see
+                `tokens_after`.
             at_block: Runs in place of block ``index`` on what enters it, ``at_block(index, x)``;
                 by default the block itself does.
         """
         run = at_block or self.run_block
-        if image.ndim != 3:
-            x, start = self.embed(image), 0
+        if isinstance(image, Pixels):
+            x, start = self.embed(image.values), 0
         elif self.given_blocks == self.num_blocks:
-            return image.to(self.mean.dtype)
+            return image.values.to(self.mean.dtype)
         else:
-            x, start = self._from_tokens(image.to(self.mean.dtype)), self.given_blocks
+            x, start = self._from_tokens(image.values.to(self.mean.dtype)), self.given_blocks
         for index in range(start, self.num_blocks):
             x = run(index, x)
         return self._finish(x)

@@ -19,7 +19,7 @@ from vitatt.models.layers.metadata_encoder import (
     MetadataTokens,
     Missing,
 )
-from vitatt.types import LesionBatch, LesionOutput, LesionTask, UsageError
+from vitatt.types import LesionBatch, LesionOutput, LesionTask, Pixels, Tokens, UsageError
 
 
 class JointAttention(nn.Module):
@@ -230,8 +230,8 @@ class AttentionFusion(LesionNetwork):
         """The encoder's blocks before metadata joins."""
         return self.encoder.num_blocks if self.join_at is None else self.join_at
 
-    def _encode_jointly(self, image: Tensor, metadata: MetadataTokens) -> Tensor:
-        if image.ndim == 3 and self.encoder.given_blocks > self.image_blocks:
+    def _encode_jointly(self, image: Pixels | Tokens, metadata: MetadataTokens) -> Tensor:
+        if isinstance(image, Tokens) and self.encoder.given_blocks > self.image_blocks:
             raise UsageError(
                 f"Expected pixels, but got tokens of {self.encoder.given_blocks} blocks: metadata "
                 f"joins before block {self.join_at}, so they cannot be computed beforehand."
