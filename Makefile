@@ -1,23 +1,36 @@
-# `make help` lists the targets. The first that needs it makes a virtual environment in .venv.
+# `make help` lists the targets. They create a virtual environment in .venv if there is none.
 PYTHON ?= python3
 DATASET ?= demo
 DATA_DIR ?=
 ARGS ?=
+PORT ?= 8000
 
 BIN := .venv/bin
 READY := .venv/.ready
-CONFIG := $(filter $(DATASET),demo pad isic2019)
-ROOT := $(if $(DATA_DIR),--data.root "$(DATA_DIR)",)
+DATASETS := $(patsubst conf/%.yaml,%,$(wildcard conf/*.yaml))
+# Exactly one of these names: `filter` alone would also accept a list, or the wildcard %.
+CONFIG := $(if $(filter 1,$(words $(DATASET))),$(filter $(subst %,\%,$(DATASET)),$(DATASETS)))
+ROOT := $(if $(DATA_DIR),--data.root '$(subst ','\'',$(DATA_DIR))')
+YAML_FILES = $(shell find conf $(wildcard docs) .github .pre-commit-config.yaml CITATION.cff -name '*.y*ml' -o -name '*.cff')
+
+# Checked while this file is read, so that a wrong name fails before the installation.
+ifneq ($(filter train,$(MAKECMDGOALS)),)
+ifeq ($(CONFIG),)
+$(error Expected DATASET to be one of: $(DATASETS) (from conf/*.yaml), but got '$(DATASET)')
+endif
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow lint bench clean
+.PHONY: help install train test test-fast test-slow lint lint-style lint-spelling lint-types \
+	lint-yaml format docs docs-serve bench clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
-	@echo "  make train DATASET=demo|pad|isic2019 DATA_DIR=folder ARGS='--trainer.max_epochs 5'"
+	@echo "  make train DATASET=NAME DATA_DIR=folder ARGS='--trainer.max_epochs 5'"
+	@echo "  with NAME one of: $(DATASETS)"
 
-install: $(READY)  ## Make .venv with everything in it (the other targets do this too)
+install: $(READY)  ## Create .venv with all dependencies (the other targets do so too)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), f"vitatt needs Python 3.11 to 3.13, but {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11"'
@@ -25,26 +38,50 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@
 
-train: $(READY)  ## Train: the embedded demo, or DATASET=pad|isic2019 with DATA_DIR
-	@test -n "$(CONFIG)" || { echo "error: Expected DATASET to be demo, pad or isic2019, but got '$(DATASET)'." >&2; exit 2; }
+train: $(READY)  ## Train on the embedded demo, or on DATASET=NAME in DATA_DIR
 ifeq ($(DATASET),demo)
 	$(BIN)/vitatt demo-data demo-data --num_cases 1600 --image_size 128
 endif
-	$(BIN)/vitatt fit --config conf/$(CONFIG).yaml $(ROOT) $(ARGS)
+	$(BIN)/vitatt fit --config 'conf/$(CONFIG).yaml' $(ROOT) $(ARGS)
 
 test: $(READY)  ## Run the tests (minutes)
-	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder -m "not slow and not bench" $(ARGS)
+	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder --durations=15 -m "not slow and not bench" $(ARGS)
 
-test-slow: $(READY)  ## Run the tests that take long or need the real data (VITATT_DATA)
+test-fast: $(READY)  ## Run the fast tests (seconds), for use after every change
+	$(BIN)/python -m pytest -n logical --dist loadfile -m fast $(ARGS)
+
+test-slow: $(READY)  ## Run the tests that take minutes each or need the real data (VITATT_DATA)
 	$(BIN)/python -m pytest -m "slow" $(ARGS)
 
-lint: $(READY)  ## Check format, style, types
+lint: lint-style lint-spelling lint-yaml lint-types  ## Check format, style, spelling, YAML, types
+
+# The parts of `lint`. The hooks in .pre-commit-config.yaml call them one by one.
+lint-style: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+lint-spelling: $(READY)
+	$(BIN)/codespell
+
+lint-yaml: $(READY)
+	@$(BIN)/python -c 'import sys, yaml; [list(yaml.safe_load_all(open(path, encoding="utf-8"))) for path in sys.argv[1:]]' $(YAML_FILES)
+
+lint-types: $(READY)
 	$(BIN)/mypy
 
-bench: $(READY)  ## Measure speed and memory, as ratios
-	$(BIN)/python -m pytest -m bench -s tests/benchmarks $(ARGS)
+format: $(READY)  ## Format the code and apply the fixes that ruff offers
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
-clean:  ## Remove what the targets made, except runs
-	rm -rf .venv demo-data .pytest_cache .mypy_cache .ruff_cache *.egg-info
+docs: $(READY)  ## Build the documentation in build/docs; warnings are errors
+	$(BIN)/sphinx-build -W --keep-going -b html -d build/doctrees docs build/docs $(ARGS)
+
+docs-serve: docs  ## Build the documentation and serve it on localhost (PORT)
+	@echo "The documentation is at http://127.0.0.1:$(PORT) until Ctrl-C."
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs $(PORT)
+
+bench: $(READY)  ## Measure speed and memory, as ratios
+	$(BIN)/python -m pytest -m bench -s tests/performance $(ARGS)
+
+clean:  ## Remove all generated files except the runs
+	rm -rf .venv build demo-data .pytest_cache .mypy_cache .ruff_cache *.egg-info
