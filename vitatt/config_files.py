@@ -1,27 +1,30 @@
-"""Configuration files are looked at before they are read: jsonargparse names no file."""
+"""Check configuration files before jsonargparse reads them: its errors do not name the file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from vitatt.reading import read_text
 from vitatt.types import UsageError
+from vitatt.words import option_values
 
 
 def check_config_files(words: Sequence[str]) -> None:
-    """Check every file that is named by ``--config``.
+    """Check every file that is given by ``--config``.
 
     Args:
         words: Options of a command.
 
     Raises:
-        UsageError: If a file is not there, is no text, is no YAML, or has a key twice in one place:
-            the first of two would be dropped without a word. The message names file and line.
+        UsageError: If a file does not exist, is not a YAML mapping in UTF-8, or has a key twice in
+            one mapping, of which YAML would silently ignore the first. The message names the file
+            and, where there is one, the line.
     """
-    for path in _named(words):
+    for name in option_values(words, "--config"):
+        path = Path(name).expanduser()
         if not path.is_file():
             found = "is a folder" if path.is_dir() else "does not exist"
             raise UsageError(f"The configuration file {path} {found}.")
@@ -38,14 +41,6 @@ def check_config_files(words: Sequence[str]) -> None:
                 f"DIR`, but it {'is empty' if node is None else 'holds something else'}."
             )
         _require_single_keys(node, path)
-
-
-def _named(words: Sequence[str]) -> Iterator[Path]:
-    for place, word in enumerate(words):
-        if word.startswith("--config="):
-            yield Path(word.partition("=")[2]).expanduser()
-        elif word == "--config" and place + 1 < len(words):
-            yield Path(words[place + 1]).expanduser()
 
 
 def _require_single_keys(node: yaml.Node | None, path: Path) -> None:

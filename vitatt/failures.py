@@ -1,4 +1,4 @@
-"""How a command that failed says so: in one line, with the whole story in a file."""
+"""Report a failed command in one line, with traceback and versions in a file."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _VERSIONS = ("vitatt", "torch", "lightning", "timm", "torchmetrics", "wandb", "p
 
 
 def report_failure(error: Exception, words: Sequence[str], *, debug: bool) -> int:
-    """Tell of an error on the error output.
+    """Print an error to the error output, and return the exit status of the command.
 
     Args:
-        error: What ended the command.
+        error: The error that ended the command.
         words: The command and its options.
-        debug: Show the traceback as well.
+        debug: Whether to print the traceback as well.
 
     Returns:
-        The exit status: 2 for what the user can put right, a full disk among them; else 3.
+        2 for an error that the user can correct, including a full disk; 3 for any other.
     """
     if debug:
         traceback.print_exception(error)
@@ -57,7 +57,7 @@ def report_failure(error: Exception, words: Sequence[str], *, debug: bool) -> in
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and those that led to it."""
+    """Yield the error and the errors that led to it, each once."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -69,7 +69,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _step(error: Exception) -> str:
-    """The innermost function of this package that the error passed through."""
+    """Return the place of the error: the innermost function of this package in its traceback."""
     package = str(Path(__file__).parent)
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename.startswith(package)]
@@ -80,7 +80,7 @@ def _step(error: Exception) -> str:
 
 
 def _story(error: Exception, words: Sequence[str]) -> str:
-    """All that a maintainer asks for."""
+    """Return the content of a bug report: command, versions and traceback."""
     lines = [f"command: vitatt {' '.join(words)}", f"python: {platform.python_version()}"]
     lines.append(f"platform: {platform.platform()}")
     for name in _VERSIONS:
@@ -92,7 +92,7 @@ def _story(error: Exception, words: Sequence[str]) -> str:
 
 
 def _written(story: str) -> str:
-    """Where the story is, once it is written; on the error output where no file can be."""
+    """Write the bug report to a file and return where; print it if no file can be written."""
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="vitatt-error-", suffix=".txt", delete=False, encoding="utf-8"

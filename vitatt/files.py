@@ -1,4 +1,4 @@
-"""Files for results: known to be writable before the work, and whole or not there after it."""
+"""Write result files whole or not at all, and check output folders before the work begins."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from vitatt.types import UsageError
 
 @contextmanager
 def whole_file(path: Path, *, settle: bool = True) -> Iterator[Path]:
-    """A path to write to, which takes its place as `path` if nothing fails.
+    """Yield a temporary path, which replaces `path` when the block ends without an error.
 
-    Its folder is made. A process or machine that stops leaves the file as it was, and an error
-    leaves nothing else behind. Two processes that write the same file do not meet: the later one
-    stays.
+    The parent folder is created. If the process or the machine stops, `path` keeps its previous
+    content; if the block raises, the temporary file is removed as well. Two processes that write
+    the same file do not interfere: the one that ends last wins.
 
     Args:
-        path: The file.
-        settle: Wait until the content is on disk, without which a machine that stops may leave an
-            empty file: for all that cannot be made again at once.
+        path: The file to write.
+        settle: Whether to wait until the content is on disk. Otherwise a machine that crashes may
+            leave an empty file, which is acceptable only for files that are quick to make again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays, since some writers go by it. Two machines may have one process number.
+    # Some writers choose the format by the suffix, so it is kept. The random part separates
+    # processes of the same number on two machines that share the folder.
     name = f".{path.stem[:40]}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}"
     temporary = path.with_name(name)
     try:
@@ -42,14 +43,14 @@ def whole_file(path: Path, *, settle: bool = True) -> Iterator[Path]:
             _settle(temporary)
         temporary.replace(path)
         if settle:
-            with contextlib.suppress(OSError):  # not every system opens folders
+            with contextlib.suppress(OSError):  # not every system can open a folder
                 _settle(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _settle(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on disk."""
+    """Wait until a file's content, or a folder's list of entries, is on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -58,13 +59,13 @@ def _settle(path: Path) -> None:
 
 
 def write_text(text: str, path: Path) -> None:
-    """A text as UTF-8 with Unix line ends, whole or not at all."""
+    """Write a text as UTF-8 with Unix line ends, whole or not at all."""
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:
-    """A table as a Parquet or CSV file, by its ending, whole or not at all."""
+    """Write a table, whole or not at all: as Parquet if the path ends so, otherwise as CSV."""
     with whole_file(path) as part:
         if path.suffix == ".parquet":
             frame.write_parquet(part)
@@ -73,35 +74,36 @@ def write_frame(frame: pl.DataFrame, path: Path) -> None:
 
 
 def write_image(pixels: NDArray[np.uint8], path: Path, **settings: Any) -> None:
-    """Pixels (H, W, 3) as an image file, by its ending, whole or not at all.
+    """Write pixels as an image file in the format of the path's suffix, whole or not at all.
 
     Args:
-        pixels: RGB.
-        path: The file.
-        settings: Of Pillow's writer, such as ``quality``.
+        pixels: RGB, (H, W, 3).
+        path: The file to write.
+        settings: Options of Pillow's writer, such as ``quality``.
     """
-    with whole_file(path, settle=False) as part:  # a validation run draws dozens
+    # Each validation writes dozens, which are quick to draw again: not worth waiting for the disk.
+    with whole_file(path, settle=False) as part:
         Image.fromarray(pixels).save(part, **settings)
 
 
 def check_folder(folder: Path, what: str) -> None:
-    """Make a folder, with those above it, and see that files can be written there.
+    """Create a folder with its parents, and check that files can be written in it.
 
     Args:
         folder: The folder.
-        what: Asks for it, such as ``--output``, for the message.
+        what: The option that names it, such as ``--output``, for the message.
 
     Raises:
-        UsageError: If it cannot be made, or no file can be written in it.
+        UsageError: If it cannot be created, or no file can be written in it.
     """
     problem = "made"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         problem = "written"
-        # Permissions do not tell: of a disk mounted read-only, or to an administrator.
+        # Permission bits say nothing about a read-only mount, nor to an administrator.
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-"):
             pass
-    except (OSError, ValueError) as error:  # a name with a null byte is no OSError
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
             f"The folder {folder}, which {what} names, cannot be {problem} ({reason}). Name "
@@ -110,14 +112,14 @@ def check_folder(folder: Path, what: str) -> None:
 
 
 def require_empty(folder: Path, what: str = "--output") -> None:
-    """See that a folder holds no results yet; one that is not there will do, and is not made.
+    """Check that a folder is empty or does not exist; it is not created.
 
     Args:
         folder: The folder.
-        what: Asks for it, for the message.
+        what: The option that names it, for the message.
 
     Raises:
-        UsageError: If it holds anything, or cannot be looked into.
+        UsageError: If it holds anything, or cannot be listed.
     """
     try:
         found = sorted(os.listdir(folder)) if _is_folder(folder) else []  # noqa: PTH208
@@ -136,34 +138,34 @@ def require_empty(folder: Path, what: str = "--output") -> None:
 
 
 def _is_folder(path: Path) -> bool:
-    # `Path.is_dir` raises what `check_folder` is to say.
+    # `Path.is_dir` would raise if permissions are lacking; `check_folder` reports that.
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def claim_folder(folder: Path, what: str = "--output") -> None:
-    """Make a folder for the results of one run, in which there are no others yet.
+    """Create the folder for the results of one run, which must be empty if it exists.
 
     Args:
         folder: The folder.
-        what: Asks for it, for the message.
+        what: The option that names it, for the message.
 
     Raises:
-        UsageError: If it holds anything, or cannot be written.
+        UsageError: If it holds anything, or no file can be written in it.
     """
     require_empty(folder, what)
     check_folder(folder, what)
 
 
 def check_writable(path: Path, what: str = "--output", *, again: bool = False) -> None:
-    """See that a file for results can be written, and that there is none yet.
+    """Check that a result file can be written, and that it does not exist yet.
 
     Args:
-        path: The file; its folder is made.
-        what: Asks for it, for the message.
-        again: Whether it may be there already, and is written anew.
+        path: The file; its folder is created.
+        what: The option that names it, for the message.
+        again: Whether the file may exist and be overwritten.
 
     Raises:
-        UsageError: If it cannot, or something is there.
+        UsageError: If the file is a folder, exists although it must not, or cannot be written.
     """
     if _is_folder(path):
         raise UsageError(f"Expected {what} to be a file, but {path} is a folder.")

@@ -1,4 +1,4 @@
-"""Folders that users name, and the files below them whose names are text."""
+"""Paths given by users, and the files below them whose names are UTF-8."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _SHOWN = 3
 
 
 def user_path(text: str, setting: str) -> Path:
-    """A path as a user wrote it, ``~`` being the home folder.
+    """Return a path as a user wrote it, with ``~`` expanded to the home folder.
 
     Args:
         text: The path.
-        setting: Where it was given, such as ``data.root``, for the message.
+        setting: The setting that holds it, such as ``data.root``, for the message.
 
     Raises:
-        DataError: If its name is no UTF-8, or there is no such home folder.
+        DataError: If the path is not UTF-8, or the home folder is unknown.
     """
     if not is_text(text):
         raise DataError(
@@ -35,7 +35,7 @@ def user_path(text: str, setting: str) -> Path:
 
 
 def is_text(name: str) -> bool:
-    """Whether a file name can be written as UTF-8; those that cannot have surrogates."""
+    """Whether a file name can be encoded as UTF-8; Python marks other bytes by surrogates."""
     if name.isascii():
         return True
     try:
@@ -46,20 +46,22 @@ def is_text(name: str) -> bool:
 
 
 def escaped(name: str) -> str:
-    """A file name, the bytes that are no UTF-8 written as hexadecimal escapes."""
+    """Return a file name with the bytes that are not UTF-8 as hexadecimal escapes."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def files_below(root: Path, left_out: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each folder with the names of its files, sorted, links being followed.
+    """Yield each folder with the sorted names of its files; links are followed.
+
+    Files and folders whose name is not UTF-8 are skipped.
 
     Args:
         root: The outermost folder.
-        left_out: Is given the paths of files and folders whose name is no UTF-8.
+        left_out: Receives the paths of the files and folders that are skipped.
     """
     for folder, subfolders, names in os.walk(root, followlinks=True):
         left_out += [
-            os.path.join(folder, name)  # noqa: PTH118 (it may be no text)
+            os.path.join(folder, name)  # noqa: PTH118 (may not be UTF-8)
             for name in sorted([*subfolders, *names])
             if not is_text(name)
         ]
@@ -70,8 +72,8 @@ def files_below(root: Path, left_out: list[str]) -> Iterator[tuple[str, list[str
 
 
 def _leads_up(folder: str, name: str) -> bool:
-    """Whether a subfolder is a link to where one came from: to follow it would never end."""
-    path = os.path.join(folder, name)  # noqa: PTH118 (as fast as can be, for many folders)
+    """Whether a subfolder is a link to a folder that contains it, which never ends if followed."""
+    path = os.path.join(folder, name)  # noqa: PTH118 (a Path per folder is slow)
     if not os.path.islink(path):  # noqa: PTH114
         return False
     here, there = os.path.realpath(folder), os.path.realpath(path)
@@ -79,7 +81,7 @@ def _leads_up(folder: str, name: str) -> bool:
 
 
 def left_out_note(root: Path, left_out: list[str]) -> str:
-    """A sentence about the files whose name is no UTF-8."""
+    """Return a sentence about the files whose name is not UTF-8."""
     shown = ", ".join(escaped(path) for path in left_out[:_SHOWN])
     more = ", ..." if len(left_out) > _SHOWN else ""
     return (

@@ -1,4 +1,4 @@
-"""The range of every number that a user can set, checked before any work begins."""
+"""Ranges of numeric settings, and the check of a user's settings before any work begins."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vitatt.types import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """An interval of finite numbers; a bound that is None is not there.
+    """An interval of finite numbers; a bound that is None does not apply.
 
     Attributes:
-        least: Smallest number in it.
-        above: Numbers in it are larger than this.
-        most: Largest number in it.
-        below: Numbers in it are smaller than this.
+        least: Smallest number in the interval.
+        above: Lower bound that is not in the interval itself.
+        most: Largest number in the interval.
+        below: Upper bound that is not in the interval itself.
     """
 
     least: float | None = None
@@ -44,19 +44,19 @@ class Range:
 
 
 Ranges = Mapping[str, Range]
-"""By argument."""
+"""Range of each numeric argument, by its name."""
 
 SEED = Range(least=0, most=2**32 - 1)
-"""Seeds that every generator of random numbers takes."""
+"""Seeds that every random number generator accepts."""
 
 
 def check_ranges(ranges: Ranges, values: Mapping[str, Any], section: str = "") -> None:
-    """Check the numbers among some settings; None and what is no number pass.
+    """Check the numbers among some settings; None and values of other types pass.
 
     Args:
-        ranges: Of the arguments that are numbers, or sequences of numbers.
-        values: Settings by argument.
-        section: Of the configuration that they stand in, such as ``model``, for the message.
+        ranges: Range of each argument that is a number or a sequence of numbers.
+        values: Settings by argument name.
+        section: Their section of the configuration, such as ``model``, for the message.
 
     Raises:
         UsageError: If a number is out of its range; the message names the first one.

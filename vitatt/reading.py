@@ -1,4 +1,4 @@
-"""Results read back: whatever is wrong with a file is said in a line that names it."""
+"""Read result files; every problem with a file is reported in one line that names it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vitatt.types import UsageError
 
 
 def read_text(path: Path) -> str:
-    """A file's text.
+    """Return the text of a UTF-8 file.
 
     Raises:
-        UsageError: If it cannot be read, or is no UTF-8.
+        UsageError: If the file cannot be read, or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -29,13 +29,14 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds values by name.
+    """Return the object in a JSON file.
 
     Raises:
-        UsageError: If it cannot be read, is no JSON, or holds something else.
+        UsageError: If the file cannot be read, is not JSON, or holds no object at its top level.
     """
+    text = read_text(path)
     try:
-        plain = json.loads(read_text(path))
+        plain = json.loads(text)
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}, line {error.lineno}: this is no JSON: {error.msg}.") from error
     except RecursionError as error:
@@ -44,17 +45,18 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds values by name.
+    """Return the mapping in a YAML file.
 
     Raises:
-        UsageError: If it cannot be read, is no YAML, or holds something else.
+        UsageError: If the file cannot be read, is not YAML, or holds no mapping at its top level.
     """
+    text = read_text(path)
     try:
-        plain = yaml.safe_load(read_text(path))
+        plain = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
         raise UsageError(f"{path}, line {line}: this is no YAML: {error.problem}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2026-13-45
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{path} is no YAML: {reason}") from error
     return _mapping(plain, path)
@@ -63,17 +65,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def read_parquet(
     path: Path, columns: Sequence[str], numbers: Sequence[str] = (), *, what: str = "predictions"
 ) -> pl.DataFrame:
-    """A table of a Parquet file.
+    """Return the table in a Parquet file.
 
     Args:
         path: The file.
-        columns: That it must have; it may have others.
-        numbers: Columns, as far as they are there, that must be numbers.
-        what: It should hold, for the message.
+        columns: Required columns; the table may have others.
+        numbers: Columns that must be numeric where they exist.
+        what: The expected content, for the message.
 
     Raises:
-        UsageError: If it cannot be read, is no Parquet file, lacks a column, or has another kind of
-            values in one.
+        UsageError: If the file cannot be read, is not Parquet, lacks a required column, or has
+            other values than numbers in a numeric one.
     """
     try:
         frame = pl.read_parquet(path, glob=False)
@@ -85,15 +87,15 @@ def read_parquet(
 def read_csv(
     path: Path, columns: Sequence[str], types: dict[str, pl.DataType | type[pl.DataType]]
 ) -> pl.DataFrame:
-    """A table of a CSV file.
+    """Return the table in a CSV file.
 
     Args:
         path: The file.
-        columns: That it must have; it may have others.
-        types: Of columns, as far as they are there.
+        columns: Required columns; the table may have others.
+        types: Types of columns, where these exist.
 
     Raises:
-        UsageError: If it cannot be read, is no CSV file of these types, or lacks a column.
+        UsageError: If the file cannot be read as CSV with these types, or lacks a required column.
     """
     try:
         frame = pl.read_csv(path, schema_overrides=types, glob=False)

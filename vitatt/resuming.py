@@ -1,7 +1,8 @@
-"""What a training that goes on takes from its checkpoint, and where its run is."""
+"""Resumed trainings: the folder of the run, and the settings that the checkpoint decides."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from vitatt.types import UsageError
 
 
 def runs_of(trainer: Namespace) -> Path:
-    """The folder of the project's runs."""
+    """Return the folder of the project's runs, from the logger settings of the trainer."""
     logger = trainer.get("logger")
     settings = logger.get("init_args") if isinstance(logger, Namespace) else None
     if settings is None or settings.get("save_dir") is None:
@@ -23,7 +24,7 @@ def runs_of(trainer: Namespace) -> Path:
 
 
 def continue_run(logger: Any, checkpoint: Path) -> None:
-    """Let a resumed training go on in its own run, if the checkpoint lies in a run's folder."""
+    """Make a resumed training log to its own run, if the checkpoint lies in a run's folder."""
     run = checkpoint.resolve().parent.parent
     if not isinstance(logger, Namespace) or not logger.class_path.endswith("RunLogger"):
         return
@@ -33,10 +34,12 @@ def continue_run(logger: Any, checkpoint: Path) -> None:
 
 
 def check_strategy(strategy: Any, checkpoint: str) -> None:
-    """A training goes on divided among processes, or not, as it was.
+    """Check that a resumed training is divided among processes if, and only if, it was before.
+
+    `ModelParallelStrategy` stores the optimizer's state in another order than other strategies.
 
     Raises:
-        UsageError: If it would not.
+        UsageError: If only one of the checkpoint and the new strategy is divided.
     """
     name = strategy.class_path if isinstance(strategy, Namespace) else str(strategy)
     if name.endswith("ModelParallelStrategy") != (before := was_divided(checkpoint)):
@@ -47,12 +50,11 @@ def check_strategy(strategy: Any, checkpoint: str) -> None:
         )
 
 
-def warn_of_ignored(section: str, settings: Namespace, saved: dict[str, Any]) -> None:
-    """What a checkpoint was made with counts; say so where something else is asked for."""
-    asked = settings.as_dict()
+def warn_of_ignored(section: str, asked: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """Warn of each setting that differs from the checkpoint's, which is the one that is used."""
     for name in sorted(asked.keys() & saved.keys() - {"task", "encoder_weights"}):
         if name == "features" and isinstance(asked[name], str):
-            continue  # `all`, or hc-K: the training rows said which
+            continue  # `all` or hc-K: the checkpoint has the features they stood for
         if asked[name] != saved[name]:
             rank_zero_warn(
                 f"The checkpoint's `{section}.{name}` is kept: {saved[name]}, not {asked[name]}."

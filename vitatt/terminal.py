@@ -1,4 +1,4 @@
-"""Output to a terminal that may go away before the work ends."""
+"""Output to a terminal that may be closed before the work ends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, TextIO
 
 @contextmanager
 def outliving_terminal() -> Iterator[None]:
-    """Lets what is inside go on when the terminal it writes to is gone.
+    """Let the block continue when the terminal that it writes to is closed.
 
-    A connection that breaks closes the terminal and sends SIGHUP; whichever of the two a program
-    notices first, a progress bar must not end a training by an error.
+    A connection that breaks closes the terminal and sends SIGHUP. Writing may fail before the
+    signal arrives, and a progress bar that cannot be written must not end a training.
     """
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _Outliving(sys.stdout), _Outliving(sys.stderr)
@@ -26,7 +26,7 @@ def outliving_terminal() -> Iterator[None]:
 
 
 class _Outliving:
-    """A stream that writes to nowhere once its terminal is gone."""
+    """A stream that discards its output once its terminal is closed."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -35,7 +35,7 @@ class _Outliving:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write, or do as if."""
+        """Write the text, or discard it if the terminal is closed."""
         try:
             return self._stream.write(text)
         except OSError as error:
@@ -43,7 +43,7 @@ class _Outliving:
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or do as if."""
+        """Flush the stream, unless the terminal is closed."""
         try:
             self._stream.flush()
         except OSError as error:

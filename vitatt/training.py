@@ -1,4 +1,4 @@
-"""How a training is put together from a configuration, by LightningCLI."""
+"""Trainings from a configuration, by LightningCLI."""
 
 from __future__ import annotations
 
@@ -27,23 +27,18 @@ from vitatt.callbacks.testing import TestReport
 from vitatt.callbacks.trainer import LesionTrainer
 from vitatt.config_files import check_config_files
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.files import check_writable
-from vitatt.models.checkpoint import (
-    check_weights,
-    find_checkpoint,
-    read_callback,
-    read_hyper_parameters,
-    read_position,
-)
+from vitatt.models.checkpoint import check_weights, read_callback, read_position
+from vitatt.models.checkpoint_files import find_checkpoint
 from vitatt.models.classifier import LesionClassifier
+from vitatt.models.fusion.configuration import PARSER_MODE, with_class_paths
+from vitatt.models.fusion.naming import class_of, class_path, plain_fusion
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.metrics import check_monitor
-from vitatt.paths import user_path
 from vitatt.ranges import check_ranges
 from vitatt.resuming import check_strategy, continue_run, runs_of, warn_of_ignored
 from vitatt.types import LesionTask, UsageError
 
-_SECTIONS: dict[str, Any] = {
+SECTIONS: dict[str, Any] = {
     "data": LesionDataModule,
     "model": LesionClassifier,
     "explanations": ExplanationPanel,
@@ -52,18 +47,20 @@ _SECTIONS: dict[str, Any] = {
     "checkpoint": BestCheckpoint,
     "early_stopping": StopEarly,
 }
-"""Classes whose arguments users set, by section of the configuration."""
+"""Classes whose arguments are the sections of a configuration, by name of the section."""
 
 
 class TrainingCLI(LightningCLI):
-    """Model, data and trainer from options and files, with the links and callbacks between them.
+    """Model, data, trainer and callbacks from options and configuration files.
 
     Args:
-        args: Command and options, or options alone without `run`; by default those of the shell.
-        callbacks: What every run has beside the callbacks that users tune; by default all that
-            `vitatt fit`, `test` and `predict` do.
-        run: Run the command; else only make ``model``, ``datamodule`` and ``trainer``.
+        args: Command and options, or only options without `run`; by default those of the shell.
+        callbacks: Callbacks in addition to the configurable ones; by default all of `vitatt fit`,
+            `validate` and `test`.
+        run: Run the command; else only create ``model``, ``datamodule`` and ``trainer``.
     """
+
+    config: Namespace
 
     def __init__(
         self,
@@ -82,36 +79,38 @@ class TrainingCLI(LightningCLI):
                 "logger": {"class_path": "vitatt.callbacks.tracking.RunLogger"},
                 "callbacks": _usual_callbacks() if callbacks is None else list(callbacks),
                 "num_sanity_val_steps": 0,
-                "use_distributed_sampler": False,  # our loaders know their share of the cases
+                "use_distributed_sampler": False,  # the loaders divide the cases
             },
-            parser_kwargs={"prog": "vitatt"},
+            parser_kwargs={"prog": "vitatt", "parser_mode": PARSER_MODE},
             auto_configure_optimizers=False,
             args=args if args is None else list(args),
             run=run,
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Link model to data, and add the callbacks that users tune."""
+        """Link the task of the model to that of the data, and add the configurable callbacks."""
         parser.link_arguments(
             "data.task", "model.task", compute_fn=LesionTask.to_plain, apply_on="instantiate"
         )
-        for section in list(_SECTIONS)[2:]:
-            parser.add_lightning_class_args(_SECTIONS[section], section)
+        for section in list(SECTIONS)[2:]:
+            parser.add_lightning_class_args(SECTIONS[section], section)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, then let a checkpoint say what it was trained on.
+        """Parse options and files; if there is a checkpoint, its task and model settings are used.
 
         Raises:
-            UsageError: If a configuration file cannot be read, a number is out of its range, or a
-                checkpoint is needed and not given, or cannot be used.
+            UsageError: If a configuration file cannot be read, the network's name is not
+                registered, a number is out of its range, or a checkpoint is needed and not given,
+                or cannot be used.
         """
-        check_config_files(sys.argv[1:] if args is None else list(args))
-        super().parse_arguments(parser, args)
+        words = sys.argv[1:] if args is None else list(args)
+        check_config_files(words)
+        super().parse_arguments(parser, with_class_paths(words))
         command = self.config.get("subcommand")
         config = self.config if command is None else self.config[command]
         _check_numbers(config)
         if command is None:
-            return  # what is only made begins anew
+            return  # checkpoints are for commands only
         runs = runs_of(config.trainer)
         path = config.get("ckpt_path")
         if path is None and command == "fit" and (path := requeued_checkpoint(runs)):
@@ -122,22 +121,39 @@ class TrainingCLI(LightningCLI):
             return
         path = str(find_checkpoint(path, runs, prefer="last" if command == "fit" else "best"))
         config.ckpt_path = path
-        saved = read_hyper_parameters(path)
-        config.data.task = saved["task"]
-        task = LesionTask.from_plain(saved["task"])
+        model = self._saved_model(command, config, path)
+        self.config = parser.parse_object({command: {"model": model}}, self.config)
+
+    def _saved_model(self, command: str, config: Namespace, path: str) -> dict[str, Any]:
+        """Settings of a checkpoint's model, as in a configuration; its task goes to the data."""
+        own = _own_fusion(config.model)
+        saved = LesionClassifier.saved_settings(path, own)
+        config.data.task = saved.pop("task")
+        task = LesionTask.from_plain(config.data.task)
         fitted = {
             "features": [feature.name for feature in task.features],
             "smoothing": task.smoothing,
             "image_size": task.image_size,
         }
-        warn_of_ignored("data", config.data, fitted)
+        warn_of_ignored("data", config.data.as_dict(), fitted)
         if command == "fit":
             check_strategy(config.trainer.strategy, path)
-            warn_of_ignored("model", config.model, saved)
+            asked = config.model.as_dict()
+            warn_of_ignored("model", {**asked, "fusion": plain_fusion(asked["fusion"])}, saved)
             continue_run(config.trainer.logger, Path(path))
+        network = class_of(saved["fusion"]["name"], own)
+        assert network is not None, "saved_settings has checked it"
+        fusion = {"class_path": class_path(network), "init_args": saved["fusion"]["init_args"]}
+        return {**saved, "fusion": fusion}
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing, because `parse_arguments` has read and checked the checkpoint's settings.
+
+        Lightning would import any class that the file names.
+        """
 
     def before_fit(self) -> None:
-        """Look at everything that a training needs before its W&B run begins.
+        """Check everything that a training needs before its W&B run begins.
 
         Raises:
             UsageError: If data, checkpoint, metrics or the run's folder cannot be used.
@@ -154,21 +170,15 @@ class TrainingCLI(LightningCLI):
         self._check("fit")
 
     def before_validate(self) -> None:
-        """The same for `vitatt validate`."""
+        """Check everything that `vitatt validate` needs."""
         self._check("validate")
 
     def before_test(self) -> None:
-        """The same for `vitatt test`."""
+        """Check everything that `vitatt test` needs."""
         self._check("test")
 
-    def before_predict(self) -> None:
-        """The same for `vitatt predict`, whose output must be writable as well."""
-        if rank_zero_only.rank == 0:
-            check_writable(user_path(self.config.predict.output, "--output"))
-        self._check("predict")
-
     def _check(self, command: str) -> None:
-        """Read the data, compare the checkpoint with the model, and claim the run's folder."""
+        """Read the data, check that the checkpoint fits the model, and claim the run's folder."""
         self.datamodule.setup(command)
         path = self.config[command].get("ckpt_path")
         if path is not None:
@@ -187,17 +197,27 @@ class TrainingCLI(LightningCLI):
 
 def _usual_callbacks() -> list[Callback]:
     return [
-        StopAtDivergence(),  # before all that would save or draw what it finds
-        ConfusionMatrixFigure(),
+        StopAtDivergence(),  # before callbacks that save or plot
         TestReport(),
+        ConfusionMatrixFigure(),
         SaveOnInterrupt(),
         RunRecord(),
         LastCheckpoint(),
     ]
 
 
+def _own_fusion(settings: Namespace) -> type[LesionNetwork] | None:
+    """The network class that the user names by its import path, or None; parsing imported it."""
+    fusion = settings.get("fusion")
+    if not isinstance(fusion, Namespace):
+        return None
+    module, _, name = str(fusion.class_path).rpartition(".")
+    found = getattr(sys.modules.get(module), name, None)
+    return found if isinstance(found, type) and issubclass(found, LesionNetwork) else None
+
+
 def _check_numbers(config: Namespace) -> None:
-    """Look at the range of every number, before data are read.
+    """Check the range of every number, before data are read.
 
     Raises:
         UsageError: If one is out of its range.
@@ -205,7 +225,7 @@ def _check_numbers(config: Namespace) -> None:
     for name in ("max_epochs", "max_steps"):
         if config.trainer.get(name) == 0:
             raise UsageError(f"Expected `trainer.{name}` to be at least 1, or -1 for no limit.")
-    for section, kind in _SECTIONS.items():
+    for section, kind in SECTIONS.items():
         check_ranges(kind.ranges, config[section].as_dict(), section)
     fusion = config.model.get("fusion")
     if isinstance(fusion, Namespace) and fusion.get("init_args") is not None:

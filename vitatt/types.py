@@ -1,4 +1,4 @@
-"""What the parts of the house hand to one another: the task, a batch, the model's output."""
+"""Types shared by all parts of the package: errors, the task, a batch, a model's output."""
 
 from __future__ import annotations
 
@@ -10,27 +10,36 @@ from torch import Tensor
 
 
 class UsageError(ValueError):
-    """Something the user can put right; the message says what, where and how."""
+    """An error that the user can correct; the message says what is wrong, where, and what to do."""
 
 
 class DataError(UsageError):
-    """Input data that cannot be used as it is; the message says what, where and what to do."""
+    """Input data that cannot be used; the message says what is wrong, where, and what to do."""
 
 
 FeatureKind = Literal["categorical", "numeric"]
 
+CALIBRATION_BINS = 15
+"""Bins of confidence in the calibration error, as in Guo et al. 2017."""
+
+
+def class_index(classes: Sequence[str]) -> dict[str, int]:
+    """Index of each class by its name, in the order of the logits."""
+    return {name: index for index, name in enumerate(classes)}
+
 
 @dataclasses.dataclass(frozen=True)
 class FeatureEncoding:
-    """One metadata feature as fitted on training rows.
+    """Encoding of one metadata feature, fitted on training rows.
 
     Attributes:
         name: Column name, as published.
         label: Name for figures and tables.
         kind: ``categorical`` or ``numeric``.
         unit: Unit of a numeric feature, else empty.
-        categories: Categories seen in the training rows, sorted; empty for a numeric feature.
-        centres: Increasing bin centres at training quantiles; empty for a categorical feature.
+        categories: Categories of the training rows, sorted; empty for a numeric feature.
+        centres: Bin centres, increasing, at quantiles of the training values; empty for a
+            categorical feature.
     """
 
     name: str
@@ -48,9 +57,10 @@ class FeatureEncoding:
 
 @dataclasses.dataclass(frozen=True)
 class FoldSpec:
-    """Which outer fold, of how many, shuffled with which seed; and which inner fold of it.
+    """Which outer fold of how many, shuffled with which seed, and which inner fold of it.
 
-    The inner validation split is one of `inner_folds` parts of the training groups.
+    The outer fold is the test split. The groups outside of it are divided into `inner_folds` parts:
+    number `inner_fold` is the validation split, the others are the training split.
     """
 
     fold: int
@@ -62,7 +72,7 @@ class FoldSpec:
 
 @dataclasses.dataclass(frozen=True)
 class LesionTask:
-    """What a model must know about its data, and a checkpoint must carry.
+    """Everything a model needs to know about its data; checkpoints store it.
 
     Attributes:
         dataset: Name of the `DatasetSpec`.
@@ -72,7 +82,7 @@ class LesionTask:
         smoothing: Probability mass that a soft one-hot vector shares among the other categories.
         image_size: Side of the square input image, in pixels.
         fold_spec: The fold that the training rows came from.
-        seen: Digest of the cases and groups that training and validation saw.
+        seen: Digest of the cases and groups of the training and validation split.
     """
 
     dataset: str
@@ -86,22 +96,22 @@ class LesionTask:
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
-        """K_f of each feature."""
+        """Number of categories or bins of each feature, K_f."""
         return tuple(feature.cardinality for feature in self.features)
 
     def to_plain(self) -> dict[str, Any]:
-        """The task as dicts, lists and scalars, as YAML and safe checkpoints can hold it."""
+        """Return the task as dicts, lists and scalars, which YAML and safe checkpoints can hold."""
         plain: dict[str, Any] = _untupled(dataclasses.asdict(self))
         return plain
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> LesionTask:
-        """The inverse of `to_plain`.
+        """Return the task that `to_plain` was called on.
 
-        Before 0.1.0 ``fold_spec`` was named ``split``; checkpoints from then are read too.
+        Checkpoints from before 0.1.0, in which ``fold_spec`` is named ``split``, are read as well.
 
         Raises:
-            UsageError: If keys are missing or unknown: the file was written by another version.
+            UsageError: If keys are missing or unknown, because another version wrote them.
         """
         if "split" in plain and "fold_spec" not in plain:
             plain = {("fold_spec" if key == "split" else key): plain[key] for key in plain}
@@ -144,7 +154,7 @@ class Pixels(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """Images as tokens that the encoder's lower blocks computed before.
+    """Images as tokens, computed beforehand by the encoder's lower blocks.
 
     Attributes:
         values: (B, N, D); float16 as cached.
@@ -157,8 +167,8 @@ class LesionBatch(NamedTuple):
     """A batch of cases.
 
     Attributes:
-        image: `Pixels`, or `Tokens` if they were computed before.
-        metadata: Soft one-hot vectors of all features side by side, (B, sum of K_f) float32.
+        image: `Pixels`, or `Tokens` if these were computed beforehand.
+        metadata: Soft one-hot vectors of all features, concatenated, (B, sum of K_f) float32.
         missing: True where a feature was not observed, (B, F) bool.
         target: Class index (B,) int64; -1 where the diagnosis is unknown.
         case_id: Published name of each case.
@@ -185,15 +195,15 @@ class LesionBatch(NamedTuple):
         return self.image.values
 
     def with_pixels(self, pixels: Tensor) -> LesionBatch:
-        """The batch with other images, (B, 3, H, W)."""
+        """Return the batch with other images, (B, 3, H, W)."""
         return self._replace(image=Pixels(pixels))
 
     def with_tokens(self, tokens: Tensor) -> LesionBatch:
-        """The batch with tokens (B, N, D) in place of its images."""
+        """Return the batch with tokens (B, N, D) in place of its images."""
         return self._replace(image=Tokens(tokens))
 
     def cases(self, rows: slice | list[int]) -> LesionBatch:
-        """Some of the cases."""
+        """Return a batch of some of the cases."""
         image = self.image._replace(values=self.image.values[rows])
         metadata, missing, target = (part[rows] for part in self[1:4])
         names = self.case_id[rows] if isinstance(rows, slice) else [self.case_id[n] for n in rows]
@@ -201,11 +211,11 @@ class LesionBatch(NamedTuple):
 
 
 class LesionOutput(NamedTuple):
-    """What every network of this package returns.
+    """Output of every network of this package.
 
     Attributes:
         logits: (B, C).
-        embedding: The vector that the last linear layer saw, (B, E).
+        embedding: Input of the last linear layer, (B, E).
     """
 
     logits: Tensor

@@ -1,16 +1,17 @@
-"""Options that are lists of words, and suggestions for misspelt ones."""
+"""Words of a command line: lists, values of an option, suggestions for misspelt words."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from vitatt.types import UsageError
 
 
 def as_words(value: Sequence[Any] | str) -> list[str]:
-    """Words of a list option, each once: a list, one word, or ``a,b`` and ``[a, b]``."""
+    """Return the words of an option, each once: from a list, ``a``, ``a,b`` or ``[a, b]``."""
     parts = [value] if isinstance(value, str) else [str(word) for word in value]
     words = [
         word.strip()
@@ -20,16 +21,38 @@ def as_words(value: Sequence[Any] | str) -> list[str]:
     return list(dict.fromkeys(word for word in words if word))
 
 
-def known_words(value: Sequence[Any] | str, known: Sequence[str], setting: str) -> list[str]:
-    """Words of a list option that takes some words only.
+def as_list(value: Sequence[str] | str) -> list[str]:
+    """Entries of a list option that may hold commas, such as paths: a list, or one entry."""
+    return [value] if isinstance(value, str) else list(value)
+
+
+def whole_numbers(value: Sequence[Any] | int | str, setting: str) -> tuple[int, ...]:
+    """Whole numbers of a list option: a list, one number, or ``0,1,2``.
 
     Args:
         value: As given.
-        known: What it takes.
         setting: Its name, for the message.
 
     Raises:
-        UsageError: If it is empty, or has another word.
+        UsageError: If one is no whole number.
+    """
+    numbers = [value] if isinstance(value, int) else value
+    words = as_words(numbers) if isinstance(numbers, str) else [str(one) for one in numbers]
+    if not all(re.fullmatch(r"[+-]?\d+", word) for word in words):
+        raise UsageError(f"Expected `{setting}` to be whole numbers, but got {value}.")
+    return tuple(int(word) for word in words)
+
+
+def known_words(value: Sequence[Any] | str, known: Sequence[str], setting: str) -> list[str]:
+    """Return the words of a list option that accepts certain words only.
+
+    Args:
+        value: The value of the option.
+        known: The words that it accepts.
+        setting: The name of the option, for the message.
+
+    Raises:
+        UsageError: If the option is empty, or holds a word that it does not accept.
     """
     words = as_words(value)
     if not words:
@@ -46,7 +69,27 @@ def known_words(value: Sequence[Any] | str, known: Sequence[str], setting: str) 
     return words
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """A sentence that names the known words next to a wrong one, or nothing."""
+def did_you_mean(word: str, known: Sequence[str], prefix: str = "") -> str:
+    """A sentence that names the known words next to a wrong one, or nothing.
+
+    Args:
+        word: The wrong word.
+        known: The known words.
+        prefix: Put before each of them.
+    """
     close = difflib.get_close_matches(word, known, n=3)
-    return f" Did you mean {' or '.join(close)}?" if close else ""
+    return f" Did you mean {' or '.join(prefix + one for one in close)}?" if close else ""
+
+
+def option_values(words: Sequence[str], option: str) -> Iterator[str]:
+    """Yield the values of an option, given as ``--option value`` or ``--option=value``.
+
+    Args:
+        words: The words of a command line.
+        option: The name of the option with its dashes.
+    """
+    for place, word in enumerate(words):
+        if word.startswith(f"{option}="):
+            yield word.partition("=")[2]
+        elif word == option and place + 1 < len(words):
+            yield words[place + 1]

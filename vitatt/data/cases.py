@@ -1,30 +1,27 @@
-"""The usable cases of a folder with their decoded images, and a word about the others."""
+"""Cases of a dataset whose images can be read, and messages about the others."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import polars as pl
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.data.datasets.table import LesionTable
 from vitatt.data.images.cache import ImageCache
 from vitatt.data.images.files import require_same_content
 from vitatt.data.splits import join_groups
 
-READERS: dict[str, ModuleType] = {"pad_ufes_20": pad_ufes_20, "isic_2019": isic_2019}
-
 
 class UsableCases(NamedTuple):
-    """The cases of a folder.
+    """Cases of a dataset whose images can be read.
 
     Attributes:
-        frame: Those whose image could be decoded.
-        cache: Their pixels.
-        table: All of them, as read.
+        frame: Rows of these cases.
+        cache: Pixels of their images.
+        table: All cases of the dataset.
     """
 
     frame: pl.DataFrame
@@ -41,16 +38,16 @@ def load_cases(
     cache_dir: Path,
     allow_ungrouped: bool = False,
 ) -> UsableCases:
-    """Read a dataset, decode its images, and say how many cases cannot be used.
+    """Return the cases of a dataset whose images can be read, and report how many cannot.
 
-    Groups that share an image byte for byte are joined (see `join_groups`).
+    Groups that have an image with the same bytes in common are joined (see `join_groups`).
 
     Raises:
-        DataError: If files, columns or values are wrong, too many groups are unknown and this is
-            not allowed, two files of one image differ, or no image can be read.
+        DataError: If files, columns or values are wrong, too many groups are unknown without
+            `allow_ungrouped`, two files of one image differ, or no image can be read.
     """
-    read = READERS[dataset].read
-    table: LesionTable = read(root, labelled=labelled, allow_ungrouped=allow_ungrouped)
+    read = DATASETS[dataset].read
+    table = read(root, labelled=labelled, allow_ungrouped=allow_ungrouped)
     present = table.with_images()
     require_same_content(table.doubles, cache_dir)
     cache = ImageCache(present["image"].to_list(), size=image_size, folder=cache_dir)

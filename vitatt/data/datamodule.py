@@ -1,19 +1,20 @@
-"""The LightningDataModule: published files to batches, for one outer fold."""
+"""The LightningDataModule: batches of one outer fold of a dataset."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import polars as pl
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
-from vitatt.data.cases import READERS, UsableCases
+from vitatt.data.cases import UsableCases
 from vitatt.data.dataset import ImageSource, LesionDataset, PixelSource
+from vitatt.data.datasets import registered_dataset
 from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.data.fold import FoldData, SplitName
 from vitatt.data.images.cache import default_folder
@@ -24,42 +25,42 @@ from vitatt.data.metadata.feature_selection import FeatureSelection
 from vitatt.data.splits import SplitRows
 from vitatt.paths import user_path
 from vitatt.ranges import Range, Ranges, check_ranges
-from vitatt.types import DataError, FoldSpec, LesionBatch, LesionTask
+from vitatt.types import DataError, FoldSpec, LesionBatch, LesionTask, class_index
 
 __all__ = ["LesionDataModule", "SplitName"]
 
 
 class LesionDataModule(lightning.LightningDataModule):
-    """Images and metadata of a published dataset, split so that no patient or lesion straddles.
+    """Images and metadata of a dataset, with no patient or lesion in two splits.
 
     Args:
-        dataset: Which dataset.
+        dataset: Registered name of the dataset, such as pad_ufes_20.
         root: Folder of the labelled data.
-        predict_root: Folder of the data to predict, in the same layout, labels not needed.
+        predict_root: Folder of the data to predict, in the same layout; labels are optional.
         features: Metadata columns to use, ``all``, or ``hc-K`` for the K that are most strongly
             associated with the diagnosis in the training split, see `FeatureSelection`.
         fold: Outer test fold, 0 to ``num_folds - 1``.
         num_folds: Number of outer folds.
         inner_folds: The validation split is one of this many parts of the training groups.
         inner_fold: Which of them, 0 to ``inner_folds - 1``.
-        seed: Decides folds, order and augmentation.
+        seed: Seed of folds, order and augmentation.
         image_size: Side of the square input image, in pixels.
         batch_size: Cases per step and device.
-        num_workers: Loading processes; by default as many as help: spare cores, at most 8, while
-            there are augmentations to compute, else none.
+        num_workers: Loading processes; by default one for each further core, at most 8, if there
+            are augmentations to compute, else none.
         smoothing: Probability mass that a soft one-hot vector gives to the other categories.
         num_bins: Bins of a numeric feature.
         cache_dir: Folder for decoded images; by default ``vitatt`` in the user's cache folder.
-        allow_ungrouped: Whether to train although the files do not say of which patient or lesion
-            many images are; each such image is a group of its own.
-        task: A fitted task to use as it is (from a checkpoint) instead of fitting one; its
-            features, smoothing and image size win over the arguments.
+        allow_ungrouped: Whether to train although the patient or lesion of many images is unknown;
+            each of these images is a group of its own.
+        task: A fitted task, from a checkpoint, to use instead of fitting one; its features,
+            smoothing and image size override the arguments.
 
     Attributes:
-        ranges: Of the arguments that are numbers.
+        ranges: Ranges of numeric arguments, by name.
 
     Raises:
-        UsageError: If a number is out of its range.
+        UsageError: If a number is out of its range, or the dataset is not registered.
         DataError: If the data, or these settings for this data, cannot be used.
     """
 
@@ -80,7 +81,7 @@ class LesionDataModule(lightning.LightningDataModule):
 
     def __init__(
         self,
-        dataset: Literal["pad_ufes_20", "isic_2019"],
+        dataset: str,
         root: str | None = None,
         predict_root: str | None = None,
         features: list[str] | str = "all",
@@ -100,7 +101,7 @@ class LesionDataModule(lightning.LightningDataModule):
     ) -> None:
         check_ranges(self.ranges, locals(), "data")
         super().__init__()
-        self.spec: DatasetSpec = READERS[dataset].SPEC
+        self.spec: DatasetSpec = registered_dataset(dataset, "`data.dataset`").spec
         self.root = root
         self.predict_root = predict_root
         self.cache_dir = user_path(cache_dir, "data.cache_dir") if cache_dir else default_folder()
@@ -128,7 +129,7 @@ class LesionDataModule(lightning.LightningDataModule):
 
     @property
     def task(self) -> LesionTask:
-        """Classes, fitted encodings and split, for the model and its checkpoint.
+        """Classes, fitted encodings and fold, for the model and its checkpoint.
 
         Raises:
             DataError: If the given task is of another dataset or other classes.
@@ -147,7 +148,7 @@ class LesionDataModule(lightning.LightningDataModule):
 
     @property
     def rows(self) -> SplitRows:
-        """Rows of `labelled` that are for training, validation and testing."""
+        """Rows of `labelled` in the training, validation and test split."""
         return self.fold_data.rows
 
     def cases(self, name: SplitName) -> pl.DataFrame:
@@ -155,7 +156,7 @@ class LesionDataModule(lightning.LightningDataModule):
         return self.fold_data.cases(name)
 
     def dataset_of(self, name: SplitName) -> LesionDataset:
-        """The dataset of one split, made once."""
+        """The dataset of one split, created on the first call."""
         if name not in self._parts:
             augmentation = TrainingAugmentation(self.image_size) if name == "train" else None
             self._parts[name] = self.make_dataset(name, self.cases(name), augmentation)
@@ -166,7 +167,7 @@ class LesionDataModule(lightning.LightningDataModule):
     ) -> LesionDataset:
         """Some rows of a split as a dataset of pixels."""
         cache = (self.unlabelled if name == "predict" else self.labelled).cache
-        index = {name: number for number, name in enumerate(self.spec.classes)}
+        index = class_index(self.spec.classes)
         targets = cases["diagnosis"].replace_strict(index, default=-1, return_dtype=pl.Int64)
         return LesionDataset(
             cases,
@@ -177,15 +178,15 @@ class LesionDataModule(lightning.LightningDataModule):
         )
 
     def use_source(self, name: SplitName, source: ImageSource) -> None:
-        """Serve a split from another image source, such as tokens computed beforehand."""
+        """Replace the image source of a split, such as by tokens computed beforehand."""
         self.dataset_of(name).source = source
 
     def describe(self, row: dict[str, object]) -> list[str | None]:
-        """A case's metadata in words, one text a feature; None where missing."""
+        """Texts of a case's metadata values, one per feature; None where missing."""
         return describe_values(row, self.task.features)
 
     def panel(self, name: SplitName, size: int) -> tuple[LesionBatch, pl.DataFrame]:
-        """A fixed choice of cases spread over the classes, as pixels, with their rows."""
+        """A fixed selection of cases spread over the classes, as pixels, and their rows."""
         cases = self.cases(name)
         turns = pl.int_range(pl.len()).over("diagnosis").alias("turn")
         chosen = cases.with_columns(turns).sort("turn", "diagnosis", maintain_order=True)
@@ -193,7 +194,7 @@ class LesionDataModule(lightning.LightningDataModule):
         return self.make_dataset(name, chosen).__getitems__(range(chosen.height)), chosen
 
     def setup(self, stage: str) -> None:
-        """Read and check what the stage needs, so that errors come before the work."""
+        """Read and check the data of a stage, so that errors are raised before the work."""
         splits: dict[str, tuple[SplitName, ...]] = {
             "fit": ("train", "val"),
             "validate": ("val",),
@@ -238,23 +239,22 @@ class LesionDataModule(lightning.LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the next training loader go on from this position.
+        """Make the next training loader continue from this position.
 
-        Lightning would restore the loader by itself, but not if the number of steps was asked for
-        before (as a learning rate schedule does), because the loader exists by then.
+        Lightning itself does not restore the loader if the number of steps was needed before, as by
+        a learning rate schedule, because the loader exists by then.
         """
         self._position = state_dict or None
 
     def require_same_batches(self, position: Mapping[str, int], processes: int) -> None:
-        """See that a training goes on with the batches that it began with.
+        """Check that a resumed training has the batch size and processes that it began with.
 
         Args:
-            position: Of the training, as in a checkpoint.
-            processes: That go on with it.
+            position: Position of the training, from a checkpoint.
+            processes: Number of processes of the resumed training.
 
         Raises:
-            DataError: If a batch or the processes have another number: cases would be left out or
-                come twice.
+            DataError: If one of them differs: cases would be left out or repeated.
         """
         for name, setting, now in (
             ("batch_size", "`data.batch_size`", self.batch_size),
@@ -285,8 +285,7 @@ class LesionDataModule(lightning.LightningDataModule):
             batch_size=self.batch_size,
             rank=rank,
             world_size=world_size,
-            num_workers=0,  # a memory map without augmentation is faster than sending the batch
-            repeats=name == "predict",  # its rows are put together by their ids
+            num_workers=0,  # reading the memory map is faster than sending batches
         )
 
     def _place(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Cases as batches: pixels or tokens from memory maps, metadata from arrays."""
+"""Dataset of cases in batches: pixels or tokens from memory maps, metadata from arrays."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from vitatt.data.metadata.encoding import EncodedMetadata
 from vitatt.types import LesionBatch, Pixels, Tokens
 
 Key = tuple[int, int]
-"""Row of the dataset and epoch; together with the seed they decide the augmentation."""
+"""Row of the dataset and epoch, which decide the augmentation together with the seed."""
 
 
 class ImageSource(Protocol):
-    """Where the image part of a batch comes from."""
+    """Source of the images of a batch, as pixels or tokens."""
 
     def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Pixels | Tokens:
-        """The image part of these rows, one seed each for whatever is random."""
+        """Return the images of these rows; each row has a seed for its random augmentation."""
         ...
 
 
 class PixelSource:
-    """Pixels from the cache, augmented if training.
+    """Pixels from the cache, augmented for training.
 
     Args:
         cache: Decoded images.
-        slots: Where in the cache each row's image is, see `ImageCache.rows`.
-        augmentation: What training changes; None for evaluation.
+        slots: Index in the cache of each row's image, see `ImageCache.rows`.
+        augmentation: Random augmentation for training; None for evaluation.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class PixelSource:
         self._augmentation = augmentation
 
     def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Pixels:
-        """Pixels, uint8."""
+        """Return pixels, (B, 3, H, W) uint8."""
         pixels = self._cache.pixels[self._slots[rows]]
         if self._augmentation is not None:
             changed = [
@@ -59,14 +59,14 @@ class PixelSource:
 
 
 class LesionDataset(Dataset[LesionBatch]):
-    """Cases of one split, fetched a batch at a time.
+    """Cases of one split, fetched in batches.
 
     Args:
         cases: Rows with ``case_id``.
-        source: Where the images come from, row by row as in `cases`.
-        metadata: Encoded metadata, row by row as in `cases`.
+        source: Source of the images, in the row order of `cases`.
+        metadata: Encoded metadata, in the row order of `cases`.
         target: Class index of each row, -1 where unknown.
-        seed: Decides augmentations, together with row and epoch.
+        seed: Seed that decides the augmentation, together with row and epoch.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class LesionDataset(Dataset[LesionBatch]):
         *,
         seed: int = 0,
     ) -> None:
-        # An array of fixed-width text: Python strings would be copied into every worker as they
-        # are touched, so that memory grows over the epochs.
+        # An array of fixed-width text, since every access to a Python string writes to its
+        # reference count: workers would copy the memory page by page, more with every epoch.
         self._case_id = cases["case_id"].to_numpy().astype(np.str_)
         self.source = source
         self._metadata = torch.from_numpy(metadata.soft_one_hot)
@@ -91,7 +91,7 @@ class LesionDataset(Dataset[LesionBatch]):
         return len(self._case_id)
 
     def __getitems__(self, keys: Sequence[Key | int]) -> LesionBatch:
-        """A batch of cases, by row or by row and epoch."""
+        """Return a batch of cases, each given by its row, or by row and epoch."""
         pairs = [key if isinstance(key, tuple) else (key, 0) for key in keys]
         rows = np.array([row for row, _ in pairs], dtype=np.int64)
         # The hash of a tuple of integers is the same in every process.
@@ -109,6 +109,6 @@ class LesionDataset(Dataset[LesionBatch]):
         return self.__getitems__(rows if isinstance(rows, list) else [rows])
 
     def batches(self, size: int) -> Iterator[LesionBatch]:
-        """All cases in order, at most `size` at a time."""
+        """Yield all cases in order, in batches of at most `size`."""
         for start in range(0, len(self), size):
             yield self.__getitems__(range(start, min(start + size, len(self))))

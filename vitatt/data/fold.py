@@ -1,4 +1,4 @@
-"""The cases of one outer fold in their splits, and what is fitted on its training split."""
+"""The cases of one outer fold by split, and the task fitted on its training split."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SplitName = Literal["train", "val", "test", "predict"]
 
 
 class FoldData:
-    """Training, validation and test cases of a folder, and the task that they make.
+    """Training, validation and test cases of a fold, and the task fitted on the training cases.
 
     Args:
-        spec: Which dataset.
+        spec: The dataset.
         root: Folder of the labelled data.
         predict_root: Folder of the data to predict.
-        fold_spec: Which fold, of how many.
-        features: Which metadata features.
+        fold_spec: Which fold of how many.
+        features: Selection of metadata features.
         image_size: Side of the square input image, in pixels.
         smoothing: Probability mass that a soft one-hot vector gives to the other categories.
         num_bins: Bins of a numeric feature.
         cache_dir: Folder for decoded images.
-        allow_ungrouped: Whether labelled images may be without a group.
+        allow_ungrouped: Whether more labelled images than as published may lack a group.
         fitted: A task to use as it is instead of fitting one.
     """
 
@@ -69,7 +69,7 @@ class FoldData:
 
     @cached_property
     def task(self) -> LesionTask:
-        """Classes, fitted encodings and split, for the model and its checkpoint.
+        """Classes, fitted encodings and fold, for the model and its checkpoint.
 
         Raises:
             DataError: If the given task is of another dataset or other classes.
@@ -92,27 +92,27 @@ class FoldData:
 
     @cached_property
     def chosen(self) -> tuple[Feature, ...]:
-        """The metadata features of the given task, or else those chosen on the training rows."""
+        """Metadata features of the given task, or else those selected on the training rows."""
         if self.fitted is not None:
             return self.spec.select([feature.name for feature in self.fitted.features])
         return self.features.of(self.cases("train"))
 
     @cached_property
     def labelled(self) -> UsableCases:
-        """Every labelled case of `root` whose image can be read."""
+        """All labelled cases of `root` whose image can be read."""
         return self._load("data.root", self.root, labelled=True)
 
     @cached_property
     def unlabelled(self) -> UsableCases:
-        """Every case of `predict_root` whose image can be read, labelled or not."""
+        """All cases of `predict_root` whose image can be read, labelled or not."""
         return self._load("data.predict_root", self.predict_root, labelled=False)
 
     @cached_property
     def rows(self) -> SplitRows:
-        """Rows of `labelled` that are for training, validation and testing.
+        """Rows of `labelled` in the training, validation and test split.
 
         Raises:
-            DataError: If the given task was fitted with another split, or on other cases.
+            DataError: If the given task was fitted on another fold, or on other cases.
         """
         if self.fitted is not None and self.fitted.fold_spec != self.fold_spec:
             raise DataError(
@@ -128,26 +128,24 @@ class FoldData:
                 "or rows were added, removed or became unreadable, so that some test cases may "
                 "have been trained on. Use the data it was trained on."
             )
-        known = self.spec.group
+        shared = f"{self.spec.group} is in two splits"
         if alone := self.labelled.table.ungrouped:
-            known = f"known {known} in two ({alone} images have no {self.spec.group_column})"
-        else:
-            known = f"{known} in two"
+            shared = f"known {shared} ({alone} images have no {self.spec.group_column})"
         rank_zero_info(
             f"Fold {self.fold_spec.fold} of {self.fold_spec.num_folds}: "
             f"{len(rows.train)} cases to train, {len(rows.val)} to validate, {len(rows.test)} to "
-            f"test; no {known}."
+            f"test; no {shared}."
         )
         return rows
 
     def cases(self, name: SplitName) -> pl.DataFrame:
-        """The rows of one split."""
+        """Return the rows of one split."""
         if name == "predict":
             return self.unlabelled.frame
         return self.labelled.frame[getattr(self.rows, name)]
 
     def _seen(self, rows: SplitRows) -> str:
-        """Digest of the cases and groups of the training and validation split."""
+        """Return a digest of the cases and groups of the training and validation split."""
         frame = self.labelled.frame[np.sort(np.concatenate([rows.train, rows.val]))]
         text = "\n".join(sorted(frame["case_id"] + " " + frame["group"]))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Loaders that resume in the middle of an epoch, and that evaluate each case once."""
+"""Data loaders: training that resumes within an epoch, evaluation that gives each case once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from vitatt.types import DataError, LesionBatch
 
 
 class EpochSampler(DistributedSampler[LesionBatch]):
-    """Shuffled rows, each with its epoch, so that chance depends on (seed, epoch, row) only.
+    """Sampler of shuffled rows, each with its epoch.
+
+    Random augmentation thereby depends on seed, epoch and row only, and resuming repeats it.
 
     Attributes:
-        start: Rows of this process to leave out at the beginning of the epoch; set on resuming.
-        given: Batches of the epoch that were handed out; counted by the loader.
+        start: Number of rows of this process to skip in the epoch; set on resuming.
+        given: Number of batches of the epoch that were handed out; counted by the loader.
     """
 
     start = 0
@@ -30,14 +32,14 @@ class EpochSampler(DistributedSampler[LesionBatch]):
         return ((row, self.epoch) for row in rows[self.start :])
 
     def set_epoch(self, epoch: int) -> None:
-        """Shuffle for this epoch; a new one begins with its first row."""
+        """Shuffle for this epoch; another epoch than before begins with its first row."""
         if epoch != self.epoch:
             self.start = self.given = 0
         super().set_epoch(epoch)
 
 
 class TrainingLoader(DataLoader[LesionBatch]):
-    """A shuffling loader whose position travels in checkpoints.
+    """A shuffling loader whose position in the epoch is stored in checkpoints.
 
     Args:
         dataset: The training cases.
@@ -61,14 +63,15 @@ class TrainingLoader(DataLoader[LesionBatch]):
         self.epoch_sampler = EpochSampler(
             dataset, num_replicas=world_size, rank=rank, shuffle=True, seed=seed
         )
-        # The last batch is left out if it has one case: batch normalisation needs two. Which case
+        # Batch normalisation needs two cases, so a last batch of one case is dropped. Which case
         # that is changes with the epoch.
-        lonely = len(self.epoch_sampler) % batch_size == 1 and len(self.epoch_sampler) > 1
+        count = len(self.epoch_sampler)
+        last_has_one_case = count % batch_size == 1 and count > 1
         super().__init__(
             dataset,
             batch_size=batch_size,
             sampler=self.epoch_sampler,
-            drop_last=lonely,
+            drop_last=last_has_one_case,
             **_shared_settings(num_workers),
         )
 
@@ -79,11 +82,11 @@ class TrainingLoader(DataLoader[LesionBatch]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and the batches of it that were handed out."""
+        """Return the epoch and the number of its batches that were handed out."""
         return {"epoch": self.epoch_sampler.epoch, "batches": self.epoch_sampler.given}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on after the batches that were handed out."""
+        """Continue after the batches that were handed out."""
         self.epoch_sampler.set_epoch(state["epoch"])
         self.epoch_sampler.given = state["batches"]
         self.epoch_sampler.start = state["batches"] * (self.batch_size or 1)
@@ -96,13 +99,12 @@ def evaluation_loader(
     rank: int,
     world_size: int,
     num_workers: int,
-    repeats: bool = False,
 ) -> DataLoader[LesionBatch]:
-    """A loader in row order in which each case comes once, in one of the processes.
+    """Return a loader that gives each case once, in row order, in one of the processes.
 
-    All processes have as many batches, so that they can compute each one together: one with a case
-    less keeps some for the last. Those with fewer cases than batches (of one case each) have one
-    batch less.
+    All processes have the same number of batches, because they may wait for one another in each. A
+    process with one case fewer makes an earlier batch smaller, so that its last one is not empty.
+    Only with batches of one case does it have one batch fewer.
 
     Args:
         dataset: The cases.
@@ -110,22 +112,19 @@ def evaluation_loader(
         rank: Number of this process.
         world_size: Number of processes.
         num_workers: Loading processes.
-        repeats: With fewer cases than processes, give those without any the first case again: all
-            must have a batch, or they would wait for one another forever.
 
     Raises:
-        DataError: If there are fewer cases than processes, and none may come twice.
+        DataError: If there are fewer cases than processes: one without a batch would make the
+            others wait forever.
     """
-    if len(dataset) < world_size and not repeats:
+    if len(dataset) < world_size:
         raise DataError(
-            f"Expected at least as many cases in each part as there are processes, {world_size}, "
+            f"Expected at least as many cases in each split as there are processes, {world_size}, "
             f"but got {len(dataset)}: lower `trainer.devices`."
         )
     rows = np.arange(rank, len(dataset), world_size)
-    if not len(rows):
-        rows = np.zeros(1, dtype=np.int64)
     starts = np.arange(batch_size, -(-len(dataset) // world_size), batch_size)
-    left = np.arange(len(starts), 0, -1)  # batches from each start on
+    left = np.arange(len(starts), 0, -1)  # batches from each start on, which need a case each
     parts = np.split(rows, np.minimum(starts, len(rows) - left))
     batches = [part.tolist() for part in parts if len(part)]
     return DataLoader(dataset, batch_size=None, sampler=batches, **_shared_settings(num_workers))
@@ -146,7 +145,7 @@ def _already_a_batch(batch: LesionBatch) -> LesionBatch:
 
 
 def _leave_signals_to_the_trainer(worker: int) -> None:
-    """Ignore what is sent to all processes of a training: the first one finishes its step."""
+    """Ignore signals sent to all processes of a training, whose main process finishes its step."""
     del worker
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
         if hasattr(signal, name):

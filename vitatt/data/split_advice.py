@@ -1,4 +1,4 @@
-"""Which other numbers of folds would do where a split cannot be made: each is tried."""
+"""Advice where a split cannot be made: other numbers of folds, found by trying each."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ MOST_FOLDS = 20
 MOST_GROUPS = 20
 
 Works = Callable[[FoldSpec, int], bool]
-"""Whether a split works, each lacking class having cases of that number of further groups."""
+"""Whether a split works once each lacking class has cases of that number of further groups."""
 
 
 def advise(
     works: Works, fold_spec: FoldSpec, *, inner: bool, whose: str, group: str, least: int = 1
 ) -> str:
-    """A sentence with a number of folds that works, or with the groups that are needed.
+    """Return a sentence with a number of folds that works, or else with the groups to add.
 
     Args:
         works: Tries a split.
-        fold_spec: The one that does not work.
-        inner: Whether the inner folds are to blame.
-        whose: The class that lacks groups, for the message.
+        fold_spec: The split that does not work.
+        inner: Whether the number of inner folds is the cause.
+        whose: The classes that lack groups, for the message.
         group: ``patient`` or ``lesion``.
-        least: Groups below which it would be luck.
+        least: Fewest groups to ask for; fewer might work by chance only.
     """
     for other in _candidates(fold_spec, inner):
         if works(other, 0):
@@ -44,7 +44,7 @@ def advise(
 
 
 def _candidates(fold_spec: FoldSpec, inner: bool) -> Iterator[FoldSpec]:
-    """Other numbers of folds, the nearest first: the one to blame, the other one, both alike."""
+    """Yield other numbers of folds, nearest first: of the kind at fault, of the other, of both."""
     order = ["inner_folds", "num_folds"] if inner else ["num_folds", "inner_folds"]
     for name in order:
         now = getattr(fold_spec, name)
@@ -63,6 +63,6 @@ def _others(now: int) -> list[int]:
 
 
 def _possible(fold_spec: FoldSpec) -> Iterator[FoldSpec]:
-    """The split, unless its fold does not exist."""
+    """Yield the split if its folds exist."""
     if fold_spec.fold < fold_spec.num_folds and fold_spec.inner_fold < fold_spec.inner_folds:
         yield fold_spec

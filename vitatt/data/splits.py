@@ -1,4 +1,4 @@
-"""Stratified folds that keep a patient's or a lesion's images together."""
+"""Stratified folds that keep all images of a patient or lesion in one split."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.data.split_advice import advise
-from vitatt.types import DataError, FoldSpec
+from vitatt.types import DataError, FoldSpec, class_index
 
 
 class SplitRows(NamedTuple):
-    """Row numbers of the three parts: all rows are in one, and no group is in two."""
+    """Row numbers of the three splits; each row, and each group as a whole, is in one of them."""
 
     train: NDArray[np.int64]
     val: NDArray[np.int64]
@@ -26,19 +26,20 @@ class SplitRows(NamedTuple):
 
 
 def split_rows(cases: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec) -> SplitRows:
-    """Outer test fold, inner validation split and training split of a table.
+    """Return the rows of the training, validation and test split of a fold.
 
-    The outer fold is looked at once, at the end; early stopping and choices use the inner part.
+    The outer fold is the test split, used once, at the end. The inner fold is the validation split,
+    used for early stopping and for all choices.
 
     Args:
         cases: Rows with ``group`` and ``diagnosis``.
-        spec: The dataset, for its classes.
-        fold_spec: Which fold, of how many, shuffled with which seed.
+        spec: The dataset, with its classes.
+        fold_spec: Which fold of how many, shuffled with which seed.
 
     Raises:
-        DataError: If the fold does not exist, there are too few groups, a part is empty, or a
-            class has no case in the training split. The message says which other numbers of folds
-            would do, if any would.
+        DataError: If the fold does not exist, there are too few groups, a split is empty, or a
+            class has no case in the training split. The message names other numbers of folds that
+            work, if there are any.
     """
     if fold_spec.num_folds < 2:
         raise DataError(
@@ -66,23 +67,25 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec) -> S
 
 
 def join_groups(group: pl.Series, content: pl.Series) -> pl.Series:
-    """Groups made one where they share an image, so that no image can be in two parts.
+    """Return the groups of cases, merged where they share an image.
+
+    Splits that keep these groups whole cannot have one image in two splits.
 
     Args:
         group: Published group of each case, (N,).
         content: Digest of each case's image, (N,).
 
     Returns:
-        For each case, one of the names of its joined groups, (N,).
+        Group of each case, (N,); a merged group has the name of one of its members.
     """
     twins = pl.DataFrame({"group": group, "content": content}).filter(content.is_duplicated())
     if twins.is_empty():
         return group
     owner, image = _number(twins["group"]), _number(twins["content"])
-    # Groups and images are the nodes of one graph, with a line for each case.
+    # A graph of groups and images with an edge for each case; its components are merged groups.
     size = int(owner.max()) + int(image.max()) + 2
-    lines = coo_array((np.ones(len(owner)), (owner, owner.max() + 1 + image)), shape=(size, size))
-    component = pl.Series("component", connected_components(lines, directed=False)[1][owner])
+    edges = coo_array((np.ones(len(owner)), (owner, owner.max() + 1 + image)), shape=(size, size))
+    component = pl.Series("component", connected_components(edges, directed=False)[1][owner])
     joined = twins.select("group", pl.col("group").min().over(component).alias("joined")).unique()
     return group.replace(joined["group"], joined["joined"])
 
@@ -90,17 +93,18 @@ def join_groups(group: pl.Series, content: pl.Series) -> pl.Series:
 def fold_numbers(
     diagnosis: pl.Series, group: pl.Series, folds: int, seed: int
 ) -> NDArray[np.int64]:
-    """The fold of each case: groups whole, every class spread evenly, near-linear in the cases.
+    """Return the fold of each case, with whole groups and every class spread evenly.
 
-    Groups alike in what they hold are dealt to all folds in equal numbers; those left over, fewer
-    than two rounds of each kind, are placed by scikit-learn's greedy `StratifiedGroupKFold`, whose
-    effort for each group would be too much for millions.
+    Groups that have the same number of cases of each class are of one kind. Most groups of a kind
+    are dealt to the folds in turn, in near-linear time. The others, fewer than two for each kind
+    and fold, are placed by scikit-learn's greedy `StratifiedGroupKFold`, which would be too slow
+    for millions of groups.
 
     Args:
         diagnosis: Class of each case, (N,).
         group: Group of each case, (N,).
         folds: Number of folds.
-        seed: Decides which groups go where.
+        seed: Seed of the shuffling of groups.
 
     Returns:
         0 to ``folds - 1`` for each case, (N,).
@@ -109,32 +113,39 @@ def fold_numbers(
         DataError: If there are fewer groups than folds, or each class has fewer cases than folds.
     """
     label, owner = _number(diagnosis), _number(group)
-    shape = (int(owner.max()) + 1, int(label.max()) + 1)
-    held = np.bincount(owner * shape[1] + label, minlength=shape[0] * shape[1]).reshape(shape)
-    kind = _number(pl.DataFrame(held).to_struct())
+    groups, classes = int(owner.max()) + 1, int(label.max()) + 1
+    counts = np.bincount(owner * classes + label, minlength=groups * classes)
+    counts = counts.reshape(groups, classes)
+    largest = counts.sum(axis=0).max()
+    if groups < folds or largest < folds:
+        raise DataError(
+            f"The {len(diagnosis)} cases of {groups} groups, at most {largest} of one class, "
+            f"cannot be split into {folds} stratified folds."
+        )
+    kind = _number(pl.DataFrame(counts).to_struct())
     size = np.bincount(kind)
-    shuffled = np.random.default_rng(seed).permutation(shape[0])
+    shuffled = np.random.default_rng(seed).permutation(groups)
     by_kind = shuffled[np.argsort(kind[shuffled], kind="stable")]
-    place = np.empty(shape[0], np.int64)  # of a group among those of its kind
-    place[by_kind] = np.arange(shape[0]) - np.repeat(np.cumsum(size) - size, size)
-    # One round less than there are, so that no class is left with fewer cases than folds.
-    dealt = place < folds * np.maximum(size // folds - 1, 0)[kind]
-    number = np.where(dealt, place % folds, -1)[owner]
+    rank = np.empty(groups, np.int64)  # of each group within its kind
+    rank[by_kind] = np.arange(groups) - np.repeat(np.cumsum(size) - size, size)
+    # The last full round of a kind is not dealt. Thereby the rest, like the whole table, meets the
+    # condition above, without which `StratifiedGroupKFold` would raise an error.
+    dealt = rank < folds * np.maximum(size // folds - 1, 0)[kind]
+    number = np.where(dealt, rank % folds, -1)[owner]
     rest = np.flatnonzero(number < 0)
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    try:
-        for index, (_, placed) in enumerate(splitter.split(rest, label[rest], owner[rest])):
-            number[rest[placed]] = index
-    except ValueError as error:
-        raise DataError(
-            f"The {len(diagnosis)} cases of {shape[0]} groups, at most {held.sum(axis=0).max()} of "
-            f"one class, cannot be split into {folds} stratified folds."
-        ) from error
+    for index, (_, placed) in enumerate(splitter.split(rest, label[rest], owner[rest])):
+        number[rest[placed]] = index
     return number
 
 
 class _IndivisibleError(Exception):
-    """A split that cannot be made: why, whether inner folds are to blame, and without whom."""
+    """A split that cannot be made.
+
+    Attributes:
+        inner: Whether the inner folds are the cause, and not the outer ones.
+        absent: Classes without a training case, if these are the reason.
+    """
 
     def __init__(self, why: str, *, inner: bool, absent: tuple[str, ...] = ()) -> None:
         super().__init__(why)
@@ -143,12 +154,12 @@ class _IndivisibleError(Exception):
 
 
 def _numbered(cases: pl.DataFrame, spec: DatasetSpec) -> pl.DataFrame:
-    """Columns ``class`` and ``group`` as numbers in the order of their names: they sort faster.
+    """Return the diagnoses, and ``class`` and ``group`` as numbers, which sort faster than names.
 
-    A class's number is its place among all names, so that it has one even without a case.
+    Classes are numbered in the order of all their names, including those without a case.
     """
     names = _class_names(cases["diagnosis"], spec)
-    numbers = {name: number for number, name in enumerate(names)}
+    numbers = class_index(names)
     return pl.DataFrame(
         {
             "diagnosis": cases["diagnosis"],
@@ -163,10 +174,11 @@ def _class_names(diagnosis: pl.Series, spec: DatasetSpec) -> list[str]:
 
 
 def _divide(table: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec) -> SplitRows:
-    """The rows of the parts.
+    """Return the rows of the three splits.
 
     Raises:
-        _IndivisibleError: If a part would be empty, or a class without training case.
+        _IndivisibleError: If there are too few groups, a split would be empty, or a class would
+            have no training case.
     """
     folds, inner_folds = fold_spec.num_folds, fold_spec.inner_folds
     needed = max(folds, inner_folds)
@@ -203,7 +215,7 @@ def _divide(table: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec) -> Spli
 def _fold(
     table: pl.DataFrame, folds: int, seed: int, index: int, *, inner: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows outside and inside of a fold."""
+    """Return the rows outside and inside of a fold."""
     try:
         number = fold_numbers(table["class"], table["group"], folds, seed)
     except DataError as error:
@@ -214,15 +226,15 @@ def _fold(
 def _explain(
     error: _IndivisibleError, table: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec
 ) -> str:
-    """Why a split cannot be made, and what would do."""
+    """Return why a split cannot be made, and which folds or additional groups would allow it."""
     lacking = error.absent or spec.classes
     hopeless = not set(error.absent) <= set(table["diagnosis"].unique())
 
     def works(other: FoldSpec, more: int) -> bool:
         if hopeless and not more:
-            return False  # no number of folds brings a class that is not there
+            return False  # no number of folds helps a class without cases
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scikit-learn's, of splits that nobody asked for
+            warnings.simplefilter("ignore")  # scikit-learn's, about splits that are only tried
             try:
                 _divide(_with_more(table, lacking, more, spec), spec, other)
             except _IndivisibleError:
@@ -241,7 +253,7 @@ def _explain(
         inner=error.inner,
         whose=" and ".join(error.absent),
         group=spec.group,
-        least=max(1, len(SplitRows._fields) - fewest),  # one for each part
+        least=max(1, len(SplitRows._fields) - fewest),  # a group for each split
     )
     return f"{error} {advice}"
 
@@ -249,7 +261,7 @@ def _explain(
 def _with_more(
     table: pl.DataFrame, classes: tuple[str, ...], groups: int, spec: DatasetSpec
 ) -> pl.DataFrame:
-    """The table with further groups of one case each for each of these classes."""
+    """Return the table with a number of further groups, of one case each, for each class."""
     if not groups:
         return table
     names = _class_names(table["diagnosis"], spec)
@@ -262,5 +274,5 @@ def _with_more(
 
 
 def _number(values: pl.Series) -> NDArray[np.int64]:
-    """Number of each value in their sorted order, from 0, (N,)."""
+    """Return the number of each value in the sorted order of distinct values, from 0, (N,)."""
     return values.rank("dense").to_numpy().astype(np.int64) - 1

@@ -1,1 +1,1 @@
-"""What a prediction rests on: relevance of image patches and metadata features."""
+"""Relevance of image patches and metadata features to a prediction."""

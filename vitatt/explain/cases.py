@@ -1,4 +1,4 @@
-"""One explained case, as figures and reports need it: no tensors, no model, no dataset."""
+"""One explained case: NumPy arrays and text, for figures and reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IMAGE_ENDINGS = {".png", ".jpg", ".jpeg"}
 
 @dataclass(frozen=True, eq=False)
 class ExplainedCase:
-    """Everything to show of one case.
+    """A case with its prediction and the relevance of its image and metadata.
 
     Attributes:
         case_id: Published name.
@@ -25,12 +25,11 @@ class ExplainedCase:
         true_class: Name of the diagnosis; None where it is unknown.
         feature_labels: Names of the F metadata features; empty for a model without metadata.
         feature_values: The patient's own values with their units; None where not recorded.
-        feature_relevance: Relevance (F,) by title, such as ``predicted BCC``; at most two;
-            features are shown in the order of their larger share.
-        map_features: Relevance (F,) of the features that goes with each map, by its title.
+        feature_relevance: Relevance (F,) by title, such as ``predicted BCC``; at most two.
+        map_features: Relevance (F,) of the features for each map, by its title.
+        image_share: Share of the image in all relevance, in [0, 1], for the first title; the rest
+            is of the metadata. None where it is not defined.
         predicted: Name of the predicted class; by default the one of the highest probability.
-        image_share: Image part of all relevance, in [0, 1], for the first title; the metadata has
-            the rest. None where it is not defined.
     """
 
     case_id: str
@@ -47,12 +46,12 @@ class ExplainedCase:
 
     @property
     def predicted_class(self) -> str:
-        """Name of the class that the maps call predicted."""
+        """Name of the predicted class."""
         return self.predicted or max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
     def figure_name(self) -> str:
-        """Its published name without the ending of an image file, to name figures by."""
+        """The case id without the ending of an image file, as a file name of its figure."""
         path = Path(self.case_id)
         return path.stem if path.suffix.lower() in _IMAGE_ENDINGS else path.name
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, ClassVar, TypedDict
 
 import lightning
 import torch
-from jsonargparse import ArgumentError
 from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -19,21 +17,24 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from vitatt.models import losses
-from vitatt.models.checkpoint import read_hyper_parameters, require_finite, require_fitting
+from vitatt.models.build import build_network
+from vitatt.models.checkpoint import read_checkpoint, read_hyper_parameters
 from vitatt.models.encoders.base import ImageEncoder
-from vitatt.models.encoders.factory import make_encoder
+from vitatt.models.fusion.naming import class_of, plain_fusion
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.fusion.vitatt import AttentionFusion
 from vitatt.models.losses import ClassWeights, WeightedLoss
 from vitatt.models.metrics import LesionMetrics
 from vitatt.models.optimizer import make_optimizer, warmup_cosine
+from vitatt.models.plain_values import read_arguments
 from vitatt.models.sharding import require_as_many_batches, shard
+from vitatt.models.weight_checks import require_finite, require_fitting
 from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.types import LesionBatch, LesionOutput, LesionTask, UsageError
 
 
 class StepOutput(TypedDict):
-    """What a step hands to callbacks, so that none computes it again.
+    """Loss and predictions of a step, which callbacks read.
 
     Attributes:
         loss: Scalar.
@@ -51,27 +52,28 @@ class StepOutput(TypedDict):
 class LesionClassifier(lightning.LightningModule):
     """Skin lesion classification from an image and metadata.
 
-    A checkpoint carries the task (classes, fitted metadata encoding, image size), the pixel
+    A checkpoint holds the task (classes, fitted metadata encoding, image size), the pixel
     statistics and all weights: `load_from_checkpoint` needs no other file.
 
     Args:
-        task: Plain form of the `LesionTask`; the command line takes it from the data.
+        task: Plain form of the `LesionTask`, on the command line that of the data.
         encoder: Name of a timm vision transformer or EfficientNet.
         encoder_weights: Path of its weights, ``hub`` to download timm's, or None for random ones.
-        freeze_encoder: Keep the encoder as it is, or so many of its lower blocks, and train the
-            rest.
-        fusion: How metadata and image meet: a network class, called with encoder and task.
-        learning_rate: Of everything but the encoder.
-        encoder_learning_rate: Of the encoder's last block.
+        freeze_encoder: Keep the encoder as it is, or only this number of its lower blocks.
+        fusion: The network that fuses image and metadata. In configurations and on the command
+            line, a registered name such as vitatt, film or image_only, or the import path of a
+            class of your own; in Python, a class, or a `functools.partial` of one with keywords.
+        learning_rate: Learning rate of all parameters outside the encoder.
+        encoder_learning_rate: Learning rate of the encoder's last block.
         layer_decay: Factor of the learning rate from one encoder block to the one below.
         weight_decay: Decoupled weight decay.
-        warmup: Share of all steps in which learning rates rise; then they fall along a cosine.
-        class_weights: How classes are weighted in the loss, from their counts in training.
+        warmup: Share of all steps with linear warm-up; then learning rates follow a cosine.
+        class_weights: Class weights of the loss, computed from the counts of training cases.
         focal_gamma: Focusing parameter of the focal loss; 0 for cross-entropy.
         label_smoothing: Probability mass spread over all classes; not with the focal loss.
-        compile: Compile the network with `torch.compile`; explanations run it as it was.
-        gradient_checkpointing: Compute the encoder's activations again in the backward pass rather
-            than keep them: less memory, about a third more arithmetic.
+        compile: Compile the network with `torch.compile`; explanations do not use this.
+        gradient_checkpointing: Compute the encoder's activations again in the backward pass instead
+            of storing them: less memory, about a third more arithmetic.
 
     Raises:
         UsageError: If a number is out of its range, or the encoder, its weights and the network do
@@ -110,16 +112,16 @@ class LesionClassifier(lightning.LightningModule):
         check_ranges(self.ranges, locals(), "model")
         super().__init__()
         self.save_hyperparameters()
-        self.hparams["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
+        self.hparams.pop("_instantiator", None)  # of LightningCLI: a function, by import path
         self.task = LesionTask.from_plain(task)
-        image_encoder = make_encoder(
-            encoder,
-            image_size=self.task.image_size,
-            weights=encoder_weights,
-            frozen=freeze_encoder,
+        self.network = build_network(
+            self.task,
+            fusion,
+            encoder=encoder,
+            encoder_weights=encoder_weights,
+            freeze_encoder=freeze_encoder,
             gradient_checkpointing=gradient_checkpointing,
         )
-        self.network = fusion(image_encoder, self.task)
         self.loss = WeightedLoss(
             losses.class_weights(self.task.class_counts, class_weights),
             gamma=focal_gamma,
@@ -131,36 +133,61 @@ class LesionClassifier(lightning.LightningModule):
 
     @classmethod
     def load_from_checkpoint(
-        cls, checkpoint_path: str | Path, map_location: Any = None, **kwargs: Any
+        cls,
+        checkpoint_path: str | Path,
+        map_location: str | torch.device | None = None,
+        *,
+        fusion: type[LesionNetwork] | None = None,
+        **settings: Any,
     ) -> LesionClassifier:
-        """The model of a checkpoint, see `lightning.LightningModule.load_from_checkpoint`.
+        """The model of a checkpoint.
+
+        Its network is made from the registry: nothing in the file chooses what is imported.
+
+        Args:
+            checkpoint_path: The file.
+            map_location: Device of the model; by default the CPU.
+            fusion: The class of its network, if it is yours and not registered.
+            settings: Arguments of the model in place of the saved ones.
 
         Raises:
             UsageError: If the file is no checkpoint of this package, has unknown settings, names a
-                network that is none, or holds weights that do not fit or are no finite numbers.
+                network that is none, or holds weights that do not fit or are not finite.
         """
-        settings = read_hyper_parameters(checkpoint_path).keys() - {"_instantiator"}
-        if unknown := sorted(settings - inspect.signature(cls).parameters.keys()):
-            raise UsageError(
-                f"The checkpoint {checkpoint_path} has unknown settings: {', '.join(unknown)}. It "
-                "was changed, or written by another version of vitatt."
-            )
-        try:
-            loaded: LesionClassifier = super().load_from_checkpoint(
-                checkpoint_path, map_location=map_location, **kwargs
-            )
-        except ArgumentError as error:
-            reason = " ".join(str(error).split())
-            raise UsageError(
-                f"The checkpoint {checkpoint_path} has settings that cannot be: {reason}"
-            ) from error
-        return loaded
+        saved = cls.saved_settings(checkpoint_path, fusion)
+        name, arguments = saved["fusion"]["name"], saved["fusion"]["init_args"]
+        network = class_of(name, fusion)
+        assert network is not None, "saved_settings has checked it"
+        model = cls(**{**saved, "fusion": functools.partial(network, **arguments), **settings})
+        checkpoint = read_checkpoint(checkpoint_path)
+        model.on_load_checkpoint(checkpoint)
+        model.load_state_dict(checkpoint["state_dict"])
+        return model.to(map_location or "cpu")
 
-    def configure_model(self) -> None:
-        """Divide the network among the processes, if the strategy does so.
+    @classmethod
+    def saved_settings(
+        cls, checkpoint_path: str | Path, fusion: type[LesionNetwork] | None = None
+    ) -> dict[str, Any]:
+        """Arguments of a checkpoint's model, ``task`` and ``fusion`` in plain form, all checked.
+
+        Args:
+            checkpoint_path: The file.
+            fusion: The class of its network, if it is the user's and not registered.
 
         Raises:
-            UsageError: If it is no training, or the strategy is Lightning's older one.
+            UsageError: If the file is no checkpoint of this package, or a setting is unknown or of
+                another type.
+        """
+        saved = read_hyper_parameters(checkpoint_path, fusion)
+        checked = {name: saved.pop(name) for name in ("task", "fusion")}
+        source = f"The checkpoint {checkpoint_path}"
+        return {**read_arguments(cls, saved, source, given=checked), **checked}
+
+    def configure_model(self) -> None:
+        """Divide the network among the processes, if the strategy is `ModelParallelStrategy`.
+
+        Raises:
+            UsageError: If it is no training, or the strategy is Lightning's older `FSDPStrategy`.
         """
         if self._trainer is not None and isinstance(self.trainer.strategy, FSDPStrategy):
             raise UsageError(
@@ -177,7 +204,7 @@ class LesionClassifier(lightning.LightningModule):
         shard(self.network, self.device_mesh["data_parallel"])
 
     def setup(self, stage: str) -> None:
-        """Compile the network, if asked to; its weights keep their names."""
+        """Compile the network, if `compile` is set; names of weights do not change."""
         del stage
         if self.hparams["compile"]:
             self.network.compile()
@@ -193,7 +220,7 @@ class LesionClassifier(lightning.LightningModule):
         return metrics
 
     def on_train_batch_start(self, batch: LesionBatch, batch_idx: int) -> None:
-        """Make what is random in a step depend on the step alone, so that resuming is exact."""
+        """Seed random numbers by the step, so that a resumed training draws the same ones."""
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         place = (seed, self.trainer.current_epoch, batch_idx, self.trainer.global_rank)
         torch.manual_seed(hash(place) & 0x7FFFFFFFFFFFFFFF)
@@ -215,7 +242,7 @@ class LesionClassifier(lightning.LightningModule):
         return list(batch.case_id), self(batch).logits.float().softmax(-1)
 
     def on_validation_start(self) -> None:
-        """See that the processes of a divided network can validate together."""
+        """Check that the processes of a divided network have the same number of batches."""
         if self.device_mesh is not None:
             require_as_many_batches(sum(self.trainer.num_val_batches))
 
@@ -232,7 +259,7 @@ class LesionClassifier(lightning.LightningModule):
         self._log_metrics("test")
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam by parts; warm-up, then cosine, step by step."""
+        """Adam with a learning rate for each part, and a schedule that changes after each step."""
         optimizer = make_optimizer(
             self.network,
             learning_rate=self.hparams["learning_rate"],
@@ -251,33 +278,30 @@ class LesionClassifier(lightning.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the settings plain, and forget where the encoder's first weights were.
+        """Save settings in plain form, without the path of the encoder's first weights.
 
-        ``divided`` says whether the network was divided among processes.
+        ``divided`` is whether the network was divided among processes.
 
         Raises:
             UsageError: If the network was made by a function that a checkpoint cannot name, or
-                weights are no finite numbers: the checkpoint before stays.
+                weights are not finite; the previous checkpoint is not replaced.
         """
         require_finite(checkpoint.get("state_dict", {}), "The model")
         checkpoint["divided"] = self.device_mesh is not None
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {
             **checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY],
             "encoder_weights": None,  # the checkpoint has the weights
-            "fusion": _plain_recipe(self.hparams["fusion"]),
+            "fusion": plain_fusion(self.hparams["fusion"]),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the settings in the plain form they were saved in, to be saved again.
+        """Check the weights of a checkpoint before they are loaded.
 
         Raises:
-            UsageError: If weights are not those of this model, or are no finite numbers.
+            UsageError: If weights are not those of this model, or are not finite.
         """
         if "state_dict" in checkpoint:  # else the strategy has loaded it already
             require_fitting(checkpoint["state_dict"], self, "The checkpoint")
-        saved = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
-        if "fusion" in saved:
-            self.hparams["fusion"] = saved["fusion"]
 
     def _step(self, batch: LesionBatch, stage: str) -> StepOutput:
         logits = self(batch).logits.float()
@@ -311,24 +335,3 @@ class LesionClassifier(lightning.LightningModule):
 
 
 _STAGES = ("train", "val", "test")
-
-
-def _plain_recipe(fusion: Any) -> Any:
-    """A network class, alone or in a `functools.partial`, as a safe checkpoint can hold it.
-
-    The command line hands over such a recipe already.
-
-    Raises:
-        UsageError: If it is another kind of function, which no checkpoint could name.
-    """
-    if not callable(fusion):
-        return fusion
-    settings: dict[str, Any] = {}
-    if isinstance(fusion, functools.partial) and not fusion.args:
-        fusion, settings = fusion.func, dict(fusion.keywords)
-    if not isinstance(fusion, type):
-        raise UsageError(
-            "Expected argument `fusion` to be a network class or a functools.partial of one with "
-            f"keywords, so that checkpoints can name it, but got {fusion!r}."
-        )
-    return {"class_path": f"{fusion.__module__}.{fusion.__qualname__}", "init_args": settings}

@@ -1,4 +1,4 @@
-"""Losses for classes of very different size."""
+"""Losses with class weights."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def class_weights(counts: Sequence[int], kind: ClassWeights, *, beta: float = 0.
 
     Args:
         counts: Training cases of each class, all positive, (C,).
-        kind: Which weights.
-        beta: Of the effective number of samples.
+        kind: Formula of the weights.
+        beta: Parameter of the effective number of samples.
 
     Returns:
         Weights, (C,) float32.
@@ -49,9 +49,10 @@ class WeightedLoss(nn.Module):
     """Cross-entropy or focal loss, with class weights and label smoothing.
 
     The focal loss is ``(1 - p_t)^gamma`` times the cross-entropy (Lin et al., ICCV 2017, eq. 4).
-    It is divided by the number of cases, not, as in `torch.nn.CrossEntropyLoss`, by the sum of
-    their weights: so the mean over batches, accumulated steps or processes of equal size is the
-    loss of all their cases, and a rare case counts the same whatever else is in its batch.
+    It is divided by the number of cases, not by the sum of their weights as in
+    `torch.nn.CrossEntropyLoss`. So the mean over batches, accumulated steps or processes of equal
+    size is the loss of all their cases, and the contribution of a case does not depend on the other
+    cases of its batch.
 
     Args:
         weight: A weight for each class, (C,).
@@ -89,6 +90,6 @@ class WeightedLoss(nn.Module):
             )
             return loss / len(target)
         log_p = F.log_softmax(logits, dim=-1).gather(1, target.unsqueeze(1)).squeeze(1)
-        # 1 - p without cancellation, and above 0, where a power below 1 has no slope.
+        # 1 - p without cancellation, and above 0, where powers below 1 have no derivative.
         focus = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).eps) ** self.gamma
         return -(self.weight[target] * focus * log_p).mean()

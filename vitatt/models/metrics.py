@@ -1,4 +1,4 @@
-"""Everything reported about predictions, from one pass over them."""
+"""Metrics of the predictions of a split."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from vitatt.types import UsageError
+from vitatt.types import CALIBRATION_BINS, UsageError
 
-CALIBRATION_BINS = 15
 SELECTION = "val/selection"
-"""What early stopping and the best checkpoint go by, see `LesionMetrics`."""
+"""Metric of early stopping and of the best checkpoint, see `LesionMetrics`."""
 
 Direction = Literal["min", "max"]
 
@@ -37,7 +36,7 @@ def check_monitor(metric: str, classes: Sequence[str], setting: str) -> None:
     Args:
         metric: Such as ``val/loss``.
         classes: Class names.
-        setting: Where it was asked for, for the message.
+        setting: Name of the setting, for the message.
 
     Raises:
         UsageError: If not; the message lists the metrics.
@@ -55,8 +54,7 @@ def check_monitor(metric: str, classes: Sequence[str], setting: str) -> None:
 class LesionMetrics(Metric):
     """Metrics of multi-class predictions on unbalanced data.
 
-    An update only keeps the predictions, so that a training step costs nothing; all metrics come
-    from `compute`:
+    `update` only stores predictions, so that training steps are fast; `compute` gives all metrics:
 
     - ``balanced_accuracy``: mean sensitivity over the classes that occur, the official ISIC score;
     - ``auroc``, ``auroc/CLASS``: one against the rest, and the mean over classes that occur;
@@ -66,7 +64,7 @@ class LesionMetrics(Metric):
       2017, eq. 3);
     - ``selection``: mean of balanced accuracy and AUROC; the first alone is noisy on rare classes.
 
-    What is undefined because a class does not occur is NaN, never 0.
+    Metrics that are undefined because a class does not occur are NaN.
 
     Args:
         classes: Class names.

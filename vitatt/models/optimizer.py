@@ -1,4 +1,4 @@
-"""Which parameter learns how fast, and when."""
+"""Optimizer and learning rate schedule."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def make_optimizer(
     ``encoder_learning_rate * layer_decay^(L - l)`` (Bao et al., BEiT, ICLR 2022).
 
     Args:
-        network: Its encoder, unless frozen, learns with `encoder_learning_rate`.
-        learning_rate: Of everything else.
-        encoder_learning_rate: Of the encoder's last block.
-        layer_decay: Factor from one block to the one below; 1 for none.
-        weight_decay: Share of a weight taken off in a step of learning rate 1.
-        fused: Make the step in one kernel, which Lightning cannot combine with gradient clipping.
+        network: The network to train.
+        learning_rate: Learning rate of all parameters outside the encoder.
+        encoder_learning_rate: Learning rate of the encoder's last block.
+        layer_decay: Factor of the learning rate from one encoder block to the one below.
+        weight_decay: Share by which a step of learning rate 1 reduces a weight.
+        fused: Use PyTorch's fused step, which Lightning cannot combine with gradient clipping.
     """
     groups: list[dict[str, Any]] = []
     encoder = network.encoder
@@ -59,7 +59,7 @@ def make_optimizer(
 
 
 def warmup_cosine(optimizer: Optimizer, *, total_steps: int, warmup_steps: int) -> LambdaLR:
-    """Learning rates that rise linearly from 0 and fall to 0 along half a cosine."""
+    """Linear warm-up from 0, then half a cosine down to 0."""
 
     def factor(step: int) -> float:
         if step < warmup_steps:

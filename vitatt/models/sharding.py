@@ -1,4 +1,4 @@
-"""Weights divided among processes, for encoders that one GPU cannot train (FSDP).
+"""Weights divided among processes (FSDP), for encoders that are too large for one GPU.
 
 Source: Zhao et al. 2023, "PyTorch FSDP: experiences on scaling fully sharded data parallel".
 """
@@ -17,13 +17,14 @@ from vitatt.types import UsageError
 
 
 def shard(network: LesionNetwork, mesh: DeviceMesh) -> None:
-    """Divide weights, gradients and optimizer state, each block of the encoder by itself.
+    """Divide weights, gradients and optimizer state among processes.
 
-    A block's weights are put together when it runs, in every process, and divided again after it.
+    Each encoder block is divided on its own: every process gathers its weights when it runs, and
+    frees them after it.
 
     Args:
         network: Divided in place; its parameters keep their names.
-        mesh: The processes, in one dimension.
+        mesh: The processes, a mesh of one dimension.
     """
     if network.encoder is not None:
         for block in network.encoder.backbone.get_submodule("blocks").children():
@@ -32,10 +33,10 @@ def shard(network: LesionNetwork, mesh: DeviceMesh) -> None:
 
 
 def require_as_many_batches(batches: int) -> None:
-    """Refuse batches that some process has not: the others would wait for it forever.
+    """Check that all processes have the same number of batches; otherwise some wait forever.
 
     Raises:
-        UsageError: If the processes do not have as many.
+        UsageError: If they do not.
     """
     counts = [0] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(counts, batches)
@@ -49,9 +50,9 @@ def require_as_many_batches(batches: int) -> None:
 
 @contextmanager
 def whole(network: LesionNetwork) -> Iterator[None]:
-    """All weights in each process, so that any of them may run the network without the others.
+    """Gather all weights in each process, so that each can run the network independently.
 
-    All processes enter and leave together. A network that is not divided stays as it is.
+    All processes must enter and leave together. Nothing happens if the network is not divided.
     """
     parts = [module for module in network.modules() if isinstance(module, FSDPModule)]
     for part in parts:

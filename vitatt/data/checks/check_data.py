@@ -1,4 +1,4 @@
-"""What is in a dataset, and what in it would spoil a training."""
+"""Report on a dataset: its contents, and the problems that a training on it would have."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Report(NamedTuple):
     """A report on a dataset.
 
     Attributes:
-        text: All of it, for people.
-        problems: What would spoil a training, a sentence each; empty if nothing would.
+        text: The whole report as text.
+        problems: Problems that a training would have, one sentence each.
     """
 
     text: str
@@ -32,10 +32,10 @@ class Report(NamedTuple):
 
 
 def check(datamodule: LesionDataModule) -> Report:
-    """Look at every row and every image of a labelled dataset.
+    """Check every row and every image of a labelled dataset, and return a report.
 
     Raises:
-        DataError: If it cannot be read at all.
+        DataError: If the dataset cannot be read at all.
     """
     usable = datamodule.labelled
     table, cache, spec = usable.table, usable.cache, datamodule.spec
@@ -55,13 +55,13 @@ def check(datamodule: LesionDataModule) -> Report:
             problems.append(str(error))
     leaks: list[Finding] = []
     try:
-        # All rows at once: nothing is fitted here, and no fold needs to be possible.
+        # On all rows instead of one fold's training rows, since the data may not allow any split.
         copies = label_copies(usable.frame, spec.features)
         leaks += [*copies, missing_pattern(usable.frame, spec.features), *shared_images(usable)]
         problems += [f"{one.outcome[0].upper()}{one.outcome[1:]}." for one in copies if not one.ok]
     except DataError as error:
         problems.append(str(error))
-    # What is odd stands in the notes as well, for those who do not ask for this report.
+    # The notes repeat odd values for commands without this report, which lists them as questions.
     odd = odd_values(table.cases, spec)
     notes = [note for note in table.notes if note not in odd]
     asked = questions(table.cases, spec)
@@ -145,7 +145,7 @@ def _numbers(table: LesionTable) -> str:
 
 
 def _twins(table: LesionTable, cache: ImageCache) -> tuple[list[str], int]:
-    """A line for each image under several names, and how many of them disagree on the diagnosis."""
+    """Return a line for each image under several names, and how many have different diagnoses."""
     present = table.with_images()
     content = present["image"].replace_strict(cache.digests, return_dtype=pl.String)
     lines, disagreeing = [], 0

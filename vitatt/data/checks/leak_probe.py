@@ -1,4 +1,4 @@
-"""How well some columns alone tell the diagnosis of groups that were not seen."""
+"""Prediction of the diagnosis from some columns alone, for unseen groups, to find leaks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _FOLDS = 5
 
 
 def guess_diagnosis(cases: pl.DataFrame, tables: Sequence[pl.DataFrame]) -> list[float]:
-    """Balanced accuracy of a decision tree on each table, by grouped cross-validation.
+    """Return the balanced accuracy of a decision tree on each table, by grouped cross-validation.
 
-    The tree grows until its leaves are pure, classes weighing the same, so that it can follow any
-    table of categories. A missing value is a category, or a number (NaN), of its own.
+    The tree grows until its leaves are pure, with equal weights of the classes, so that it can fit
+    any table of categories. A missing category is a category of its own, a missing number is NaN.
 
     Args:
-        cases: Rows with ``group`` and ``diagnosis``, N of them.
-        tables: What to guess from, each (N, K): strings, booleans or numbers.
+        cases: N rows with ``group`` and ``diagnosis``.
+        tables: Tables to predict the diagnosis from, each (N, K) strings, booleans or numbers.
 
     Raises:
         DataError: If there are fewer than 5 groups, or no class has 5 cases.
@@ -46,7 +46,7 @@ def guess_diagnosis(cases: pl.DataFrame, tables: Sequence[pl.DataFrame]) -> list
 
 
 def _numbers(table: pl.DataFrame) -> NDArray[np.float64]:
-    """Categories as their number in sorted order, 0 where missing; numbers as they are."""
+    """Return categories as their rank in sorted order, 0 if missing, and numbers or NaN."""
     text = pl.col(pl.String).rank("dense").fill_null(0)
     numbers = table.with_columns(text).cast(pl.Float64)
     return numbers.fill_null(float("nan")).to_numpy()

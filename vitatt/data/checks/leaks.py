@@ -1,4 +1,4 @@
-"""What in the data, or in what was fitted on them, gives answers away; each by name."""
+"""Checks for leaks: columns, images or fitted encodings that reveal labels of test cases."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ IMAGES = "images under two names"
 ENCODING = "encoding"
 
 COPIED = 0.95
-"""From this association, or balanced accuracy of a guess, on, a feature counts as a copy."""
+"""Association, or balanced accuracy of a guess, from which a feature counts as a label copy."""
 
-GIVEN_AWAY = 0.1
-"""So much above chance, the gaps in the metadata say something of the diagnosis."""
+LEAKING_GAPS = 0.1
+"""Balanced accuracy above chance from which the missing pattern counts as a leak."""
 
 _REFUSED = {
     COPY: "A score with it is no skill: leave it out of `data.features`.",
     ENCODING: "What was fitted on other rows may have seen the test cases: fit inside the fold.",
 }
 _NOTHING = "no metadata is used"
-_ENOUGH = 20  # observed rows: of two, each with a value of its own, the association is perfect
+_ENOUGH = 20  # observed rows; with two rows of different values, any association is perfect
 
 
 class Finding(NamedTuple):
-    """The outcome of looking for one kind of leak.
+    """The outcome of one check.
 
     Attributes:
-        check: What was looked for.
-        outcome: What was found, a sentence with its metrics.
-        ok: Whether nothing was.
-        culprit: The feature, or the images, to blame; empty if nothing is.
+        check: Name of the check.
+        outcome: The outcome in one sentence with its metrics.
+        ok: Whether no leak was found.
+        culprit: The feature or the images that leak; empty if none do.
     """
 
     check: str
@@ -52,7 +52,7 @@ class Finding(NamedTuple):
 
 
 def find_leaks(fold: FoldData) -> list[Finding]:
-    """All that is looked for, in a fold and with the metadata features that are used there."""
+    """Return the outcome of all checks of a fold, with the metadata features that it uses."""
     training = fold.cases("train")
     return [
         *label_copies(training, fold.chosen),
@@ -63,16 +63,16 @@ def find_leaks(fold: FoldData) -> list[Finding]:
 
 
 def require_no_leaks(findings: Sequence[Finding]) -> None:
-    """Refuse copies of the label and what was fitted on other rows than the fold's own.
+    """Refuse copies of the label, and encodings fitted on other rows than the fold's training rows.
 
-    Gaps that give something away, and images under two names, are for people to judge: metrics on
-    complete cases, and groups that are kept together, are the answer to them.
+    A missing pattern that leaks, and images under two names, are reported, but not refused: they
+    can be met by metrics on complete cases, and by keeping the groups of such images together.
 
     Args:
-        findings: Of `find_leaks`.
+        findings: Outcomes from `find_leaks`.
 
     Raises:
-        DataError: If there are any; the message names them.
+        DataError: If there are such copies or encodings; the message names them.
     """
     for check, advice in _REFUSED.items():
         if texts := [one.outcome for one in findings if one.check == check and not one.ok]:
@@ -80,11 +80,11 @@ def require_no_leaks(findings: Sequence[Finding]) -> None:
 
 
 def label_copies(training: pl.DataFrame, features: Sequence[Feature]) -> list[Finding]:
-    """Features that are the label, or nearly so: one finding each, or one that there is none.
+    """Return a finding for each feature that is nearly the label, or one that there is none.
 
     Args:
         training: Rows that the model may learn from.
-        features: Columns to look at.
+        features: Columns to check.
     """
     if not features:
         return [Finding(COPY, _NOTHING, ok=True)]
@@ -109,12 +109,12 @@ def label_copies(training: pl.DataFrame, features: Sequence[Feature]) -> list[Fi
 
 
 def missing_pattern(training: pl.DataFrame, features: Sequence[Feature]) -> Finding:
-    """How well the diagnosis can be guessed from which values are missing."""
+    """Return how well the diagnosis can be predicted from which values are missing."""
     if not features:
         return Finding(GAPS, _NOTHING, ok=True)
     gaps = training.select(pl.col([feature.name for feature in features]).is_null())
     (guess,), chance = guess_diagnosis(training, [gaps]), 1 / training["diagnosis"].n_unique()
-    ok = guess < chance + GIVEN_AWAY
+    ok = guess < chance + LEAKING_GAPS
     outcome = (
         f"which values are missing reaches a balanced accuracy of {guess:.3f} (chance {chance:.3f})"
     )
@@ -123,14 +123,14 @@ def missing_pattern(training: pl.DataFrame, features: Sequence[Feature]) -> Find
     table = associate(training, features).sort("missing_association", descending=True)
     name, share = table.select("feature", "missing_association").row(0)
     return Finding(
-        GAPS, f"{outcome}; most do the gaps of '{name}', association {share:.3f}", ok, name
+        GAPS, f"{outcome}; gaps of '{name}' contribute most, association {share:.3f}", ok, name
     )
 
 
 def shared_images(usable: UsableCases) -> list[Finding]:
-    """Images that stand under two patients or lesions: one finding each, or one of none.
+    """Return a finding for each image under two patients or lesions, or one that there is none.
 
-    Their groups are joined before any split, so they cost no honesty; but one name is wrong.
+    Their groups are merged before any split, so that metrics stay valid; but one name is wrong.
     """
     cases, spec = usable.table.cases, usable.table.spec
     content = pl.col("image").replace_strict(usable.cache.digests, default=None)
@@ -147,12 +147,12 @@ def shared_images(usable: UsableCases) -> list[Finding]:
 def encoding(
     task: LesionTask, training: pl.DataFrame, features: Sequence[Feature], num_bins: int
 ) -> Finding:
-    """Whether a task is what the training rows of its fold give.
+    """Check that the features and encodings of a task are those of its fold's training rows.
 
     Args:
-        task: As a model was given it.
+        task: The task of a model.
         training: Rows that the model may learn from.
-        features: The features that these rows ask for, in order.
+        features: The features that are selected on these rows, in order.
         num_bins: Bins of a numeric feature.
     """
     rows = f"the {training.height} training rows of fold {task.fold_spec.fold}"
@@ -168,7 +168,7 @@ def check_encoding(
     """Refuse a task that was not fitted on the training rows of its fold, see `encoding`.
 
     Raises:
-        DataError: If so; the message names the first feature that shows it.
+        DataError: If it was not; the message names the first feature that differs.
     """
     require_no_leaks([encoding(task, training, features, num_bins)])
 
@@ -176,7 +176,7 @@ def check_encoding(
 def _differences(
     task: LesionTask, training: pl.DataFrame, features: Sequence[Feature], num_bins: int
 ) -> Iterator[tuple[str, str]]:
-    """What a task has otherwise than these rows give, and how."""
+    """Yield each part of a task that differs from what the training rows give, and how."""
     names, expected_names = (tuple(one.name for one in some) for some in (task.features, features))
     for name in (*names, *expected_names):
         if (name in names) != (name in expected_names):

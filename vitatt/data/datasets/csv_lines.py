@@ -1,4 +1,4 @@
-"""Where in a CSV file a row stands, for error messages: read again only after an error."""
+"""Line numbers in a CSV file, for error messages; the file is read again for each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import polars as pl
 
 
 def line_of(path: Path, row: int) -> str:
-    """``line 17``: where a row begins, quoted line breaks and blank lines counted.
+    """Return the line where a row begins, as ``line 17``.
+
+    Blank lines and line breaks in quotes count. For a row that is not found, the number of the row
+    is returned instead, as ``row 16``.
 
     Args:
         path: The file.
-        row: Number of the row below the header, from 0, as polars reads the file.
+        row: Index of the row below the header, from 0, as polars reads the file.
     """
     for number, (line, _) in enumerate(_records(path), start=-1):
         if number == row:
@@ -22,7 +25,7 @@ def line_of(path: Path, row: int) -> str:
 
 
 def first_line(path: Path, wrong: pl.Series) -> str:
-    """``line 17``: where the first wrong row begins.
+    """Return the line where the first wrong row begins, as ``line 17``.
 
     Args:
         path: The file.
@@ -33,7 +36,7 @@ def first_line(path: Path, wrong: pl.Series) -> str:
 
 
 def unreadable_line(path: Path) -> str:
-    """What is wrong where, for a file that is no CSV: empty if nothing is recognised."""
+    """Return what is wrong in which line of a malformed CSV file; empty if nothing is found."""
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             line.decode()
@@ -48,16 +51,16 @@ def unreadable_line(path: Path) -> str:
 
 
 def _records(path: Path) -> list[tuple[int, list[str]]]:
-    """Records from the header on, each with the line where it begins."""
+    """Return the records from the header on, each with the line where it begins."""
     found: list[tuple[int, list[str]]] = []
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file)
         begin = 1
         try:
             for record in reader:
-                if record or found:  # polars skips blank lines above the header alone
+                if record or found:  # polars skips blank lines only above the header
                     found.append((begin, record))
                 begin = reader.line_num + 1
         except csv.Error:
-            pass  # a message without a line is better than none
+            pass  # the message then names no line
     return found

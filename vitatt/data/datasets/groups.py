@@ -1,4 +1,4 @@
-"""Images of which nobody knows the patient or lesion: each becomes a group of its own."""
+"""Groups of the cases; an image of unknown patient or lesion is a group of its own."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Groups(NamedTuple):
     """The groups of a table.
 
     Attributes:
-        column: A group for each case.
-        ungrouped: How many images have one of their own, for want of a name.
-        problem: Why these groups should not be relied on, in a sentence; empty if they may be.
-        notes: What to say of them, one sentence each.
+        column: Group of each case.
+        ungrouped: Number of images that are a group of their own, because theirs is unknown.
+        problem: Why the groups are unreliable, in one sentence; empty if they are reliable.
+        notes: Remarks for the user, one sentence each.
     """
 
     column: pl.Series
@@ -43,21 +43,22 @@ def complete_groups(
     labelled: bool,
     allow_ungrouped: bool,
 ) -> Groups:
-    """The groups of cases, those without one being groups of their own.
+    """Return the group of each case; a case of unknown group is a group of its own.
 
-    Counts are of the cases that have an image, or of all cases if none has one.
+    Messages count the cases that have an image, or all cases if none has one.
 
     Args:
         cases: Rows with ``case_id``, ``group`` (null where unknown) and ``image``.
         spec: The dataset.
         path: The file that names the groups, for messages.
-        named: Whether that file has the column of the groups.
-        recorded: Whether each case has a row there; by default all, in the order of the file.
-        labelled: Whether the cases are to be split; otherwise nothing is said.
-        allow_ungrouped: Whether to go on where more groups are unknown than as published.
+        named: Whether that file has a column of groups.
+        recorded: Whether each case has a row in that file; None if `cases` are all of its rows, in
+            the order of the file.
+        labelled: Whether the cases are to be split; if not, unknown groups are not reported.
+        allow_ungrouped: Whether to accept more cases of unknown group than in the published data.
 
     Raises:
-        DataError: If more are and this is not allowed.
+        DataError: If there are more, and they are not accepted.
     """
     column = pl.select(pl.coalesce(cases["group"], cases["case_id"]).alias("group")).to_series()
     if not labelled:

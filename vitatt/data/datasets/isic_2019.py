@@ -78,16 +78,16 @@ SPEC = DatasetSpec(
 
 
 def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> LesionTable:
-    """Read the published files.
+    """Return the cases in the published files.
 
     Args:
         root: Folder with the CSV files and the images in any subfolders.
-        labelled: Whether the ground truth must be there. Without it the training split or, if that
-            is not there, the test split is read.
-        allow_ungrouped: Whether more labelled images may be without a lesion than as published.
+        labelled: Whether to read the cases of the ground truth. Otherwise those of the published
+            test metadata are read or, if this file does not exist, of the training metadata.
+        allow_ungrouped: Whether more labelled images than as published may be without a lesion.
 
     Raises:
-        DataError: If files or columns are absent or values make no sense.
+        DataError: If files or columns are absent, or values are invalid.
     """
     require_root(root, SPEC)
     training = root / "ISIC_2019_Training_Metadata.csv"
@@ -136,7 +136,7 @@ def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> Lesion
 
 
 def _read_metadata(path: Path) -> tuple[pl.DataFrame, bool]:
-    """Columns ``image``, ``lesion_id`` and the features; whether the file names lesions."""
+    """Return columns ``image``, ``lesion_id`` and the features, and whether lesions are named."""
     frame = read_strings(path, ["image", *(feature.name for feature in SPEC.features)], SPEC)
     image = frame["image"]
     if (twice := image.is_duplicated() & image.is_not_null()).any():
@@ -158,7 +158,7 @@ def _read_metadata(path: Path) -> tuple[pl.DataFrame, bool]:
 
 
 def _read_truth(path: Path) -> pl.DataFrame:
-    """Columns ``image`` and ``diagnosis`` from the one-hot ground truth."""
+    """Return columns ``image`` and ``diagnosis`` from the one-hot ground truth."""
     frame = read_strings(path, ["image", *SPEC.classes], SPEC)
     extra = [name for name in frame.columns if name not in ("image", *SPEC.classes)]
     columns = [*SPEC.classes, *extra]

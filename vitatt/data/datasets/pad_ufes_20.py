@@ -95,15 +95,15 @@ SPEC = DatasetSpec(
 
 
 def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> LesionTable:
-    """Read the published files.
+    """Return the cases in the published files.
 
     Args:
         root: Folder with ``metadata.csv`` and the images in any subfolders.
-        labelled: Whether the ``diagnostic`` column must be there.
+        labelled: Whether the column ``diagnostic`` is required, and rows without one are left out.
         allow_ungrouped: Whether labelled images may be without a patient.
 
     Raises:
-        DataError: If files or columns are absent or values make no sense.
+        DataError: If files or columns are absent, or values are invalid.
     """
     require_root(root, SPEC)
     path = root / "metadata.csv"

@@ -1,4 +1,4 @@
-"""What a dataset is made of: classes, features, group key, columns that give labels away."""
+"""Description of a dataset: classes, features, groups, and columns that leak the label."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Feature:
 
     Attributes:
         name: Column name, as published.
-        label: Name for images and tables.
+        label: Name for figures and tables.
         kind: ``categorical`` or ``numeric``.
         unit: Unit of a numeric feature, else empty.
         categories: All categories that the dataset publishes; empty where there may be others.
-        spellings: Other spellings, in upper case, with the category that each stands for.
-        plausible: Numbers that a numeric feature may be; others are warned of.
+        spellings: Category of each other spelling, which is in upper case.
+        plausible: Range of plausible values of a numeric feature; others are reported.
     """
 
     name: str
@@ -40,18 +40,18 @@ class DatasetSpec:
         name: Short name, as given to ``data.dataset``.
         title: Name for people.
         classes: Class abbreviations, as published, in the order of the logits.
-        class_titles: What each abbreviation stands for.
+        class_titles: Full name of each class.
         features: Metadata columns that models may use.
-        group: What must not straddle a split: ``patient`` or ``lesion``.
-        group_column: Column that names it.
-        ungrouped_share: Largest share of images without a group that is as published.
-        published_at: Where to download it.
-        layout: How its folder looks, for error messages.
+        group: What must not straddle (be in two of) the splits: ``patient`` or ``lesion``.
+        group_column: Column that names the group.
+        ungrouped_share: Largest share of images without a group that counts as published.
+        published_at: Where to download the dataset.
+        layout: Files and folders of the dataset, for error messages.
         id_column: Column that names a case, also in files of predictions.
-        unknown_class: A class of published predictions that training does not have.
-        barred: Columns that give the label away, with the reason.
-        subgroups: Features that say who the patient is, or where the lesion.
-        melanoma: The class whose misses cost most.
+        unknown_class: Class that files of predictions have, but training data do not.
+        barred: Columns that cannot be features, with the reason, such as that they leak the label.
+        subgroups: Features of the patient and the site, by which metrics are also reported.
+        melanoma: The class that is most harmful to miss.
     """
 
     name: str
@@ -71,7 +71,7 @@ class DatasetSpec:
     melanoma: str | None = None
 
     def select(self, names: Sequence[str] | None) -> tuple[Feature, ...]:
-        """Features by name, in the dataset's own order; all of them for None.
+        """Return features by name, in the order of the dataset; all of them for None.
 
         Raises:
             DataError: If a name is barred, unknown or given twice.

@@ -1,4 +1,4 @@
-"""One spelling for each category, and none for what is not recorded."""
+"""Unified spelling of categories, and the spellings of missing values."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ UNKNOWN = (
     *("NOT KNOWN", "NOT REPORTED", "NOT SPECIFIED", "NOT STATED", "NOT GIVEN", "NOT ASKED"),
     *("NO DATA", "NO ANSWER", "DON'T KNOW", "DONT KNOW", "DO NOT KNOW"),
 )
-"""Spellings of "not recorded", compared in upper case with single spaces."""
+"""Spellings of missing values, in the form of `compared`."""
 
 _TRUE = ("TRUE", "T", "YES", "Y", "1", "SIM", "S", "VERDADEIRO", "V", "X")
 _FALSE = ("FALSE", "F", "NO", "N", "0", "N\u00c3O", "NAO", "FALSO")
 
 YES_NO = {**dict.fromkeys(_TRUE, "True"), **dict.fromkeys(_FALSE, "False")}
-"""Answers to a question, in English and Portuguese."""
+"""Category of each spelling of a yes or no, in English and Portuguese."""
 
 _FEMALE = ("F", "FEMALE", "WOMAN", "W", "FEM", "FEM.", "FEMININE", "FEMININO", "FEMININA", "MULHER")
 _MALE = ("M", "MALE", "MAN", "MASC", "MASC.", "MASCULINE", "MASCULINO", "HOMEM")
 
 
 def sexes(female: str, male: str) -> dict[str, str]:
-    """Words for the sexes, with the category that each stands for."""
+    """Return the category of each spelling of a sex, in English and Portuguese."""
     return {**dict.fromkeys(_FEMALE, female), **dict.fromkeys(_MALE, male)}
 
 
 def compared(column: pl.Expr) -> pl.Expr:
-    """Text as it is compared: in upper case, with single spaces."""
+    """Return text in the form that is compared: in upper case, with single spaces."""
     return column.str.to_uppercase().str.replace_all(r"[\s_]+", " ").str.strip_chars()
 
 
 def canonical(feature: Feature, *, lower: bool = False) -> pl.Expr:
-    """A categorical column in one spelling per category: ``TRUE`` is ``True``, ``2.0`` is ``2``.
+    """Return a categorical column with one spelling per category, as ``2`` for ``2.0``.
 
     Args:
-        feature: The column, with its categories and other spellings.
-        lower: Whether categories that it does not know are written in lower case.
+        feature: The column, with its categories and their other spellings.
+        lower: Whether categories that are not published are written in lower case, not upper.
     """
     text = compared(pl.col(feature.name)).str.replace(r"^(\d+)\.0+$", "${1}")
     known = {name.upper(): name for name in feature.categories} | dict(feature.spellings)

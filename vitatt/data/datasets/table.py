@@ -1,4 +1,4 @@
-"""One row a case, whatever the dataset: reading, checking and naming what is wrong."""
+"""Table of cases, the same for all datasets, with one row per case: reading and checks."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class LesionTable:
     """All cases of a dataset.
 
     Attributes:
-        spec: What the columns mean.
-        root: Where the files are.
+        spec: Description of the dataset and its columns.
+        root: Folder of the files.
         cases: Columns ``case_id``, ``group``, ``diagnosis`` (null where unlabelled), ``image``
             (path, null where the file is absent) and one per feature: strings for categories,
             floats for numbers, null where missing.
-        notes: Oddities of the files, one sentence each, for people.
-        doubles: Two image files each that must hold the same bytes, see `ImageFiles.pairs`.
-        ungrouped: How many images are a group of their own, for want of a name.
-        group_problem: Why the groups should not be relied on, in a sentence; else empty.
+        notes: Remarks on the files for the user, one sentence each.
+        doubles: Pairs of image files that must hold the same bytes, see `ImageFiles.pairs`.
+        ungrouped: Number of images that are a group of their own, because theirs is unknown.
+        group_problem: Why the groups are unreliable, in one sentence; empty if they are reliable.
     """
 
     spec: DatasetSpec
@@ -42,11 +42,11 @@ class LesionTable:
 
     @property
     def absent(self) -> list[str]:
-        """Ids of the cases whose image file is not there."""
+        """Ids of the cases without an image file."""
         return self.cases.filter(pl.col("image").is_null())["case_id"].to_list()
 
     def with_images(self) -> pl.DataFrame:
-        """The cases whose image file is there.
+        """Return the cases with an image file.
 
         Raises:
             DataError: If there is none.
@@ -61,7 +61,7 @@ class LesionTable:
 
 
 def layout_help(spec: DatasetSpec) -> str:
-    """Where to get a dataset and how to lay it out, for error messages."""
+    """Return where to get a dataset and how to lay it out, for error messages."""
     return (
         f"{spec.title} is published at {spec.published_at}. Unpack it so that the folder given as "
         f"`data.root` (or `data.predict_root`) holds {spec.layout}."
@@ -69,10 +69,10 @@ def layout_help(spec: DatasetSpec) -> str:
 
 
 def require_root(root: Path, spec: DatasetSpec) -> None:
-    """Check that a dataset's folder is there.
+    """Check that the folder of a dataset exists.
 
     Raises:
-        DataError: If it is not; the message says where the dataset is published.
+        DataError: If it does not; the message says where the dataset is published.
     """
     if not root.is_dir():
         found = "is a file" if root.exists() else "does not exist"
@@ -80,15 +80,15 @@ def require_root(root: Path, spec: DatasetSpec) -> None:
 
 
 def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> pl.DataFrame:
-    """A CSV file, every value as a stripped string, unknown values as null.
+    """Return a CSV file with every value as a stripped string, and missing values as null.
 
     Args:
         path: The file, with or without byte-order mark and carriage returns.
-        columns: Columns that must be there; others are kept.
+        columns: Required columns; others are kept.
         spec: The dataset, for error messages.
 
     Raises:
-        DataError: If the file is absent, not a CSV, empty, or lacks a column.
+        DataError: If the file is absent, not CSV, without rows, lacks a column, or has one twice.
     """
     if not path.is_file():
         raise DataError(f"Expected the file {path}, but it is not there. {layout_help(spec)}")
@@ -115,16 +115,16 @@ def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> pl.Da
 
 
 def to_numbers(frame: pl.DataFrame, column: str, case_column: str, path: Path) -> pl.Series:
-    """A column of strings as floats, null staying null.
+    """Return a column of strings as floats; null stays null.
 
     Args:
         frame: Rows in the order of the file.
-        column: Its name.
-        case_column: Column that names a row.
+        column: Name of the column.
+        case_column: Column that names a case, for error messages.
         path: The file, for error messages.
 
     Raises:
-        DataError: If a value is no finite number; the message names the first such case.
+        DataError: If a value is not a finite number; the message names the first such case.
     """
     numbers = frame[column].cast(pl.Float64, strict=False)
     wrong = frame[column].is_not_null() & (numbers.is_finite().not_() | numbers.is_null())
@@ -140,7 +140,7 @@ def to_numbers(frame: pl.DataFrame, column: str, case_column: str, path: Path) -
 
 
 def check_cases(cases: pl.DataFrame, spec: DatasetSpec, path: Path) -> None:
-    """Check what no dataset may break: ids once each, known classes only.
+    """Check that every case has a unique id, and a known class or none.
 
     Args:
         cases: Rows with ``case_id`` and ``diagnosis``, in the order of the file.
@@ -164,10 +164,10 @@ def check_cases(cases: pl.DataFrame, spec: DatasetSpec, path: Path) -> None:
 
 
 def require_ids(ids: pl.Series, path: Path) -> None:
-    """Check that each row of a file names an image, and no two the same.
+    """Check that each row of a file names an image, and no two rows the same.
 
     Raises:
-        DataError: If not.
+        DataError: If a name is missing or repeated.
     """
     if empty := ids.null_count():
         raise DataError(

@@ -1,4 +1,4 @@
-"""Values that are hardly meant: categories and numbers that the dataset does not have."""
+"""Checks for unlikely metadata values: unpublished categories and implausible numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ALIKE = 0.85
 
 
 def odd_values(cases: pl.DataFrame, spec: DatasetSpec) -> list[str]:
-    """Unpublished categories and implausible numbers, one sentence a feature."""
+    """Return a sentence for each feature with unpublished categories or implausible numbers."""
     found = [
         _unpublished(cases, feature, spec.title)
         if feature.kind == "categorical"
@@ -28,7 +28,7 @@ def odd_values(cases: pl.DataFrame, spec: DatasetSpec) -> list[str]:
 
 
 def questions(cases: pl.DataFrame, spec: DatasetSpec) -> list[str]:
-    """What to ask about the values: all that is odd, rare, or spelt nearly alike."""
+    """Return questions about values: unpublished, implausible, rare, or spelt nearly alike."""
     found = odd_values(cases, spec)
     for feature in spec.features:
         if feature.kind != "categorical":
@@ -60,7 +60,7 @@ def questions(cases: pl.DataFrame, spec: DatasetSpec) -> list[str]:
 
 
 def category_counts(cases: pl.DataFrame, name: str) -> dict[str, int]:
-    """Rows of each category, the most frequent first."""
+    """Return the number of rows of each category, most frequent first."""
     counts = cases[name].drop_nulls().value_counts().sort(["count", name], descending=[True, False])
     return dict(counts.iter_rows())
 
@@ -104,16 +104,16 @@ def _rows(count: int) -> str:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two categories may be spellings of one."""
+    """Whether two categories may be spellings of the same one."""
     plain, other_plain = _plain(one), _plain(other)
     if plain == other_plain:
         return True
     if any(character.isdigit() for character in plain + other_plain):
-        return False  # type 1 and type 2 are two types
+        return False  # names with numbers, such as type 1 and type 2, are meant to differ
     return difflib.SequenceMatcher(None, plain, other_plain).ratio() >= _ALIKE
 
 
 def _plain(name: str) -> str:
-    """Letters and digits alone, without accents and capitals."""
+    """Return the letters and digits of a name, in lower case and without accents."""
     letters = unicodedata.normalize("NFKD", name.casefold())
     return re.sub(r"[\W_]+", "", "".join(c for c in letters if not unicodedata.combining(c)))

@@ -1,8 +1,9 @@
-"""Every distinct image of a dataset, decoded once, as one memory-mapped uint8 array.
+"""Cache of decoded images: each distinct image once, in one memory-mapped uint8 array.
 
-The cache is keyed by the content of the files and by the settings: a dataset that moves finds its
-cache again, a file that changes does not find an old one. A process that dies half-way leaves a
-part that the next one continues, and two processes that want the same cache take turns.
+The name of a cache is a digest of the content of all files and the settings: a dataset that was
+moved finds its cache again, and one with a changed file does not use the old one. A process that
+dies leaves a partial cache, which the next one completes. Two processes that need the same cache
+take turns.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ _UNREADABLE = 2
 
 
 def default_folder() -> Path:
-    """Where caches go unless told otherwise: the user's cache folder.
+    """Return the default folder of caches, which is in the user's cache folder.
 
     Raises:
-        DataError: If the user has none.
+        DataError: If the user has no home folder.
     """
     if named := os.environ.get("XDG_CACHE_HOME"):
         return Path(named) / "vitatt"
@@ -54,12 +55,12 @@ class ImageCache:
         folder: Where caches are kept.
 
     Attributes:
-        unreadable: Path to reason, for each file that could not be decoded.
-        digests: Content digest of each path, for finding one image under two names.
-        key: Digest of all content and settings.
+        unreadable: Reason for each path that could not be decoded.
+        digests: Content digest of each path; equal for one image under two names.
+        key: Digest of the content of all files and the settings.
 
     Raises:
-        DataError: If no file can be decoded, or the disk has no room.
+        DataError: If no file can be decoded, or the disk is full.
     """
 
     def __init__(self, paths: Sequence[str], *, size: int, folder: Path) -> None:
@@ -90,7 +91,7 @@ class ImageCache:
             )
 
     def rows(self, paths: Sequence[str]) -> NDArray[np.int64]:
-        """Row of each path in `pixels`; paths must be readable ones."""
+        """Return the row in `pixels` of each path; all paths must be readable."""
         return np.array([self._row[path] for path in paths], dtype=np.int64)
 
     @property
@@ -101,17 +102,17 @@ class ImageCache:
         return self._pixels
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_pixels": None}  # a worker maps the file itself
+        return {**self.__dict__, "_pixels": None}  # each worker maps the file anew
 
 
 def _build(file: Path, entries: list[tuple[str, str]], size: int) -> dict[str, str]:
-    """Decode what is not decoded yet; the reason for each digest that cannot be."""
+    """Decode the images that are not decoded yet; return the reason for each that cannot be."""
     summary = file.with_suffix(".json")
     if (known := _finished(file, summary, entries, size)) is not None:
         return known
     with FileLock(file.with_suffix(".lock")):
         known = _finished(file, summary, entries, size)
-        if known is not None:  # by another process meanwhile
+        if known is not None:  # another process built it meanwhile
             return known
         partial = file.with_suffix(".partial")
         array = PartialArray(partial, (len(entries), size, size, 3), np.uint8)
@@ -147,7 +148,7 @@ def _build(file: Path, entries: list[tuple[str, str]], size: int) -> dict[str, s
 
 
 def _try_read(path: str, size: int) -> NDArray[np.uint8] | str:
-    """The pixels, or why there are none: a message without the path it begins with."""
+    """Return the pixels, or the reason for their absence, without the path at its beginning."""
     try:
         return read_image(path, size)
     except DataError as error:
@@ -157,12 +158,13 @@ def _try_read(path: str, size: int) -> NDArray[np.uint8] | str:
 def _finished(
     file: Path, summary: Path, entries: list[tuple[str, str]], size: int
 ) -> dict[str, str] | None:
-    """Reasons of a cache that is whole; None for an absent or damaged one, to be built again."""
+    """Return the reasons stored with a complete cache; None for an absent or damaged one."""
     try:
         if file.stat().st_size != len(entries) * size * size * 3:
             return None
-        reasons = {str(name): str(why) for name, why in json.loads(summary.read_text()).items()}
-    except (OSError, ValueError, AttributeError):
+        reasons = json.loads(summary.read_text())
+    except (OSError, ValueError):  # ValueError: neither text nor JSON
         return None
-    # A summary that speaks of other images is of another build.
-    return reasons if reasons.keys() <= {name for name, _ in entries} else None
+    if not isinstance(reasons, dict) or not reasons.keys() <= {name for name, _ in entries}:
+        return None  # a summary of other images belongs to another build
+    return {name: str(reason) for name, reason in reasons.items()}

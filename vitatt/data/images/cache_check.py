@@ -1,4 +1,4 @@
-"""What is in a folder of caches, and whether each of them is whole."""
+"""Contents of a folder of caches, and whether each file is complete."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 
 class CacheFile(NamedTuple):
-    """One file of a cache, with those beside it.
+    """State of one file in a folder of caches.
 
     Attributes:
-        name: Of the file.
-        size: Bytes.
-        state: In words.
-        ok: Whether nothing is wrong with it; what is not finished is not wrong.
+        name: Name of the file.
+        size: Size in bytes.
+        state: Description of the state.
+        ok: Whether the file is undamaged; an unfinished cache is.
     """
 
     name: str
@@ -27,13 +27,13 @@ class CacheFile(NamedTuple):
 
 
 def check_caches(folder: Path) -> list[CacheFile]:
-    """Every cache of decoded images and tokens, and what was left over, without changing anything.
+    """Return the state of all caches of images and tokens and of leftover files; changes nothing.
 
     Args:
-        folder: ``data.cache_dir``; it may be absent.
+        folder: Folder of caches, ``data.cache_dir``; it may be absent.
 
     Raises:
-        OSError: If the folder cannot be looked into.
+        OSError: If the folder cannot be listed.
     """
     if not folder.is_dir():
         return []
@@ -56,18 +56,17 @@ def _check(file: Path) -> CacheFile | None:
             return CacheFile(file.name, size, "marks of an array that is gone", True)
     except OSError as error:
         return CacheFile(file.name, 0, f"cannot be read: {error.strerror or error}", False)
-    return None  # summaries and marks are looked at with their arrays; locks stay for ever
+    return None  # summaries and marks are checked with their arrays; locks are never removed
 
 
 def _images(file: Path, size: int) -> CacheFile:
     row = _row_bytes(file)
     summary = file.with_suffix(".json")
     try:
-        reasons = json.loads(summary.read_text(encoding="utf-8"))
-        unreadable = len(reasons.keys())
+        unreadable = _entries(summary)
     except FileNotFoundError:
         return CacheFile(file.name, size, f"has no {summary.name}; is decoded anew", False)
-    except (ValueError, AttributeError):
+    if unreadable is None:
         return CacheFile(file.name, size, f"{summary.name} is damaged; is decoded anew", False)
     if row == 0 or size == 0 or size % row or size // row < unreadable:
         return CacheFile(
@@ -104,11 +103,20 @@ def _tokens(file: Path, size: int) -> CacheFile:
 
 
 def _ledger(file: Path, size: int) -> CacheFile:
-    try:
-        count = len(json.loads(file.read_text(encoding="utf-8")).keys())
-    except (ValueError, AttributeError):
+    count = _entries(file)
+    if count is None:
         return CacheFile(file.name, size, "is damaged: every image file is read again", False)
     return CacheFile(file.name, size, f"knows {count} image files", True)
+
+
+def _entries(file: Path) -> int | None:
+    """Return the number of entries of the object in a JSON file; None if the file is damaged."""
+    content = file.read_bytes()
+    try:
+        entries = json.loads(content)
+    except ValueError:  # neither text nor JSON
+        return None
+    return len(entries) if isinstance(entries, dict) else None
 
 
 def _marks(file: Path) -> np.ndarray[tuple[int], np.dtype[np.uint8]] | None:
@@ -123,6 +131,6 @@ def _owner(marks: Path) -> bool:
 
 
 def _row_bytes(file: Path) -> int:
-    """Bytes of an image; the side stands in the name."""
+    """Return the bytes of an image by the side in the file name; 0 if there is none."""
     side = re.match(r"images-(\d+)px-", file.name)
     return int(side[1]) ** 2 * 3 if side else 0

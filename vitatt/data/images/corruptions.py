@@ -1,9 +1,9 @@
-"""Images as a worse camera, or a hairier patient, would give them, at five strengths.
+"""Corruptions of images at five strengths, as by a worse camera or hair on the skin.
 
 After Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and
 perturbations", ICLR 2019: Gaussian blur and JPEG have the strengths of their published code; the
-others are made for skin. Each depends on image, strength and seed alone, and a higher strength
-changes the same things further.
+others are designed for skin. Each depends on image, strength and seed alone, and a higher strength
+makes the same changes larger.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Pixels = NDArray[np.uint8]
 
 
 def corrupt(image: Pixels, corruption: str, strength: int, *, seed: int) -> Pixels:
-    """A corrupted image.
+    """Return the corrupted image.
 
     Args:
         image: RGB, (H, W, 3).
         corruption: One of `CORRUPTIONS`.
         strength: From 1 to 5.
-        seed: Decides what is random: the sign of brightness, the direction of colour, the hairs.
+        seed: Seed of what is random: the sign of brightness, the direction of colour, the hairs.
 
     Raises:
-        ValueError: If the image is no uint8 RGB, or the strength is out of its range.
+        ValueError: If the image is not uint8 RGB, or the strength is out of its range.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
@@ -41,14 +41,14 @@ def corrupt(image: Pixels, corruption: str, strength: int, *, seed: int) -> Pixe
 
 
 def blur(image: Pixels, place: int, rng: np.random.Generator) -> Pixels:
-    """Gaussian blur; its standard deviation goes with the side, 1 to 6 pixels of 224."""
+    """Gaussian blur with a standard deviation of 1 to 6 pixels per 224 pixels of the side."""
     del rng
     radius = (1, 2, 3, 4, 6)[place] * image.shape[0] / 224
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
 
 
 def jpeg(image: Pixels, place: int, rng: np.random.Generator) -> Pixels:
-    """JPEG at qualities from 25 to 7."""
+    """JPEG compression at a quality of 25 to 7."""
     del rng
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=(25, 18, 15, 10, 7)[place])
@@ -56,13 +56,13 @@ def jpeg(image: Pixels, place: int, rng: np.random.Generator) -> Pixels:
 
 
 def brightness(image: Pixels, place: int, rng: np.random.Generator) -> Pixels:
-    """Brighter or darker, as the seed has it, by 0.2 to 1 stops: up to twice or half."""
+    """Brighter or darker, at random, by 0.2 to 1 stops: at most twice or half as bright."""
     stops = rng.choice([-1, 1]) * (0.2, 0.4, 0.6, 0.8, 1.0)[place]
     return _pixels(image * 2.0**stops)
 
 
 def colour(image: Pixels, place: int, rng: np.random.Generator) -> Pixels:
-    """A wrong white balance: gains of the channels drift apart by 5 to 40 %, in any direction."""
+    """Wrong white balance: gains of the channels change by up to 5 to 40 %, at random."""
     direction = rng.normal(size=3)
     direction -= direction.mean()
     direction /= np.abs(direction).max()
@@ -70,9 +70,9 @@ def colour(image: Pixels, place: int, rng: np.random.Generator) -> Pixels:
 
 
 def hair(image: Pixels, place: int, rng: np.random.Generator) -> Pixels:
-    """Dark bent lines, 3 to 40 of them, each a Bezier curve of second degree."""
+    """Hair: 3 to 40 dark bent lines, each a Bezier curve of second degree."""
     height, width = image.shape[:2]
-    scale = 2  # drawn larger and scaled down, for soft edges
+    scale = 2  # hairs are drawn larger and scaled down, for soft edges
     mask = Image.new("L", (width * scale, height * scale))
     pen = ImageDraw.Draw(mask)
     along = np.linspace(0, 1, 24)[:, None]
@@ -88,7 +88,7 @@ def hair(image: Pixels, place: int, rng: np.random.Generator) -> Pixels:
 
 
 def downscale(image: Pixels, place: int, rng: np.random.Generator) -> Pixels:
-    """As from a image with a side of a half to an eighth."""
+    """Lower resolution, of a half to an eighth of the pixels per side."""
     del rng
     height, width = image.shape[:2]
     factor = (2, 3, 4, 6, 8)[place]
@@ -105,7 +105,7 @@ CORRUPTIONS: dict[str, Callable[[Pixels, int, np.random.Generator], Pixels]] = {
     "hair": hair,
     "downscale": downscale,
 }
-"""By name; called with an image, a strength from 0 to 4 and the source of what is random."""
+"""Corruptions by name, called with an image, a strength from 0 to 4 and a random generator."""
 
 
 def _pixels(values: NDArray[np.float64]) -> Pixels:

@@ -1,4 +1,4 @@
-"""Digests of files' content, remembered so that unchanged files are not read again."""
+"""Content digests of files, stored so that unchanged files are not read again."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from vitatt.data.images.partial_array import make_folder
 from vitatt.files import whole_file
 
 UNOPENED = "unopened-"
-"""Begins the digest of a file that cannot be opened."""
+"""Prefix of the digest of a file that cannot be opened."""
 
 Stamp = tuple[int, int, int, int]
-"""Size, times of the last change of content and of inode, and inode number of a file."""
+"""Size, times of the last change of content and of inode in ns, and inode number of a file."""
 
 
 def digest(content: bytes) -> str:
-    """Digest of bytes, as hexadecimal."""
+    """Return the digest of bytes in hexadecimal."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
-    """Content digest of each file; files known by their real path and stamp are not read again.
+    """Return the content digest of each file; one with a known path and stamp is not read again.
 
-    Size and time alone are not enough: copies keep both. The inode and its time change with every
-    replacement, and no ordinary program can set them.
+    The stamp is more than size and time of the content, since copies may keep both. The inode or
+    its time changes with every replacement, and ordinary programs cannot set them.
 
-    A file that cannot be opened (a broken link, no permission) has a digest of the moment, so that
-    it is tried again the next time.
+    The digest of a file that cannot be opened (a broken link, no permission) is made from the
+    current time, so that the file is tried again the next time.
 
     Args:
         paths: The files.
-        folder: Where the ledger of known digests is.
+        folder: Folder of the ledger of known digests.
 
     Raises:
-        DataError: If nothing can be written to the folder.
+        DataError: If no file can be written in the folder.
     """
     make_folder(folder)
     ledger = folder / "digests.json"
@@ -64,7 +64,7 @@ def digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
             for path in unread
             if not digests[path].startswith(UNOPENED)
         }
-        # It only saves time, so a full disk is left to whoever needs room for content.
+        # The ledger only saves time. A full disk is reported once content needs room.
         with contextlib.suppress(OSError), FileLock(folder / "digests.lock"):
             entries = _read_ledger(ledger) | found
             with whole_file(ledger) as part:
@@ -75,29 +75,28 @@ def digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
 
 
 def _real_path(path: str, real_folder: Callable[[str], str]) -> str:
-    """Absolute path without links; the folder's is found once, since most files are no links."""
+    """Return the real path, resolving each folder once: few image files are links themselves."""
     folder, name = os.path.split(path)
     joined = os.path.join(real_folder(folder), name)  # noqa: PTH118 (a Path per file is slow)
     return os.path.realpath(joined) if os.path.islink(joined) else joined  # noqa: PTH114
 
 
 def _read_ledger(ledger: Path) -> dict[str, tuple[Stamp, str]]:
-    """What was written there; entries of another form, or a damaged file, only cost time."""
+    """Return the stored digests; entries of another form are left out, and so read again."""
     try:
-        entries = json.loads(ledger.read_bytes()).items()
-    except (OSError, ValueError, AttributeError):
+        entries = json.loads(ledger.read_bytes())
+    except (OSError, ValueError):  # ValueError: neither text nor JSON
         return {}
     known = {}
-    for path, entry in entries:
-        with contextlib.suppress(ValueError, TypeError):
-            size, changed, inode_changed, inode, value = entry
-            stamp = (int(size), int(changed), int(inode_changed), int(inode))
-            known[path] = (stamp, str(value))
+    for path, entry in entries.items() if isinstance(entries, dict) else ():
+        match entry:
+            case [int(size), int(changed), int(inode_changed), int(inode), str(value)]:
+                known[path] = ((size, changed, inode_changed, inode), value)
     return known
 
 
 def _stamp(path: str) -> Stamp:
-    """Of the file that a path leads to; all -1 for one that cannot be opened."""
+    """Return the stamp of the file that a path leads to; all -1 if it cannot be found."""
     try:
         stat = os.stat(path)  # noqa: PTH116 (a Path per file is slow at 10^6 files)
     except OSError:

@@ -1,4 +1,4 @@
-"""Which image file belongs to which case, whatever folders the files lie in."""
+"""Image files of the cases, in any structure of folders."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from vitatt.paths import files_below, left_out_note
 from vitatt.types import DataError
 
 Pair = tuple[str, str]
-"""Paths of two files that should be one."""
+"""Paths of two files that must hold the same image."""
 
 
 class ImageFiles(NamedTuple):
     """Image files by name.
 
     Attributes:
-        paths: The file of each name.
-        doubles: Further files of a name.
-        notes: Oddities, one sentence each, for people.
+        paths: Path of the file of each name.
+        doubles: Paths of further files of the same name.
+        notes: Remarks for the user, one sentence each.
     """
 
     paths: dict[str, str]
@@ -31,14 +31,14 @@ class ImageFiles(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def of(self, names: pl.Series) -> pl.Series:
-        """The path for each name, null where there is none."""
+        """Return the path of each name, null where there is none."""
         return names.replace_strict(self.paths, default=None, return_dtype=pl.String)
 
     def pairs(self, names: pl.Series) -> tuple[Pair, ...]:
-        """Two files each that must be the same, since both belong to one of these names.
+        """Return pairs of files that must be equal, since both have one of these names.
 
         Raises:
-            DataError: If two of them differ in size.
+            DataError: If the two files of a pair differ in size.
         """
         if not self.doubles:
             return ()
@@ -55,12 +55,12 @@ class ImageFiles(NamedTuple):
 def index_images(
     root: Path, suffixes: Iterable[str], *, name_of: Callable[[str], str] = str
 ) -> ImageFiles:
-    """Image files below a folder by name, whatever folders they lie in.
+    """Find the image files below a folder, by name.
 
     Args:
         root: The folder.
-        suffixes: Endings of image files, in lower case.
-        name_of: From a file's name to the name that tables have; by default the same.
+        suffixes: Suffixes of image files, in lower case.
+        name_of: Name in the tables of a file's name; by default the same.
     """
     wanted = tuple(suffixes)
     paths: dict[str, str] = {}
@@ -78,20 +78,20 @@ def index_images(
             if os.path.exists(other) and os.path.exists(path):  # noqa: PTH110
                 doubles.setdefault(name, []).append(path)
             elif os.path.exists(path):  # noqa: PTH110
-                paths[name] = path  # the other is a link to nowhere
+                paths[name] = path  # the other is a broken link
     notes = (left_out_note(root, left_out),) if left_out else ()
     return ImageFiles(paths, doubles, notes)
 
 
 def require_same_content(pairs: Sequence[Pair], cache_dir: Path) -> None:
-    """Check that two files of one case hold the same bytes.
+    """Check that the files of each pair hold the same bytes.
 
     Args:
-        pairs: Of `ImageFiles.pairs`.
-        cache_dir: Folder of the caches, where known digests are.
+        pairs: Pairs from `ImageFiles.pairs`.
+        cache_dir: Folder of caches, with the known digests.
 
     Raises:
-        DataError: If they do not, or a file cannot be opened; the message names both.
+        DataError: If two files differ, or one cannot be opened; the message names both.
     """
     digests = digest_files([path for pair in pairs for path in pair], cache_dir) if pairs else {}
     for one, other in pairs:
@@ -106,7 +106,7 @@ def require_same_content(pairs: Sequence[Pair], cache_dir: Path) -> None:
 
 
 def _may_be_equal(one: str, other: str) -> bool:
-    """Whether two files are two indeed, and of one size.
+    """Whether two paths lead to different files, which then must have the same size.
 
     Raises:
         DataError: If their sizes differ.

@@ -1,4 +1,4 @@
-"""Lesion masks, as published beside ISIC images and as the synthetic data have them."""
+"""Lesion masks, as published for ISIC images and as written with the synthetic data."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vitatt.types import DataError
 
 
 def with_masks(cases: pl.DataFrame, folder: Path) -> pl.DataFrame:
-    """The cases that have a mask, with its path as column ``mask``.
+    """Return the cases that have a mask, with its path as column ``mask``.
 
     Args:
         cases: Rows with ``image``.
-        folder: Holds ``<image name without suffix>_segmentation.png``.
+        folder: Folder of the files ``<image name without suffix>_segmentation.png``.
 
     Raises:
         DataError: If there is no such folder, or two images would have one mask.
@@ -37,7 +37,11 @@ def with_masks(cases: pl.DataFrame, folder: Path) -> pl.DataFrame:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise `DataError` if there is no such folder, or its name is no UTF-8."""
+    """Check that the folder of lesion masks exists.
+
+    Raises:
+        DataError: If it does not, or its name is not UTF-8.
+    """
     if not is_text(str(folder)):
         raise DataError(
             f"The name of the folder of lesion masks is no UTF-8: {escaped(str(folder))}. Rename "
@@ -45,13 +49,13 @@ def check_folder(folder: Path) -> None:
         )
     if not folder.is_dir():
         raise DataError(
-            f"The folder of lesion masks {folder} does not exist. It should hold one file an "
+            f"The folder of lesion masks {folder} does not exist. It should hold one file per "
             "image, named <image name without suffix>_segmentation.png."
         )
 
 
 def read_mask(path: Path | str, size: int) -> NDArray[np.bool_]:
-    """A mask as (size, size), True on the lesion (grey values above 127).
+    """Return a mask (size, size) that is True on the lesion (grey values above 127).
 
     The whole mask is scaled to the square, as images are.
 
@@ -60,7 +64,7 @@ def read_mask(path: Path | str, size: int) -> NDArray[np.bool_]:
     """
     try:
         with Image.open(path) as image:
-            grey = image.convert("L").resize((size, size), Image.Resampling.NEAREST)
-    except (OSError, SyntaxError, ValueError) as error:
+            grey = image.convert("L")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"The lesion mask {path} cannot be read: {error}") from error
-    return np.asarray(grey) > 127
+    return np.asarray(grey.resize((size, size), Image.Resampling.NEAREST)) > 127

@@ -1,4 +1,4 @@
-"""An array on disk that is filled bit by bit, by processes that may die."""
+"""Array on disk that is filled row by row; a process that dies loses no finished row."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from vitatt.types import DataError
 class PartialArray:
     """A memory-mapped array with a mark for each row that is filled.
 
-    A row counts as filled only after its content is on disk, so a process that dies leaves what it
-    finished to the next. Callers hold a lock: one process fills at a time.
+    A row is marked only after its content is on disk, so that the next process can continue where
+    one died. Callers must hold a lock, since only one process may fill the array at a time.
 
     Args:
-        file: Where the array is; the marks are beside it.
-        shape: Of the whole array; the first dimension is the rows.
-        dtype: Of the array.
+        file: File of the array; the marks are stored beside it.
+        shape: Shape of the whole array; the first dimension is the rows.
+        dtype: Data type of the array.
 
     Attributes:
-        marks: 0 for each row that is not filled, else what `put` was given, (rows,) uint8.
+        marks: 0 for each row that is not filled, else the mark that it was given, (rows,) uint8.
 
     Raises:
-        DataError: If the disk has no room.
+        DataError: If the disk is full.
     """
 
     def __init__(self, file: Path, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self._marks_file = file.with_suffix(".marks")
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         if not file.is_file() or file.stat().st_size != size:
-            self._marks_file.unlink(missing_ok=True)  # marks of content that is gone
+            self._marks_file.unlink(missing_ok=True)  # marks of deleted content
         _allocate(file, size)
         _allocate(self._marks_file, shape[0])
         self._content: NDArray[np.generic] = np.memmap(file, dtype, "r+", shape=shape)
@@ -49,40 +49,40 @@ class PartialArray:
         self.mark(rows, mark)
 
     def mark(self, rows: NDArray[np.int64], mark: int) -> None:
-        """Mark rows without content."""
+        """Mark rows without writing content."""
         self.marks[rows] = mark
         self.marks.flush()  # type: ignore[attr-defined]
 
     def forget_marks(self) -> None:
-        """Remove the marks: the array is whole."""
+        """Remove the marks of a complete array."""
         self._marks_file.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of a cache, and write a file of no length to it to see that this works.
+    """Create the folder of a cache, and check that a file can be written in it.
 
     Raises:
-        DataError: If it does not.
+        DataError: If the folder cannot be created, or no file can be written in it.
     """
     problem = "made"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         problem = "written to"
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-"):
-            pass  # permissions alone do not tell: a disk may be mounted for reading only
+            pass  # permission bits say nothing about a read-only mount
     except FileExistsError as error:
         raise DataError(
             f"The cache folder {folder} is a file. Name a folder as `data.cache_dir`."
         ) from error
     except OSError as error:
         raise DataError(
-            f"The cache folder {folder} cannot be {problem} ({error.strerror}). Name one that can "
+            f"The cache folder {folder} cannot be {problem} ({error.strerror}). Name another one "
             "as `data.cache_dir`."
         ) from error
 
 
 def _allocate(file: Path, size: int) -> None:
-    """Reserve disk space at once, so that a full disk is found before the work is done."""
+    """Reserve all disk space of a file, so that a full disk is found before the work begins."""
     try:
         with file.open("ab") as handle:
             if hasattr(os, "posix_fallocate"):

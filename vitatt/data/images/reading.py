@@ -1,9 +1,13 @@
-"""Reading any image file as square RGB pixels."""
+"""Read image files of any format as square RGB pixels."""
 
 from __future__ import annotations
 
+import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,32 +17,79 @@ from vitatt.types import DataError
 
 
 def read_image(path: Path | str, size: int) -> NDArray[np.uint8]:
-    """An image file as RGB pixels of a square, (size, size, 3).
-
-    The whole image is scaled to the square, so nothing is cut off: aspect ratio is given up
-    rather than skin. Grey, palette, CMYK, transparent (on white) and 16-bit files (scaled to 8) are
-    converted, and a camera's rotation tag is obeyed.
+    """Return an image file as RGB pixels of a square, (size, size, 3), see `square_pixels`.
 
     Raises:
-        DataError: If the file is empty, truncated or no image; the message names the file.
+        DataError: If the file is empty, truncated or not an image; the message names the file.
     """
     path = Path(path)
+    with _errors_naming(str(path)):
+        empty = path.stat().st_size == 0
+    if empty:
+        raise DataError(f"{path} is empty (0 bytes).")
+    return _scaled(_decoded(path, size, str(path)), size)
+
+
+def read_image_bytes(data: bytes, size: int, name: str) -> NDArray[np.uint8]:
+    """Return the content of an image file as RGB pixels of a square, (size, size, 3).
+
+    Args:
+        data: Content of the file, in any format that Pillow reads.
+        size: Side of the square, in pixels.
+        name: Name of the image, for error messages.
+
+    Raises:
+        DataError: If the content is empty, truncated or not an image; the message names the image.
+    """
+    if not data:
+        raise DataError(f"{name} is empty (0 bytes).")
+    return _scaled(_decoded(io.BytesIO(data), size, name), size)
+
+
+def square_pixels(image: Image.Image, size: int, name: str) -> NDArray[np.uint8]:
+    """Return an image as RGB pixels of a square, (size, size, 3).
+
+    The whole image is scaled to the square: its aspect ratio may change, but no skin is cut off.
+    Grey, palette, CMYK, transparent (on white) and 16-bit images (scaled to 8 bits) are converted,
+    and the orientation tag of the camera (EXIF) is applied.
+
+    Args:
+        image: The image; it stays as it is.
+        size: Side of the square, in pixels.
+        name: Name of the image, for error messages.
+
+    Raises:
+        DataError: If the image cannot be decoded; the message names it.
+    """
+    with _errors_naming(name):
+        rgb = _to_rgb(_upright(image))
+    return _scaled(rgb, size)
+
+
+@contextmanager
+def _errors_naming(name: str) -> Iterator[None]:
+    """Raise the errors of decoding an image as a `DataError` that names it."""
     try:
-        if path.stat().st_size == 0:
-            raise DataError(f"{path} is empty (0 bytes).")
-        with warnings.catch_warnings():
-            # A image of 90 million pixels is a large photograph, not an attack.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                # JPEG can be decoded at 1/2, 1/4 or 1/8: never below twice the size we want.
-                image.draft("RGB", (2 * size, 2 * size))
-                rgb = _to_rgb(_upright(image))
+        yield
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is no image: its content has no known format.") from error
+        raise DataError(f"{name} is no image: its content has no known format.") from error
+    # Pillow raises all of these for damaged content, or while it converts a mode.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} cannot be decoded: {error}.") from error
+        raise DataError(f"{name} cannot be decoded: {error}.") from error
+
+
+def _decoded(source: Path | BinaryIO, size: int, name: str) -> Image.Image:
+    """Return an image file in RGB and upright, at its own size or nearer to the square's."""
+    with _errors_naming(name), warnings.catch_warnings():
+        # An image of 90 million pixels is a large photograph, not an attack.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(source) as image:
+            # A JPEG is decoded at 1/2, 1/4 or 1/8, for speed, but not below twice the size.
+            image.draft("RGB", (2 * size, 2 * size))
+            return _to_rgb(_upright(image))
+
+
+def _scaled(rgb: Image.Image, size: int) -> NDArray[np.uint8]:
     if rgb.size != (size, size):
         rgb = rgb.resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(rgb, dtype=np.uint8)
@@ -56,9 +107,9 @@ _TURNS = {
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its camera noted.
+    """Return the image rotated by its orientation tag.
 
-    Pillow's own function also rewrites the other notes, and fails where one of them is damaged.
+    Pillow's `ImageOps.exif_transpose` also rewrites the other tags, and fails if one is damaged.
     """
     turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return image if turn is None else image.transpose(turn)

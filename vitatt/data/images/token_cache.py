@@ -1,8 +1,7 @@
-"""Encoder tokens of every image, computed once per view and kept as float16.
+"""Cache of encoder tokens, computed once for each image and view, and stored as float16.
 
-With a frozen encoder the same tokens would be computed in every epoch, fold and arm. Here each
-image has its plain view and a number of augmented ones on disk, so that training runs at memory
-speed.
+A frozen encoder computes the same tokens in every epoch, fold and arm. The cache holds them for the
+plain view and a number of augmented views of each image, so that training runs at memory speed.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from tqdm import tqdm
 from vitatt.data.images.partial_array import PartialArray, make_folder
 
 Encode = Callable[[Tensor], Tensor]
-"""Pixels (B, 3, H, W) uint8 to tokens (B, N, D)."""
+"""From pixels (B, 3, H, W) uint8 to tokens (B, N, D)."""
 Pixels = Callable[[NDArray[np.int64], int], Tensor]
-"""Slots of images (B,) and a view to pixels (B, 3, H, W) uint8; view 0 is the plain one."""
+"""From slots of images (B,) and a view to pixels (B, 3, H, W) uint8; view 0 is the plain one."""
 
 _BATCH = 32
 
@@ -31,14 +30,14 @@ _BATCH = 32
 class TokenCache:
     """Tokens of all images and views, (slots, views, N, D) float16 on disk.
 
-    One file a view, filled as images are needed; a process that dies leaves what it has finished to
-    the next.
+    There is one file per view, filled as images are needed. The next process can continue where
+    one died.
 
     Args:
-        folder: Where caches are kept.
-        key: Whatever decides the tokens: weights, images, size, augmentation.
+        folder: Folder of caches.
+        key: Everything that decides the tokens: weights, images, size, augmentation.
         num_slots: Number of distinct images.
-        num_views: Views of each, the plain one among them.
+        num_views: Number of views of each image, including the plain one.
         token_shape: (N, D).
     """
 
@@ -53,16 +52,16 @@ class TokenCache:
     ) -> None:
         make_folder(folder)
         digest = hashlib.blake2b(repr((key, token_shape)).encode(), digest_size=16).hexdigest()
-        # The number of views is no part of the key: more views continue the same files.
+        # The number of views is not part of the key, so that more views use the same files.
         self._files = [folder / f"tokens-{digest}-view{view}.f16" for view in range(num_views)]
         self._shape = (num_slots, *token_shape)
         self._mapped: dict[int, NDArray[np.float16]] = {}
 
     def fill(self, slots: NDArray[np.int64], view: int, pixels: Pixels, encode: Encode) -> None:
-        """Compute the tokens of these images in this view, as far as they are not there.
+        """Compute the tokens of these images in this view, unless they are stored already.
 
         Raises:
-            DataError: If the disk has no room.
+            DataError: If the disk is full.
         """
         file = self._files[view]
         with FileLock(file.with_suffix(".lock")):
@@ -81,7 +80,7 @@ class TokenCache:
             progress.close()
 
     def fetch(self, slots: NDArray[np.int64], views: Sequence[int]) -> Tensor:
-        """Tokens (B, N, D) float16 of images in their views."""
+        """Return the tokens (B, N, D) float16 of images, each in its view."""
         result = np.empty((len(slots), *self._shape[1:]), np.float16)
         chosen = np.asarray(views)
         for view in np.unique(chosen):

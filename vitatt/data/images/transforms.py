@@ -1,4 +1,4 @@
-"""albumentations pipelines; the only place that imports albumentations."""
+"""Augmentation of training images; the only module that imports albumentations."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would look for updates online
 import albumentations as A
 
-# Each loading process has a core: OpenCV's own threads would take those of the others.
+# There is a loading process for each core, with which OpenCV's own threads would compete.
 cv2.setNumThreads(0)
 
 Pixels = NDArray[np.uint8]
 
 
 class TrainingAugmentation:
-    """Random changes that leave a lesion's diagnosis as it is: position, scale, light, lens.
+    """Random changes of position, scale, colour and sharpness that keep the diagnosis.
 
-    A skin lesion has no up or left, so flips and quarter turns are free. Colour changes are mild,
-    because colour is evidence.
+    A skin lesion has no natural orientation, so flips and quarter turns are as likely as none.
+    Colour changes are mild, because colour is evidence.
 
     Args:
         image_size: Side of the square image, in pixels.
@@ -48,25 +48,26 @@ class TrainingAugmentation:
         return repr(self._pipeline)
 
     def __call__(self, image: Pixels, seed: int) -> Pixels:
-        """The image (H, W, 3), changed as the seed says: the same seed gives the same change."""
-        # One generator for all: seeded each for itself, two changes that come in half of the cases
-        # would always come together.
+        """Return the image (H, W, 3) with random changes, which the seed decides."""
+        # All steps share one generator. If each had its own with the same seed, two steps that are
+        # applied to half of the images would always be applied to the same half.
         self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
         return cast(Pixels, self._pipeline(image=image)["image"])
 
 
 class _Position(A.RandomResizedCrop):
-    """A random part of the image in one of the eight orientations, sometimes turned.
+    """A random crop of the image in one of the eight orientations, sometimes rotated.
 
-    All in one step, so that pixels are interpolated once. What a turn brings in from outside the
-    part is the image itself, reflected only at its border, so that there are no black corners.
+    One step does all, so that pixels are interpolated once. Where a rotation needs pixels outside
+    of the crop, they come from the image, or beyond its border from its reflection, so that there
+    are no black corners.
 
     Args:
         image_size: Side of the result, in pixels.
-        scale: Range of the part's share of the area.
-        ratio: Range of the part's width over its height.
-        angle: Largest turn to either side, in degrees.
-        turned: Share of the cases that are turned.
+        scale: Range of the crop's share of the area.
+        ratio: Range of the crop's width over its height.
+        angle: Largest rotation to either side, in degrees.
+        turned: Probability of a rotation.
     """
 
     def __init__(
@@ -85,10 +86,10 @@ class _Position(A.RandomResizedCrop):
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
-        """Draw the part, the orientation and the angle."""
+        """Draw the crop, the orientation and the angle."""
         drawn: dict[str, Any] = super().get_params_dependent_on_data(params, data)
         drawn["transposed"] = self.py_random.random() < 0.5
-        drawn["flip"] = self.py_random.choice((None, -1, 0, 1))  # none, both, down, right: OpenCV's
+        drawn["flip"] = self.py_random.choice((None, -1, 0, 1))  # none, or a code of cv2.flip
         turned = self.py_random.random() < self.turned
         drawn["angle"] = self.py_random.uniform(-self.angle, self.angle) if turned else 0.0
         return drawn
@@ -102,7 +103,7 @@ class _Position(A.RandomResizedCrop):
         angle: float,
         **params: Any,
     ) -> Pixels:
-        """Cut, resize, transpose, flip, turn, in this order."""
+        """Crop, resize, transpose, flip and rotate, in this order."""
         if angle:
             matrix = self._matrix(crop_coords, transposed, flip, math.radians(angle))
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -110,7 +111,7 @@ class _Position(A.RandomResizedCrop):
                 img, matrix, self.size, flags=flags, borderMode=cv2.BORDER_REFLECT
             )
             return cast(Pixels, turned)
-        # Three times as fast as the same by a matrix.
+        # Three times as fast as a matrix without rotation.
         img = super().apply(img, crop_coords, **params)
         if transposed:
             img = cast(Pixels, cv2.transpose(img))
@@ -119,7 +120,7 @@ class _Position(A.RandomResizedCrop):
     def _matrix(
         self, box: tuple[int, int, int, int], transposed: bool, flip: int | None, radians: float
     ) -> NDArray[np.float64]:
-        """From a pixel (x, y, 1) of the result to the (x, y) in the image where it comes from."""
+        """Return the matrix from a pixel (x, y, 1) of the result to its source (x, y)."""
         x_min, y_min, x_max, y_max = box
         side = self.size[0]
         sine, cosine = math.sin(radians), math.cos(radians)
@@ -136,7 +137,7 @@ class _Position(A.RandomResizedCrop):
 class _Colour(A.ColorJitter):
     """Brightness, contrast, saturation and hue in random order, as one matrix.
 
-    Each is linear in the colour, so that pixels are changed, rounded and clipped once.
+    Each is affine in the colour, so that pixels are changed, rounded and clipped once.
     """
 
     def apply(
@@ -149,7 +150,7 @@ class _Colour(A.ColorJitter):
         order: list[int],
         **params: Any,
     ) -> Pixels:
-        """The image in other colours."""
+        """Return the image with other colours."""
         del params
         matrix = np.eye(3, 4)
         mean = np.array([*cv2.mean(img)[:3], 1.0])
@@ -172,6 +173,6 @@ _AROUND_GREY = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
 
 
 def _hue_matrix(turns: float) -> NDArray[np.float64]:
-    """Turns (R, G, B) around the axis of greys (Rodrigues' formula), from red towards yellow."""
+    """Return a rotation of (R, G, B) about the grey axis (Rodrigues' formula), red to yellow."""
     sine, cosine = math.sin(2 * math.pi * turns), math.cos(2 * math.pi * turns)
     return cosine * np.eye(3) + (1 - cosine) / 3 + sine * _AROUND_GREY

@@ -1,4 +1,4 @@
-"""How strongly each metadata feature goes with the diagnosis, on training rows only."""
+"""Association of each metadata feature with the diagnosis, on training rows only."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ _SCHEMA = {
 
 
 def associate(training: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
-    """A table of the features, the most strongly associated first.
+    """Return a table of the features, sorted by their association, strongest first.
 
-    Categories are measured by bias-corrected Cramér's V, numbers by the correlation ratio
-    ``eta = sqrt(SS_between / SS_total)``, where the sums of squares are those of the diagnoses'
-    means and of the values around the mean of all (Pearson, "On the general theory of skew
-    correlation and non-linear regression", 1905). Both are 0 for no association; V is 1 if each
-    determines the other, eta if the diagnosis determines the value. Eta is not corrected: of n rows
-    with C diagnoses that have nothing to do with the values, eta^2 is (C - 1) / (n - 1) on average.
+    The association with the diagnosis is bias-corrected Cramér's V for categories, and for numbers
+    the correlation ratio ``eta = sqrt(SS_between / SS_total)``, where ``SS_total`` is the sum of
+    squares of the values, and ``SS_between`` that of the mean of each value's diagnosis, around the
+    overall mean (Pearson, "On the general theory of skew correlation and non-linear regression",
+    1905). Both are 0 without association. V is 1 if feature and diagnosis determine each other, eta
+    is 1 if the diagnosis determines the value. Eta is not corrected for bias: for n rows of C
+    diagnoses unrelated to the values, the mean of eta^2 is (C - 1) / (n - 1).
 
     Args:
         training: Rows that the model may learn from, with the column ``diagnosis``.
         features: Columns to measure.
 
     Returns:
-        A row a feature: ``feature``, ``label``, ``kind``, ``measure``; ``association`` of the
-        observed rows, null if fewer than 2 are; ``observed``, their number; ``missing``, the share
-        of the others; and ``missing_association``, the bias-corrected Cramér's V of being missing
-        with the diagnosis: how much the gap itself gives away.
+        One row per feature: ``feature``, ``label``, ``kind``, ``measure``; ``association`` over the
+        rows with a value, null if there are fewer than 2; ``observed``, the number of these rows;
+        ``missing``, the share of the others; and ``missing_association``, the bias-corrected
+        Cramér's V of being missing with the diagnosis, which is how much the gaps leak the label.
     """
     rows = []
     for feature in features:
@@ -66,7 +67,7 @@ def associate(training: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFra
 
 
 def _cramers_v(pairs: pl.DataFrame) -> float | None:
-    """Bias-corrected Cramér's V of ``value`` and ``diagnosis``.
+    """Return the bias-corrected Cramér's V of ``value`` and ``diagnosis``; None for under 2 rows.
 
     With ``phi^2 = chi^2 / n`` of the r x c table,
     ``V^2 = max(0, phi^2 - (r - 1)(c - 1) / (n - 1)) / min(r' - 1, c' - 1)``, where
@@ -78,16 +79,16 @@ def _cramers_v(pairs: pl.DataFrame) -> float | None:
         return None
     counts: NDArray[Any] = crosstab(pairs["value"].to_numpy(), pairs["diagnosis"].to_numpy()).count
     r, c = counts.shape
-    # (k - 1) - (k - 1)^2 / (n - 1) as one product, which is exactly 0 where it should be.
+    # k' - 1 = (k - 1) - (k - 1)^2 / (n - 1), factored so that it is exactly 0 for k = 1 and k = n.
     most = min((k - 1) * (n - k) / (n - 1) for k in (r, c))
-    if most == 0:  # a constant, or a value of its own in every row: nothing can be learnt from it
+    if most == 0:  # constant, or a different value in every row: no association can be measured
         return 0.0
     phi2 = chi2_contingency(counts, correction=False).statistic / n
     return float(min(max(phi2 - (r - 1) * (c - 1) / (n - 1), 0) / most, 1) ** 0.5)
 
 
 def _correlation_ratio(pairs: pl.DataFrame) -> float | None:
-    """Eta of ``value`` given ``diagnosis``."""
+    """Return eta of ``value`` given ``diagnosis``; None for fewer than 2 rows."""
     if pairs.height < 2:
         return None
     if pairs["value"].n_unique() == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from vitatt.data.datasets.schema import Feature
 from vitatt.types import DataError, FeatureEncoding
+
+Value = str | float | None
+"""A category, a number, or None where nothing was observed."""
 
 
 class EncodedMetadata(NamedTuple):
@@ -77,24 +80,25 @@ def encode(
     Raises:
         DataError: If `smoothing` is outside [0, 1).
     """
-    if not 0 <= smoothing < 1:
-        raise DataError(f"Expected `data.smoothing` to be in [0, 1), but got {smoothing}.")
-    blocks, missing = [], []
-    for feature in features:
-        column = cases[feature.name]
-        block, absent = (
-            _encode_categories(column, feature, smoothing)
-            if feature.kind == "categorical"
-            else _encode_numbers(column, feature)
-        )
-        block[absent] = 1 / feature.cardinality
-        blocks.append(block)
-        missing.append(absent)
-    if not blocks:
-        return EncodedMetadata(
-            np.zeros((cases.height, 0), np.float32), np.zeros((cases.height, 0), np.bool_)
-        )
-    return EncodedMetadata(np.concatenate(blocks, axis=1), np.stack(missing, axis=1))
+    columns = [cases[feature.name].to_list() for feature in features]
+    return _encode(columns, cases.height, features, smoothing)
+
+
+def encode_rows(
+    rows: Sequence[Mapping[str, Value]], features: Sequence[FeatureEncoding], *, smoothing: float
+) -> EncodedMetadata:
+    """Soft one-hot vectors of cases given by row, see `encode`.
+
+    Args:
+        rows: Values by column; each row has all of the features.
+        features: Columns to encode.
+        smoothing: Probability mass that the other categories share.
+
+    Raises:
+        DataError: If `smoothing` is outside [0, 1).
+    """
+    columns = [[row[feature.name] for row in rows] for feature in features]
+    return _encode(columns, len(rows), features, smoothing)
 
 
 def describe_values(
@@ -113,18 +117,41 @@ def describe_values(
     return texts
 
 
+def _encode(
+    columns: Sequence[Sequence[Value]],
+    count: int,
+    features: Sequence[FeatureEncoding],
+    smoothing: float,
+) -> EncodedMetadata:
+    if not 0 <= smoothing < 1:
+        raise DataError(f"Expected `data.smoothing` to be in [0, 1), but got {smoothing}.")
+    blocks, missing = [], []
+    for feature, column in zip(features, columns, strict=True):
+        block, absent = (
+            _encode_categories(column, feature, smoothing)
+            if feature.kind == "categorical"
+            else _encode_numbers(column, feature)
+        )
+        block[absent] = 1 / feature.cardinality
+        blocks.append(block)
+        missing.append(absent)
+    if not blocks:
+        return EncodedMetadata(np.zeros((count, 0), np.float32), np.zeros((count, 0), np.bool_))
+    return EncodedMetadata(np.concatenate(blocks, axis=1), np.stack(missing, axis=1))
+
+
 def _encode_categories(
-    column: pl.Series, feature: FeatureEncoding, smoothing: float
+    column: Sequence[Value], feature: FeatureEncoding, smoothing: float
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     count = feature.cardinality
-    codes = {name: code for code, name in enumerate(feature.categories)}
-    index = column.replace_strict(codes, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy()
+    codes: dict[Value, int] = {name: code for code, name in enumerate(feature.categories)}
+    index = np.array([codes.get(value, -1) for value in column], np.int64)
     absent = index < 0
-    if unseen := column.filter(pl.Series(absent)).drop_nulls().unique().sort().to_list():
+    if unseen := [str(value) for value in column if value is not None and value not in codes]:
         warnings.warn(
-            f"Feature '{feature.name}' has values that training did not see: {', '.join(unseen)} "
-            f"({int(absent.sum() - column.null_count())} cases). They count as missing.",
-            stacklevel=3,
+            f"Feature '{feature.name}' has values that training did not see: "
+            f"{', '.join(sorted(set(unseen)))} ({len(unseen)} cases). They count as missing.",
+            stacklevel=4,
         )
     off = smoothing / (count - 1) if count > 1 else 0.0
     block = np.full((len(column), count), off, np.float32)
@@ -133,11 +160,12 @@ def _encode_categories(
 
 
 def _encode_numbers(
-    column: pl.Series, feature: FeatureEncoding
+    column: Sequence[Value], feature: FeatureEncoding
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     centres = np.asarray(feature.centres)
-    absent = column.is_null().to_numpy()
-    position = np.interp(column.fill_null(0).to_numpy(), centres, np.arange(len(centres)))
+    values = np.array(column, np.float64)  # NaN where missing
+    absent = np.isnan(values)
+    position = np.interp(np.where(absent, 0, values), centres, np.arange(len(centres)))
     lower = np.floor(position).astype(np.int64)
     upper = np.minimum(lower + 1, len(centres) - 1)
     rows = np.arange(len(column))

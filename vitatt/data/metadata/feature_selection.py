@@ -1,4 +1,4 @@
-"""Which metadata features a network sees: all, those named, or the k that say most."""
+"""Selection of metadata features: all, named ones, or the k most associated with the diagnosis."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from vitatt.types import DataError
 
 
 class FeatureSelection:
-    """What `data.features` asks for.
+    """The metadata features that the setting `data.features` selects.
 
     Args:
-        asked: ``all``; ``hc-K`` for the K features with the highest association with the diagnosis,
-            ``hc-0`` being no metadata; or columns.
+        asked: ``all``; ``hc-K`` (HC-k) for the K features with the strongest association with the
+            diagnosis, where ``hc-0`` is no metadata; or a list of columns.
         spec: The dataset.
 
     Raises:
-        DataError: If it is none of these, there are not so many features, or a column cannot be a
-            feature.
+        DataError: If it is none of these, K is larger than the number of features, or a column
+            cannot be a feature.
     """
 
     def __init__(self, asked: str | Sequence[str], spec: DatasetSpec) -> None:
@@ -46,11 +46,10 @@ class FeatureSelection:
             )
 
     def of(self, training: pl.DataFrame) -> tuple[Feature, ...]:
-        """The features, in the dataset's own order.
+        """Return the selected features, in the order of the dataset.
 
         Args:
-            training: Rows that the network may learn from: a choice that saw others would have
-                seen the answers it is tested on.
+            training: Rows of the training split. A selection on other rows would leak their labels.
         """
         if self._count is None:
             return self._candidates

@@ -1,7 +1,7 @@
-"""Metadata that is wrong rather than missing: jittered, flipped, or another patient's.
+"""Noise on metadata: jittered numbers, flipped categories, records swapped between patients.
 
-The draws depend on the seed alone, not on the strength: a stronger noise changes what a weaker one
-changed and more, so that curves over the strength are of one random source.
+The random draws depend on the seed alone, not on the strength. A stronger noise therefore changes
+the same values as a weaker one, further or with others added.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOISE: dict[str, tuple[float, ...]] = {
     "flip": (0.1, 0.2, 0.3, 0.4, 0.5),
     "swap": (0.1, 0.2, 0.4, 0.7, 1.0),
 }
-"""Five strengths of each: standard deviations; probability of a value; probability of a record."""
+"""Five strengths of each: noise in standard deviations, probability of a flip, and of a swap."""
 
 
 def jitter(
@@ -31,14 +31,14 @@ def jitter(
     share: float,
     seed: int,
 ) -> pl.DataFrame:
-    """Normal noise on every observed number.
+    """Return the cases with normal noise on every observed number.
 
     Args:
-        cases: Rows with a column a feature.
-        features: Those to change; categories are left as they are.
+        cases: Rows with a column for each feature.
+        features: Features to change; categorical ones are left as they are.
         deviations: Standard deviation of each numeric feature in the training rows, in its unit.
-        share: Standard deviation of the noise, as a share of that.
-        seed: Decides the draws.
+        share: Standard deviation of the noise, relative to that of the feature.
+        seed: Seed of the random draws.
     """
     changed = []
     for feature in features:
@@ -51,14 +51,14 @@ def jitter(
 def flip(
     cases: pl.DataFrame, features: Sequence[FeatureEncoding], *, probability: float, seed: int
 ) -> pl.DataFrame:
-    """Each observed category becomes another one with some probability, any of them alike.
+    """Return the cases with some observed categories replaced, by any other one equally likely.
 
     Args:
-        cases: Rows with a column a feature.
-        features: Those to change; numbers, features of a single category, and values that training
-            did not see, which count as missing, are left as they are.
-        probability: Of each value to be flipped.
-        seed: Decides the draws.
+        cases: Rows with a column for each feature.
+        features: Features to change. Numeric features, features of a single category, and values
+            that are not in the training rows, which count as missing, are left as they are.
+        probability: Probability of each value to be replaced.
+        seed: Seed of the random draws.
     """
     changed = []
     for feature in features:
@@ -80,16 +80,18 @@ def flip(
 def swap(
     cases: pl.DataFrame, features: Sequence[FeatureEncoding], *, probability: float, seed: int
 ) -> pl.DataFrame:
-    """The whole record, gaps included, becomes that of a case of another group.
+    """Return the cases with some records replaced by that of a case of another group.
+
+    A record is replaced as a whole, missing values included.
 
     Args:
-        cases: Rows with ``group`` and a column a feature.
-        features: Those of the record.
-        probability: Of each case to get another record.
-        seed: Decides the draws.
+        cases: Rows with ``group`` and a column for each feature.
+        features: Features of the record.
+        probability: Probability of each case to get another record.
+        seed: Seed of the random draws.
 
     Raises:
-        DataError: If there is one group only.
+        DataError: If there is only one group.
     """
     rng = _generator(seed, "record")
     chosen = rng.random(cases.height) < probability
@@ -109,7 +111,7 @@ def add_noise(
     *,
     seed: int,
 ) -> pl.DataFrame:
-    """One noise of `NOISE` at a strength from 1 to 5, or ``all`` of them, one on the other."""
+    """Return the cases with one noise of `NOISE`, or ``all`` in turn, at a strength of 1 to 5."""
     level = {name: levels[strength - 1] for name, levels in NOISE.items()}
     if noise in ("swap", "all"):
         cases = swap(cases, features, probability=level["swap"], seed=seed)
@@ -123,7 +125,7 @@ def add_noise(
 def _case_of_another_group(
     groups: NDArray[np.object_], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """A row of another group for each row, any of them alike."""
+    """Return for each row a row of another group, all of them equally likely, (N,)."""
     _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
         raise DataError("Expected cases of at least 2 groups to swap records among, but got 1.")
@@ -135,5 +137,5 @@ def _case_of_another_group(
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:
-    """A source of its own for each feature, so that the others present make no difference."""
+    """Return the generator of a feature, whose draws do not depend on the other features."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])

@@ -1,16 +1,16 @@
 """A small synthetic dataset in a published layout, with evidence planted at known places.
 
-One visible sign in the image tells which half of the classes a case belongs to, and two metadata
-features together tell the classes of that half apart, so a model needs all three. Nothing else
-carries the class: neither skin, lesion, any other feature, nor which values are missing (only PAD's
-barred ``biopsed`` does, as in the real data). What was planted is known, hence explanations can be
-tested for pointing at it.
+A visible sign in the image decides which half of the classes a case belongs to, and two metadata
+features together decide which class of that half it is, so that a model needs all three. Nothing
+else depends on the class: neither skin, lesion, other features, nor which values are missing (only
+PAD's barred ``biopsed`` does, as in the real data). Because the evidence is known, explanations can
+be tested for pointing at it.
 
-Every image also has a decoy, a mark as conspicuous as the signs that means nothing: what merely
-stands out is no evidence. Some lesions show no sign. Without those, a model would need to look for
-one of the signs only: the other would be what is left, and a map that points nowhere would be
-right. And neither feature says what the other says already: evidence that is not needed has no
-derivative to explain it by.
+Every image also has a decoy, a mark as conspicuous as the signs but unrelated to the class, so that
+a map of whatever is conspicuous fails the tests. Some lesions show no sign. Otherwise a model could
+recognise one of the two signs by the absence of the other, and a map that points nowhere would be
+right. Neither planted feature is redundant, because a model's output has no gradient with respect
+to evidence that it does not need, and an explanation by gradients could not find it.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ DemoDataset = Literal["pad_ufes_20", "isic_2019"]
 
 _VERSION = 3
 _CASES_PER_CLASS = 8
-_MASKS = {"masks": "segmentation", "decoys": "decoy"}  # folder: what its files end with
+_MASKS = {"masks": "segmentation", "decoys": "decoy"}  # folder: suffix of its files' stems
 
 
 @dataclasses.dataclass(frozen=True)
 class DemoTruth:
-    """What was planted in a synthetic dataset.
+    """The evidence that is planted in a synthetic dataset.
 
     Attributes:
-        dataset: Whose published layout it has.
+        dataset: Dataset whose published layout is used.
         num_cases: Number of images.
         image_size: Side of the square images, in pixels.
-        seed: What all else follows from.
-        planted: Metadata features that tell the classes of one sign apart.
-        signs: The visible sign of each class; several share one.
+        seed: Seed of all random draws.
+        planted: Metadata features that distinguish the classes of one sign.
+        signs: Visible sign of each class; several classes share one.
         masks: Folder of ``<image name without suffix>_segmentation.png``, 255 where the sign is;
             empty for a lesion that shows none.
         decoys: Folder of ``<image name without suffix>_decoy.png``, 255 where the decoy is.
@@ -74,7 +74,7 @@ class DemoTruth:
 
     @classmethod
     def load(cls, folder: Path) -> DemoTruth:
-        """Read what `write_demo` planted in a folder.
+        """Return the truth that `write_demo` stored in a folder.
 
         Raises:
             DataError: If the folder holds no synthetic dataset, or one by another version.
@@ -84,15 +84,15 @@ class DemoTruth:
             raise DataError(f"{folder} holds no synthetic dataset: it has no truth.json.")
         try:
             plain = json.loads(path.read_text(encoding="utf-8"))
-            if plain.pop("version") != _VERSION:
-                raise ValueError("its version differs")
+        except (OSError, ValueError) as error:  # ValueError: neither UTF-8 nor JSON
+            raise _foreign_truth(path, error) from error
+        if not isinstance(plain, dict) or plain.pop("version", None) != _VERSION:
+            raise _foreign_truth(path, "its version differs")
+        try:
             places = {name: folder / plain[name] for name in _MASKS}
             return cls(**{**plain, "planted": tuple(plain["planted"]), **places})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{path} was not written by this version of vitatt ({error}). "
-                "Delete the folder or choose another one."
-            ) from error
+        except (KeyError, TypeError) as error:  # missing or unknown keys, values of other types
+            raise _foreign_truth(path, error) from error
 
 
 def write_demo(
@@ -105,15 +105,15 @@ def write_demo(
 ) -> DemoTruth:
     """Write a synthetic dataset, unless the folder holds it already.
 
-    The folder appears at once when all is written, so an interrupted call leaves nothing behind
-    that could be taken for a dataset. Equal arguments give equal bytes.
+    The folder appears only once everything is written, so that an interrupted call leaves no
+    incomplete dataset. Equal arguments give equal bytes.
 
     Args:
-        folder: Where to write; absent, empty, or holding this very dataset.
-        dataset: Whose published layout to follow.
+        folder: Folder to write to; absent, empty, or holding this very dataset.
+        dataset: Dataset whose published layout to use.
         num_cases: Number of images, at least 8 per class.
         image_size: Side of the square images, in pixels, at least 32.
-        seed: What all else follows from, at least 0.
+        seed: Seed of all random draws, at least 0.
 
     Raises:
         DataError: If an argument is out of range, or the folder holds anything else.
@@ -135,7 +135,7 @@ def write_demo(
     except UsageError as error:
         raise DataError(str(error)) from error
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
-        # A folder of its own in there: the temporary one is readable by its owner only.
+        # A subfolder, because the temporary folder itself is readable by its owner only.
         written = Path(temporary) / target.name
         written.mkdir()
         _write(written, truth)
@@ -144,7 +144,7 @@ def write_demo(
                 target.rmdir()
             written.rename(target)
         except OSError:
-            # Another process may have been faster; its bytes are the same.
+            # Another process may have written the folder meanwhile, with the same bytes.
             if not _holds(folder, truth):
                 raise
     return truth
@@ -164,10 +164,14 @@ def _check_numbers(plan: _Plan, **values: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """Shares of the classes, those of each sign, and the features that tell these apart.
+    """How the classes of a dataset are distributed and planted.
 
-    The first class of a sign has what the first of `answers` says, and so on: whether the first
-    planted feature is as it is in cancer, and whether the second is.
+    Attributes:
+        shares: Share of each class.
+        signs: Classes of each sign.
+        planted: The two planted features.
+        answers: Values of the planted features for the first class of each sign, the second, and
+            so on. True is a yes in PAD-UFES-20, an old age or an exposed site in ISIC 2019.
     """
 
     shares: Mapping[str, float]
@@ -194,7 +198,11 @@ _PLANS = {
 
 
 def _holds(folder: Path, truth: DemoTruth) -> bool:
-    """Whether a folder holds this very dataset; False if it is absent or empty."""
+    """Whether a folder holds this very dataset; False if it is absent or empty.
+
+    Raises:
+        DataError: If the folder holds anything else, is a file, or cannot be read.
+    """
     if os.path.lexists(folder) and not os.path.isdir(folder):  # noqa: PTH112 (never fails)
         raise DataError(f"{folder} is a file. Choose another folder.")
     try:
@@ -217,6 +225,13 @@ def _holds(folder: Path, truth: DemoTruth) -> bool:
     return True
 
 
+def _foreign_truth(path: Path, reason: object) -> DataError:
+    return DataError(
+        f"{path} was not written by this version of vitatt ({reason}). "
+        "Delete the folder or choose another one."
+    )
+
+
 def _write(folder: Path, truth: DemoTruth) -> None:
     rng = np.random.default_rng((truth.seed, 0))
     lesions = _draw_lesions(rng, truth)
@@ -225,12 +240,12 @@ def _write(folder: Path, truth: DemoTruth) -> None:
     for name in _MASKS:
         (folder / name).mkdir()
     for number, (name, sign, tone) in enumerate(images):
-        # A generator for each image: what one image draws does not move the others.
+        # One generator per image, so that the draws of one image do not change the others.
         own = np.random.default_rng((truth.seed, 1 + number))
         image, *masks = synthetic_images.draw(own, truth.image_size, sign, tone)
         path = folder / name
         path.parent.mkdir(exist_ok=True)
-        # Full-resolution colour for JPEG, so that hardly any of the sign leaves its mask.
+        # JPEG without chroma subsampling, so that hardly any of the sign's colour leaves its mask.
         Image.fromarray(image).save(path, quality=95, subsampling=0)
         for (place, ending), mask in zip(_MASKS.items(), masks, strict=True):
             Image.fromarray(mask).save(folder / place / f"{path.stem}_{ending}.png")
@@ -265,7 +280,10 @@ def _draw_lesions(rng: np.random.Generator, truth: DemoTruth) -> Lesions:
 
 
 def _counts(shares: Mapping[str, float], total: int) -> dict[str, int]:
-    """Cases of each class: `_CASES_PER_CLASS`, and the rest by share, largest remainder first."""
+    """Return the number of cases of each class.
+
+    Each has `_CASES_PER_CLASS`; the others go by share, rounded by the largest remainder.
+    """
     rest = total - _CASES_PER_CLASS * len(shares)
     wanted = {name: share * rest for name, share in shares.items()}
     counts = {name: int(value) for name, value in wanted.items()}

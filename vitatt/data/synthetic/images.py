@@ -1,9 +1,9 @@
 """Images for the synthetic dataset: skin, a lesion, a sign at a random place, and a decoy.
 
-The decoy is a mark as conspicuous as a sign, in every image, that means nothing: a map that finds
-whatever stands out finds it as often. Everything but the sign is drawn alike whatever the sign is,
-and no sign leaves its mask, so that only the pixels in the mask tell the signs apart. Lengths are
-shares of the image's side.
+The decoy is a mark in every image that is as conspicuous as a sign, but unrelated to the class: a
+map of whatever is conspicuous finds decoys as often as signs. Everything but the sign is drawn
+independently of the sign, and no sign extends beyond its mask, so that only the pixels in the mask
+distinguish the signs. Lengths are relative to the image's side.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 
 Array = NDArray[np.float64]
 Pattern = Callable[[np.random.Generator, Array, Array], tuple[Array, Array]]
-"""From random source and coordinates (1 at the rim) to opacity and colour."""
+"""From generator and coordinates (distance 1 at the rim of the mark) to opacity and colour."""
 
 _LIGHT_SKIN = np.array([232.0, 192.0, 170.0])
 _DARK_SKIN = np.array([176.0, 128.0, 100.0])
@@ -26,12 +26,12 @@ _LESION_RADIUS = (0.24, 0.36)
 
 
 class Drawing(NamedTuple):
-    """A image and where its marks are.
+    """An image with the masks of its marks.
 
     Attributes:
         image: RGB, (size, size, 3).
         sign: 255 on the sign and else 0, (size, size).
-        decoy: The same for the decoy.
+        decoy: 255 on the decoy and else 0, (size, size).
     """
 
     image: NDArray[np.uint8]
@@ -40,19 +40,20 @@ class Drawing(NamedTuple):
 
 
 def draw(rng: np.random.Generator, size: int, sign: str | None, tone: float) -> Drawing:
-    """Draw one case.
+    """Return the image of a case with its masks.
 
     Args:
-        rng: Source of everything random.
+        rng: Generator of all random draws.
         size: Side of the square image, in pixels.
         sign: One of `SIGNS`; None for a lesion that shows none.
         tone: Skin from light (0) to dark (1).
     """
     y, x = (np.mgrid[:size, :size] + 0.5) / size
-    # Uniform over the image: a map that only looks at the middle seldom finds the sign.
+    # Uniform over the image, so that a map of its centre seldom finds the sign.
     place, elsewhere = _apart(rng)
     lesion_radius = rng.uniform(*_LESION_RADIUS)
-    # Sign or decoy lies on the lesion, off its middle: a map of the lesion finds neither for sure.
+    # The lesion lies at the sign or at the decoy, its centre beside the mark, so that a map of the
+    # lesion finds neither reliably.
     marked = (place, elsewhere)[rng.integers(2)]
     angle, distance = rng.uniform(0, 2 * np.pi), lesion_radius * rng.uniform(0.45, 0.9)
     offset = distance * np.array([np.cos(angle), np.sin(angle)])
@@ -70,7 +71,7 @@ def draw(rng: np.random.Generator, size: int, sign: str | None, tone: float) -> 
 
 
 def _apart(rng: np.random.Generator) -> tuple[Array, Array]:
-    """Middles of two marks that do not touch; each alone is as likely as the other anywhere."""
+    """Return the centres of two marks that do not touch, both of the same distribution."""
     edge = _MARK_RADIUS[1] + 0.02
     while True:
         one, other = rng.uniform(edge, 1 - edge, (2, 2))
@@ -81,12 +82,12 @@ def _apart(rng: np.random.Generator) -> tuple[Array, Array]:
 def _mark(
     rng: np.random.Generator, image: Array, dx: Array, dy: Array, pattern: Pattern
 ) -> tuple[Array, NDArray[np.uint8]]:
-    """The image with a mark, and the mark's mask."""
+    """Return the image with a mark, and the mark's mask."""
     radius = rng.uniform(*_MARK_RADIUS)
     u, v = dx / radius, dy / radius
     depth = 1 - np.hypot(u, v) / _outline(rng, u, v, roughness=0.08)
     opacity, colour = pattern(rng, u, v)
-    # Twelve per cent of the radius to fade in, none of it outside the mask.
+    # The mark fades in over 12 % of its radius, inside the mask.
     opacity = (opacity * np.clip(depth / 0.12, 0, 1))[..., None]
     return image * (1 - opacity) + colour * opacity, np.where(depth > 0, 255, 0).astype(np.uint8)
 
@@ -107,7 +108,7 @@ def _lesion(rng: np.random.Generator, image: Array, dx: Array, dy: Array, radius
     outline = _outline(rng, dx, dy, roughness=0.16)
     depth = 1 - np.hypot(dx, dy / squeeze) / (radius * outline) + 0.05 * _noise(rng, size, 9)
     opacity = np.clip(depth / rng.uniform(0.15, 0.4), 0, 1)[..., None]
-    # Filters the skin below as pigment does: less light, and least of the blue.
+    # Pigment absorbs part of the light of the skin below it, most of all blue.
     pigment = rng.uniform(0.6, 0.82) * np.array([1.0, rng.uniform(0.8, 0.95), 0.8])
     mottled = 1 + 0.06 * _noise(rng, size, 7) + 0.03 * _noise(rng, size, 20)
     return image * (1 - opacity) + image * pigment * mottled[..., None] * opacity
@@ -131,7 +132,7 @@ def _blue_ring(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Arr
 
 def _dark_dots(rng: np.random.Generator, u: Array, v: Array) -> tuple[Array, Array]:
     near = np.full_like(u, np.inf)
-    # A sunflower's spacing with jitter: the dots neither overlap much nor leave the sign bare.
+    # Sunflower spacing with jitter, so that the dots cover the sign and overlap little.
     turn = rng.uniform(0, 2 * np.pi)
     for number in range(13):
         reach = 0.82 * np.sqrt((number + 0.5) / 13)
@@ -152,7 +153,7 @@ SIGNS: dict[str, Pattern] = {"blue_ring": _blue_ring, "dark_dots": _dark_dots}
 
 
 def _outline(rng: np.random.Generator, dx: Array, dy: Array, *, roughness: float) -> Array:
-    """Relative radius of an irregular closed curve in the direction of each pixel, at most 1."""
+    """Return the relative radius, at most 1, of an irregular outline in each pixel's direction."""
     angle = np.arctan2(dy, dx)
     waves = sum(
         rng.uniform(0, roughness) * (1 + np.cos(order * angle + rng.uniform(0, 2 * np.pi))) / 2
@@ -162,6 +163,6 @@ def _outline(rng: np.random.Generator, dx: Array, dy: Array, *, roughness: float
 
 
 def _noise(rng: np.random.Generator, size: int, cells: int) -> Array:
-    """Smooth noise of about unit variance with ``cells`` waves across the image, (size, size)."""
+    """Return smooth noise of about unit variance, with ``cells`` waves across, (size, size)."""
     grid = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32))
     return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The published files of a synthetic dataset: tables with planted features, names and spellings."""
+"""Tables of a synthetic dataset in the published formats, with planted features."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from vitatt.data.datasets import isic_2019, pad_ufes_20
 
 NOISE = 0.04
-"""Share of lesions whose sign, or either planted feature, belongs to another class."""
+"""Share of lesions whose sign belongs to another class; also for each planted feature."""
 
 UNSEEN = 0.3
 """Share of lesions that show no sign."""
 
-UNASKED = 0.05
-"""Share of lesions in which a planted feature is not recorded."""
+NOT_RECORDED = 0.05
+"""Share of missing values in a planted feature."""
 
 _PAD_FEATURES = [feature.name for feature in pad_ufes_20.SPEC.features]
 _PAD_COLUMNS = ["patient_id", "lesion_id", *_PAD_FEATURES[:15], "diagnostic", *_PAD_FEATURES[15:]]
@@ -30,18 +30,25 @@ _ORIGINS = {"POMERANIA": 0.4, "GERMANY": 0.2, "BRAZIL": 0.12, "BRASIL": 0.04, "I
 _ORIGINS |= {"PORTUGAL": 0.03, "NETHERLANDS": 0.03, "POLAND": 0.02, "UNK": 0.04}
 _REGIONS = {"FACE": 0.25, "FOREARM": 0.18, "CHEST": 0.12, "BACK": 0.11, "ARM": 0.08, "NOSE": 0.07}
 _REGIONS |= {"HAND": 0.06, "NECK": 0.04, "THIGH": 0.03, "EAR": 0.03, "ABDOMEN": 0.02, "LIP": 0.01}
-_SITES = (  # if the planted answer is yes, and if it is no
+_SITES = (  # if the planted feature is true, and if it is false
     {"head/neck": 0.45, "upper extremity": 0.25, "lower extremity": 0.25, "palms/soles": 0.05},
     {"anterior torso": 0.5, "posterior torso": 0.35, "lateral torso": 0.1, "oral/genital": 0.05},
 )
 
 Image = tuple[str, str | None, float]
-"""Path below the folder, sign if any, and skin tone."""
+"""Path of an image below the folder, its sign or None, and its skin tone."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Lesions:
-    """Lesions in random order: class, images, what the planted features say, and sign or None."""
+    """Lesions in random order.
+
+    Attributes:
+        diagnosis: Class of each lesion, (N,).
+        images: Number of images of each lesion, (N,).
+        answers: Values of the two planted features before noise, (N, 2).
+        sign: Name of the sign of each lesion, None if it shows none, (N,).
+    """
 
     diagnosis: NDArray[Any]
     images: NDArray[np.int64]
@@ -50,7 +57,7 @@ class Lesions:
 
 
 def write_pad(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[Image]:
-    """Write ``metadata.csv`` as PAD-UFES-20 has it; which image to draw for each row."""
+    """Write ``metadata.csv`` as in PAD-UFES-20; return the image to draw for each row."""
     total = len(lesions.images)
     owned = group_sizes(rng, total)
     people = len(owned)
@@ -80,10 +87,10 @@ def write_pad(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[
     for name, answer in zip(("bleed", "grew"), lesions.answers.T, strict=True):
         columns[name] = (answer ^ chosen(rng, total, NOISE)).astype(str)
     for name in ("itch", "grew", "hurt", "changed", "bleed"):
-        columns[name] = np.where(chosen(rng, total, UNASKED), "UNK", columns[name])
+        columns[name] = np.where(chosen(rng, total, NOT_RECORDED), "UNK", columns[name])
     cancer = np.isin(lesions.diagnosis, ("BCC", "MEL", "SCC"))
     columns["biopsed"] = (cancer | chosen(rng, total, 0.15)).astype(str)
-    # Counted from a random number per patient: as published, not unique across patients.
+    # Counted from a random number per patient, since published ids repeat across patients.
     place = np.arange(total) - (np.cumsum(owned) - owned)[patient]
     columns["lesion_id"] = (rng.integers(1, 4 * total, people)[patient] + place).astype(str)
 
@@ -104,7 +111,7 @@ def write_pad(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[
 
 
 def write_isic(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[Image]:
-    """Write the two tables of ISIC 2019; which image to draw for each row."""
+    """Write both tables as in ISIC 2019; return the image to draw for each row."""
     total = len(lesions.images)
     older = lesions.answers[:, 0] ^ chosen(rng, total, NOISE)
     age = np.where(
@@ -117,15 +124,17 @@ def write_isic(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list
     number = np.char.zfill(rng.permutation(total).astype(str), 7)
     unnamed = (lesions.images == 1) & chosen(rng, total, 0.1)
     columns = {
-        "age_approx": np.where(chosen(rng, total, UNASKED), "", (5 * np.rint(age / 5)).astype(str)),
-        "anatom_site_general": np.where(chosen(rng, total, UNASKED), "", site),
+        "age_approx": np.where(
+            chosen(rng, total, NOT_RECORDED), "", (5 * np.rint(age / 5)).astype(str)
+        ),
+        "anatom_site_general": np.where(chosen(rng, total, NOT_RECORDED), "", site),
         "lesion_id": np.where(unnamed, "", np.char.add(source, number)),
         "sex": np.where(chosen(rng, total, 0.02), "", sex),
     }
     lesion = rng.permutation(np.repeat(np.arange(total), lesions.images))
     cases = len(lesion)
     images = [f"ISIC_{n:07d}" for n in np.sort(rng.permutation(10 * cases)[:cases])]
-    # SplitName of the name, in the files as in the tables.
+    # Part of the image's name, in the names of the files and in the tables.
     for place in np.flatnonzero(chosen(rng, cases, 0.15)):
         images[place] += "_downsampled"
     metadata = pl.DataFrame(columns)[lesion].insert_column(0, pl.Series("image", images))
@@ -145,7 +154,7 @@ def _write_csv(frame: pl.DataFrame, path: Path) -> None:
 
 
 def chosen(rng: np.random.Generator, count: int, share: float) -> NDArray[np.bool_]:
-    """True for exactly a share of the places, so that small datasets keep to it as well."""
+    """Return True for a random, but exact share of places, also in small datasets, (count,)."""
     return np.asarray(rng.permutation(count) < round(share * count))
 
 
@@ -159,7 +168,7 @@ def _yes(share: float) -> dict[str, float]:
 
 
 def group_sizes(rng: np.random.Generator, total: int) -> list[int]:
-    """Group sizes from 1 to 3 that add up to the total."""
+    """Return random group sizes of 1 to 3 that add up to the total."""
     sizes: list[int] = []
     while total:
         sizes.append(min(total, int(rng.choice((1, 2, 3), p=(0.75, 0.18, 0.07)))))

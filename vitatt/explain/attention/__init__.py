@@ -1,1 +1,1 @@
-"""Recording attention and its gradients."""
+"""Recording of attention and its gradients."""

@@ -1,4 +1,4 @@
-"""One call of the attention kernel, and the probabilities that the kernel never forms."""
+"""Calls of the attention kernel, and attention probabilities, which the kernel does not return."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from vitatt.models.fusion.network import TokenLayout
 
 
 class AttentionCall(NamedTuple):
-    """What the attention kernel was called with.
+    """Arguments of a call of the attention kernel.
 
     Attributes:
-        query: (B, heads, Q, d); Q is 1 where only the class token asks, else N.
+        query: (B, heads, Q, d); Q is 1 if only the class token is a query, else N.
         key: (B, heads, N, d).
         value: (B, heads, N, d).
         mask: True where a key may be attended to, broadcastable to (B, heads, Q, N); or None.
         scale: Factor of the scores; None for 1 / sqrt(d).
-        layout: What the N tokens are.
+        layout: Layout of the N tokens.
     """
 
     query: Tensor
@@ -32,13 +32,13 @@ class AttentionCall(NamedTuple):
 
     @property
     def factor(self) -> float:
-        """What scores are multiplied by."""
+        """Factor of the scores."""
         return self.scale if self.scale is not None else self.query.shape[-1] ** -0.5
 
     def part(self, rows: slice, heads: slice) -> AttentionCall:
-        """The call as if made with some of the cases and heads only, in float32 at least.
+        """The call restricted to some cases and heads, in float32 at least.
 
-        Its heads fold into its cases without a copy.
+        Its heads can be folded into its cases without a copy.
         """
         mask = self.mask
         if mask is not None:
@@ -54,7 +54,7 @@ def unpack(projection: Tensor, heads: int) -> tuple[Tensor, ...]:
 
 
 def packed(call: AttentionCall) -> Tensor | None:
-    """The projection whose `unpack` query, key and value are, as in timm's blocks; or None."""
+    """The projection whose `unpack` is query, key and value, as in timm's blocks; else None."""
     inputs, heads = call[:3], call.query.shape[1]
     whole = call.query._base
     if whole is None or whole.ndim != 3 or whole.shape[-1] % (3 * heads):

@@ -1,4 +1,4 @@
-"""The class token's row of relevance, on its way from the last layer to the first."""
+"""The class token's row of relevance, which is passed from the last layer to the first."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class ClassRow(NamedTuple):
         """The class token's own row of the identity, in float32 at least.
 
         Args:
-            like: Gives batch size, type and device, (B, ...).
-            layouts: The sequences of all layers.
+            like: Tensor of the batch size, type and device, (B, ...).
+            layouts: Layouts of all layers.
         """
         kind = torch.promote_types(like.dtype, torch.float32)
         sizes = (max(column) for column in zip(*layouts, strict=True))
@@ -43,14 +43,14 @@ class ClassRow(NamedTuple):
         return torch.cat([part[:, :size] for part, size in zip(self, layout, strict=True)], dim=1)
 
     def below(self, passed: Tensor, layout: TokenLayout, *, scale: float = 1.0) -> ClassRow:
-        """The row one layer further down: ``scale * (r + r Abar)``.
+        """The row below a layer: ``scale * (r + r Abar)``.
 
-        A layer that has not seen some tokens (metadata below the fusion) leaves them as they are.
+        Entries of tokens that are not in the layer (metadata below the fusion) do not change.
 
         Args:
             passed: ``r Abar`` of the layer, (B, N), see `passed_on`.
-            layout: What the layer's N tokens are.
-            scale: One half for rollout, which averages a layer with the identity.
+            layout: Layout of the layer's N tokens.
+            scale: 1/2 for rollout, which averages a layer with the identity.
         """
         parts = (scale * (self.of(layout) + passed)).split(list(layout), dim=1)
         return ClassRow(
@@ -62,15 +62,15 @@ class ClassRow(NamedTuple):
 
 
 def passed_on(row: Tensor, by_head: Tensor) -> Tensor:
-    """``r Abar``, Abar a mean over heads: what tokens pass to those they attend to, (B, N).
+    """Relevance ``r Abar`` that tokens pass on by attention, Abar a mean over heads, (B, N).
 
-    Each head is multiplied by r, and the mean taken then: the same, and Abar is never formed.
+    Each head is multiplied by r before the mean is taken, so that Abar is not computed.
 
     Args:
         row: r, the entries of the layer's N tokens, (B, N).
-        by_head: (B, heads, Q, N), of the first Q tokens alone if the others do not ask.
+        by_head: (B, heads, Q, N); Q is below N if only the first Q tokens are queries.
     """
     heads, queries = by_head.shape[1:3]
-    asking = row[:, None, :queries].expand(-1, heads, -1).flatten(1).unsqueeze(1)
+    of_queries = row[:, None, :queries].expand(-1, heads, -1).flatten(1).unsqueeze(1)
     with full_precision(row):
-        return (asking @ by_head.flatten(1, 2)).squeeze(1) / heads
+        return (of_queries @ by_head.flatten(1, 2)).squeeze(1) / heads

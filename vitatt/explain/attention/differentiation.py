@@ -1,4 +1,4 @@
-"""A network as a function of its inputs: its weights are constants, and it is left as it was."""
+"""Differentiation of a network by its inputs and activations, with constant weights."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def differentiable(network: LesionNetwork) -> Iterator[Function]:
     """A network in evaluation mode that can be differentiated by its inputs and activations.
 
     Inside, gradients are enabled, also within `torch.no_grad` and `torch.inference_mode`; weights
-    take part as constants and keep their `.grad`. Compiled networks run eagerly. Afterwards modules
-    are in the mode they were in, and the weights that learnt learn on.
+    are constants and keep their `.grad`; compiled networks run eagerly. On leaving, the mode of all
+    modules and `requires_grad` of all weights are restored.
     """
     training = [module for module in network.modules() if module.training]
     weights = [weight for weight in network.parameters() if weight.requires_grad]
@@ -43,7 +43,7 @@ def differentiable(network: LesionNetwork) -> Iterator[Function]:
 
 
 def own_inputs(batch: LesionBatch) -> LesionBatch:
-    """The batch with tensors of its own: one made in inference mode cannot take part in a graph."""
+    """The batch with copied tensors: those made in inference mode cannot be differentiated."""
     return batch._replace(
         image=batch.image._replace(values=batch.image.values.clone()),
         metadata=batch.metadata.clone(),
@@ -53,7 +53,7 @@ def own_inputs(batch: LesionBatch) -> LesionBatch:
 
 @contextmanager
 def full_precision(like: Tensor) -> Iterator[None]:
-    """No autocast on a tensor's device and no TF32: relevance sums up many small products."""
+    """No autocast on a tensor's device and no TF32, because relevance sums many small products."""
     before = torch.get_float32_matmul_precision()
     if before == "highest" and not torch.is_autocast_enabled(like.device.type):
         yield

@@ -1,9 +1,9 @@
-"""Attention that tells its relevance as gradients pass back through it.
+"""Attention whose backward pass also computes TMME relevance.
 
-A fused kernel's backward pass forms the attention probabilities a part at a time, uses them and
-throws them away; TMME would have to form them once more. Here the backward pass is written out, so
-that one set of probabilities A serves both: with the derivative dA = dO V^T of the explained logit
-and the class token's row r,
+The backward pass of a fused kernel computes attention probabilities and discards them, so that TMME
+would have to compute them again. This backward pass computes the probabilities A once, and from
+them both gradients and relevance: with the derivative dA = dO V^T of the explained logit and the
+class token's row r,
 
     r Abar = mean over heads of r max(A dA, 0)                              (eq. 5 of TMME)
     dV = A^T dO,  dS = A dA - A rowsum(A dA),  dQ = f dS K,  dK = f dS^T Q,  f the scores' factor.
@@ -30,13 +30,13 @@ from vitatt.explain.attention.differentiation import full_precision
 
 
 class AttentionProbe:
-    """Stands in for the attention kernel during a forward pass, and reads passes back."""
+    """Replaces the attention kernel in a forward pass; backward passes then give relevance."""
 
     def __init__(self, device: torch.device) -> None:
-        # All that is differentiated by: it makes each layer part of the graph, the first included,
-        # whose own inputs are constants.
+        # The only input that gradients are computed for. It makes every layer part of the graph,
+        # also the first, whose other inputs are constants.
         self._anchor = torch.zeros((), device=device, requires_grad=True)
-        self.row: ClassRow | None = None  # where a pass back has reached
+        self.row: ClassRow | None = None  # below the layer that a backward pass has reached
 
     def attend(self, call: AttentionCall) -> Tensor:
         """The kernel's output, (B, heads, Q, d)."""
@@ -46,15 +46,15 @@ class AttentionProbe:
         return output
 
     def read(self, value: Tensor, row: ClassRow, *, keep: bool) -> ClassRow:
-        """Pass a scalar's gradient back, and the class token's row along with it.
+        """Run a backward pass that also passes on the class token's row.
 
         Args:
-            value: What is explained.
-            row: Above the last layer.
+            value: The scalar to explain.
+            row: The row above the last layer.
             keep: Keep the graph for another pass.
 
         Returns:
-            The row below the first layer. No attention of two layers is held at a time.
+            The row below the first layer. Attention of one layer at a time is in memory.
         """
         self.row = row
         try:
@@ -65,11 +65,11 @@ class AttentionProbe:
 
 
 _CACHE = 2**22
-"""Bytes that a processor keeps close: on a CPU, attention is worked on in parts of this size."""
+"""Bytes of a processor's cache: on a CPU, attention is computed in parts of this size."""
 
 
 class _Attention(torch.autograd.Function):
-    """Differentiated by query, key and value, or by the one projection that they are views of."""
+    """Attention, differentiable by query, key and value, or by the projection they are views of."""
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:
@@ -101,7 +101,7 @@ def _inputs(sources: Sequence[Tensor], heads: int) -> Sequence[Tensor]:
 def _pass_back(
     call: AttentionCall, of_output: Tensor, row: Tensor, into: Sequence[Tensor]
 ) -> Tensor:
-    """What the row passes on, (B, N); and gradients by query, key and value, if wanted, `into`."""
+    """Relevance that the row passes on, (B, N); gradients by query, key and value go `into`."""
     passed = torch.zeros_like(row)
     with full_precision(of_output):
         for rows, heads in _parts(call):
@@ -119,10 +119,10 @@ def _pass_back(
 
 
 def _parts(call: AttentionCall) -> Iterator[tuple[slice, slice]]:
-    """Cases and heads that are worked on at once.
+    """Cases and heads that are computed at once.
 
-    On a CPU, as many cases as fit the cache, and one head: matrix products then read its query, key
-    and value where they lie in the projection, without a copy.
+    On a CPU, one head of as many cases as fit into the cache, whose query, key and value are then
+    read from the projection without a copy.
     """
     cases, heads, queries, keys = (*call.query.shape[:3], call.key.shape[2])
     if call.query.is_cuda:
@@ -137,7 +137,7 @@ def _parts(call: AttentionCall) -> Iterator[tuple[slice, slice]]:
 def _write_by_inputs(
     into: list[Tensor], call: AttentionCall, attention: Tensor, product: Tensor, of_output: Tensor
 ) -> None:
-    """Gradients by query, key and value; heads are folded, and `product` is overwritten."""
+    """Write gradients by query, key and value; heads are folded, and `product` is overwritten."""
     by_query, by_key, by_value = into
     query, key = fold_heads(call.query), fold_heads(call.key)
     by_value.copy_((attention.mT @ of_output).view_as(by_value))

@@ -1,8 +1,8 @@
-"""Reads attention out of any network without slowing its training.
+"""Recording of the attention of any network in a forward pass.
 
-Networks compute attention by PyTorch's fused kernel, which never forms the probabilities. Here its
-calls are noted as they are made, and the probabilities formed for the layer that is looked at.
-Nothing is left on the network: no hook, no buffer, no gradient.
+Networks compute attention by PyTorch's fused kernel, which does not return the probabilities. Its
+calls are recorded, so that probabilities can be computed from their arguments. Training is not
+slower, and no hook, buffer or gradient is left on the network.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class RecordedForward(NamedTuple):
 
     Attributes:
         logits: (B, C).
-        calls: Its attention, first layer first.
-        probe: Reads passes back through it; None if no graph was kept.
+        calls: Calls of the attention kernel, first layer first.
+        probe: Runs backward passes; None if no graph was kept.
     """
 
     logits: Tensor
@@ -41,7 +41,7 @@ class RecordedForward(NamedTuple):
 def recorded_forward(
     network: LesionNetwork, batch: LesionBatch, *, gradients: bool = True
 ) -> Iterator[RecordedForward]:
-    """A forward pass whose attention is known, see `differentiable`.
+    """A forward pass with its attention calls, see `differentiable`.
 
     Args:
         network: Any network with attention.
@@ -49,7 +49,7 @@ def recorded_forward(
         gradients: Keep the graph; without it a pass takes less memory.
 
     Raises:
-        RuntimeError: If other attention ran than the network says it has.
+        RuntimeError: If other attention ran than `LesionNetwork.layouts` describes.
     """
     probe = AttentionProbe(batch.metadata.device) if gradients else None
     with differentiable(network) as function:
@@ -86,7 +86,7 @@ class _AttentionRecorder(TorchFunctionMode):
         return func(*args, **kwargs) if self._probe is None else self._probe.attend(call)
 
     def check(self) -> None:
-        """Raise if other attention ran than the network says it has."""
+        """Raise if other attention ran than the layouts describe."""
         if len(self.calls) != len(self._layouts):
             raise RuntimeError(
                 f"Expected {len(self._layouts)} calls of the fused attention kernel, but recorded "

@@ -1,7 +1,7 @@
-"""Does the relevance of metadata features agree with other measures of their importance?
+"""Agreement of the relevance of metadata features with other measures of their importance.
 
-Relevance is read off attention; permutation and occlusion change the input and look at the output.
-Where they order the features alike, relevance tells what the network uses.
+Permutation and occlusion measure importance by changing the input. If they rank the features as
+relevance does, relevance shows which features the network uses.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class FeatureImportance(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """How alike two measures order the features.
+    """Agreement of two measures in their ranking of the features.
 
     Attributes:
         spearman: Rank correlation; NaN if either measure is constant.
-        overlap: Share of the top k that both have in common; where a tie crosses the k-th place,
-            its expectation over ties broken at random.
-        k: Features in the top: at most those that both measures have a value of.
+        overlap: Share of the top k that both have in common; with ties at the k-th place, its
+            expectation over ties broken at random.
+        k: Number of features in the top: at most those for which both measures have a value.
     """
 
     spearman: float
@@ -67,15 +67,15 @@ def feature_importance(
 
     A feature is its soft one-hot columns and its missing flag, shuffled together (Breiman, "Random
     forests", 2001, section 10; Fisher, Rudin and Dominici 2019, with the log loss). The shuffles
-    are the same for every feature. A hidden feature is missing and uniform, as the encoding of
-    metadata has it.
+    are the same for every feature. A hidden feature is missing and uniform, as in the encoding of
+    metadata.
 
     Args:
         network: Left as it was.
-        batch: All cases to measure on, as pixels, or as tokens where the network takes them.
-        repeats: Shuffles.
-        seed: Decides the shuffles.
-        batch_size: Cases in one pass of the network.
+        batch: All cases to measure on, as pixels, or as tokens if the network takes these.
+        repeats: Number of shuffles.
+        seed: Seed of the shuffles.
+        batch_size: Cases per forward pass.
 
     Raises:
         ValueError: If the network sees no metadata, no case is labelled, or `repeats` is below 1.
@@ -119,9 +119,9 @@ def agreement(one: AnyFloats, other: AnyFloats, *, k: int = 5) -> Agreement:
     """Spearman's rank correlation and the overlap of the top k.
 
     Args:
-        one: A value a feature, (F,); higher is more important.
+        one: A value for each feature, (F,); higher is more important.
         other: Likewise. A feature that is NaN in either is left out.
-        k: Size of the top.
+        k: Number of top features.
 
     Raises:
         ValueError: If the shapes differ or are not (F,), or `k` is below 1.
@@ -183,7 +183,7 @@ def _occlusion(
 
 
 def _top(values: AnyFloats, k: int) -> Floats:
-    """Each feature's chance to be among the k highest if ties are broken at random."""
+    """Probability of each feature to be among the k highest if ties are broken at random."""
     threshold = np.sort(values)[-k]
     above, level = values > threshold, values == threshold
     chance: Floats = above + level * (k - above.sum()) / level.sum()

@@ -1,7 +1,6 @@
-"""Does the network lose its mind where a relevance map says it should?
+"""Faithfulness of relevance: probability of the explained class as relevant parts are hidden.
 
-Parts of the evidence are hidden in the order of their relevance, and the probability of the
-explained class is read as more and more of them go.
+Patches and features are hidden in the order of their relevance.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ TESTS: dict[Test, str] = {
     "deletion": "patches blanked, most relevant first: lower is better",
     "insertion": "patches restored to a blurred image, most relevant first: higher is better",
 }
-"""What each test does, and which way is better."""
+"""Descriptions of the tests."""
 
 STEPS = 10
 """Shares hidden: 0, 1/10, ..., 1."""
@@ -60,14 +59,14 @@ def faithfulness(
 
     Joint order of patches and features, most and least relevant first: Chefer et al., ICCV 2021,
     section 5 (positive and negative perturbation). Deletion and insertion of patches alone: Petsiuk
-    et al., "RISE", BMVC 2018, section 4.3. Hidden parts are as `hide` leaves them. Of equally
-    relevant parts, the order is fixed (rows of patches, then features), unobserved features last.
+    et al., "RISE", BMVC 2018, section 4.3. Parts are hidden by `perturb`. Equally relevant parts
+    are in a fixed order (rows of patches, then features), features that were not observed last.
 
     Args:
         network: Any network with an image encoder; left as it was.
         batch: Cases, as pixels.
-        target: The class whose probability is read, (B,).
-        relevance: Of the batch, K = 1.
+        target: The class whose probability is measured, (B,).
+        relevance: Relevance of the batch, K = 1.
 
     Raises:
         ValueError: If `relevance` is not of this network, this batch and one class.

@@ -1,8 +1,8 @@
 """Agreement of relevance maps with lesion masks.
 
-A metric says something only beside what a map earns without looking: lesions sit in the middle, so
-`centre_gaussian` is the one to beat, and a random map points into the mask as often as the mask is
-large.
+Metrics are to be compared with those of maps that do not depend on the image. Lesions are mostly in
+the centre, so that `centre_gaussian` is the baseline; the pointing game of a random map is the
+share of the mask in the image.
 """
 
 from __future__ import annotations
@@ -99,9 +99,9 @@ def mass_in_mask(maps: Tensor, masks: Tensor) -> Tensor:
 def best_iou(maps: Tensor, masks: Tensor) -> Tensor:
     """Largest intersection over union of a mask and its map cut at any threshold, (B,).
 
-    Optimistic, for the threshold is chosen with the mask in sight: it compares methods, and is not
-    what a segmentation by the map would reach. Never below the share of the mask in the image,
-    which the lowest threshold gives.
+    The threshold is chosen by the mask, so that the metric compares methods but overestimates a
+    segmentation by the map. It is at least the share of the mask in the image, which is that of the
+    lowest threshold.
 
     Args:
         maps: Relevance (B, H, W), not negative.
@@ -115,14 +115,14 @@ def best_iou(maps: Tensor, masks: Tensor) -> Tensor:
     inside = masks.gather(1, order).cumsum(1)
     above = torch.arange(1, maps.shape[1] + 1, device=maps.device)
     ious = inside / (above + masks.sum(1, keepdim=True) - inside)
-    # A threshold cannot part pixels of equal relevance: a cut is possible only after the last.
+    # A threshold cannot separate pixels of equal relevance: only cuts after the last are possible.
     tied = ordered[:, :-1] == ordered[:, 1:]
     ious[:, :-1].masked_fill_(tied, 0)
     return ious.amax(1)
 
 
 def centre_gaussian(size: tuple[int, int], sigma: float = 0.25) -> Tensor:
-    """A map (h, w) that is 1 in the middle and knows nothing of the image: the baseline to beat.
+    """A map (h, w) that is 1 in the centre and does not depend on the image, as baseline.
 
     Args:
         size: Rows and columns.
@@ -135,13 +135,13 @@ def centre_gaussian(size: tuple[int, int], sigma: float = 0.25) -> Tensor:
         raise ValueError(f"Expected argument `size` to be at least (1, 1), but got {size}.")
     if not sigma > 0:
         raise ValueError(f"Expected argument `sigma` to be positive, but got {sigma}.")
-    # Distances of the pixels' centres from the middle, exactly symmetric, so that ties stay ties.
+    # Distances of the pixels' centres from the image's, exactly symmetric, so that ties stay ties.
     rows, columns = (torch.arange(1 - side, side, 2) / (2 * side * sigma) for side in size)
     return torch.outer(torch.exp(-rows.square() / 2), torch.exp(-columns.square() / 2))
 
 
 def _flat(maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps and masks as (B, H * W), if they are what they should be."""
+    """Maps and masks as (B, H * W), after checks."""
     if maps.ndim != 3 or maps.shape != masks.shape:
         raise ValueError(
             "Expected argument `maps` to have shape (B, H, W) and `masks` the same, but got "

@@ -1,4 +1,4 @@
-"""Two questions that any relevance has to answer well before it is believed."""
+"""Sanity checks of relevance: randomised weights, and slight noise in the image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from vitatt.explain.methods import Method, explain
+from vitatt.explain.methods import explain
 from vitatt.explain.methods.relevance import Relevance
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionBatch
@@ -21,11 +21,11 @@ def randomisation(
     target: Tensor,
     relevance: Relevance,
     *,
-    method: Method,
+    method: str,
     points: int | None = None,
     seed: int = 0,
 ) -> dict[str, Tensor]:
-    """Does relevance change when what the network learnt is destroyed, layer by layer?
+    """Correlation of relevance before and after weights are randomised, layer by layer.
 
     Source: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018, section 3: cascading
     randomisation from the logits down to the pixels. Weights of a layer are replaced by normal
@@ -37,16 +37,17 @@ def randomisation(
         target: Classes explained, (B, K).
         relevance: Of these classes by the untouched network.
         method: Of `vitatt.explain.methods`.
-        points: Explain again at so many points of the way, evenly spaced, the last with nothing
-            left as it was; by default after each layer.
-        seed: Decides the noise.
+        points: Number of evenly spaced stages at which to explain again, the last with all layers
+            randomised; by default after each layer.
+        seed: Seed of the noise.
 
     Returns:
-        By the last layer randomised, top first: Spearman's correlation of all relevance (patches
-        and features) with the untouched network's, (B,). Near 0 is good, near 1 is damning.
+        Spearman's correlation of all relevance (patches and features) with that of the untouched
+        network, (B,), by the name of the last layer that was randomised, top first. It should be
+        near 0; near 1, relevance does not depend on the weights.
     """
     before = _flat(relevance)
-    with torch.inference_mode(False):  # else the copy's weights could not be differentiated through
+    with torch.inference_mode(False):  # else the copied weights would exclude differentiation
         destroyed = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
     layers: dict[str, list[Tensor]] = {}
@@ -71,7 +72,7 @@ def stability(
     target: Tensor,
     relevance: Relevance,
     *,
-    method: Method,
+    method: str,
     noise: float = 5.0,
     seed: int = 0,
 ) -> Tensor:
@@ -84,7 +85,7 @@ def stability(
         relevance: Of these classes without noise.
         method: Of `vitatt.explain.methods`.
         noise: Standard deviation, in grey levels of 0 to 255.
-        seed: Decides the noise.
+        seed: Seed of the noise.
     """
     generator = torch.Generator().manual_seed(seed)
     grain = noise * torch.randn(batch.pixels.shape, generator=generator)
@@ -102,13 +103,15 @@ def _layer(name: str) -> str:
 
 @torch.no_grad()
 def _randomise(parameter: Tensor, generator: torch.Generator) -> None:
+    if not parameter.numel():  # of a network without metadata
+        return
     deviation, mean = torch.std_mean(parameter.float(), correction=0)
     noise = torch.randn(parameter.shape, generator=generator).to(parameter.device)
     parameter.copy_(mean + deviation * noise)
 
 
 def _flat(relevance: Relevance) -> Tensor:
-    """All relevance of a case in a row, (B, K x (P + F))."""
+    """All relevance of each case, (B, K x (P + F))."""
     return torch.cat([relevance.patches.flatten(1), relevance.features.flatten(1)], dim=1).cpu()
 
 

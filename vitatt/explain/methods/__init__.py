@@ -1,10 +1,10 @@
-"""Explanation methods behind one call."""
+"""Explanation methods: the registry, and one function that calls any of them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,24 +22,40 @@ from vitatt.explain.methods.tmme import tmme
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionBatch, Pixels, UsageError
 
-Method = Literal[
-    "tmme", "attention", "rollout", "grad_cam", "integrated_gradients", "occlusion", "random"
-]
-METHODS: tuple[Method, ...] = get_args(Method)
 
-TITLES: dict[Method, str] = {
-    "tmme": "TMME",
-    "attention": "attention",
-    "rollout": "rollout",
-    "grad_cam": "Grad-CAM",
-    "integrated_gradients": "integrated gradients",
-    "occlusion": "occlusion",
-    "random": "random",
+class Method(NamedTuple):
+    """An explanation method.
+
+    Attributes:
+        title: Name for figures and tables.
+        function: Called with network, batch and target (B, K), it returns their `Relevance`. If it
+            reads attention, it is called with a `RecordedForward` and the target, and returns the
+            `ClassRow` of each of the K classes.
+        reads_attention: Whether it needs attention layers, whose calls are recorded for it.
+        class_specific: Whether relevance depends on the class. If it reads attention, the forward
+            pass is recorded with gradients, and one backward pass per class is counted.
+        signed: Whether relevance may be negative, for evidence against the class.
+    """
+
+    title: str
+    function: Callable[..., Any]
+    reads_attention: bool
+    class_specific: bool
+    signed: bool
+
+
+METHODS: dict[str, Method] = {
+    "tmme": Method("TMME", tmme, True, True, False),
+    "attention": Method("attention", last_attention, True, False, False),
+    "rollout": Method("rollout", rollout, True, False, False),
+    "grad_cam": Method("Grad-CAM", grad_cam, False, True, False),
+    "integrated_gradients": Method(
+        "integrated gradients", integrated_gradients, False, True, False
+    ),
+    "occlusion": Method("occlusion", occlusion, False, True, False),
+    "random": Method("random", random_relevance, False, False, False),
 }
-"""Names for people."""
-
-CLASSLESS: frozenset[Method] = frozenset({"attention", "rollout", "random"})
-"""Methods into which no class enters."""
+"""Explanation methods by registered name."""
 
 
 def explain(
@@ -47,7 +63,7 @@ def explain(
     batch: LesionBatch,
     target: Tensor | None = None,
     *,
-    method: Method = "tmme",
+    method: str = "tmme",
 ) -> Relevance:
     """Relevance of each patch and metadata feature for chosen classes, see `explain_by`."""
     return explain_by(network, batch, target, methods=[method])[method]
@@ -58,20 +74,19 @@ def explain_by(
     batch: LesionBatch,
     target: Tensor | None = None,
     *,
-    methods: Sequence[Method],
-) -> dict[Method, Relevance]:
+    methods: Sequence[str],
+) -> dict[str, Relevance]:
     """Relevance of each patch and metadata feature by several methods.
 
-    The batch goes in parts, so that the activations of all layers take some 0.5 GB at most (on a
-    GPU, a quarter of the free memory). Methods that read attention (TMME, attention, rollout) share
-    a pass.
+    The batch is explained in parts, so that the activations of all layers take about 0.5 GB at most
+    (on a GPU, a quarter of the free memory). TMME, attention and rollout share a forward pass.
 
     Args:
         network: Any network with an image encoder; left as it was.
         batch: Cases, as pixels.
         target: Classes to explain, (B, K) int64; by default the predicted one, K = 1.
-        methods: Any of `METHODS`; ``attention`` (last layer), ``rollout`` and ``random`` give every
-            class the same.
+        methods: Names of `METHODS`; those that are not class-specific (``attention`` of the last
+            layer, ``rollout``, ``random``) give the same relevance for every class.
 
     Raises:
         UsageError: If a method does not apply to the network (the message names those that do).
@@ -99,60 +114,59 @@ def predict(network: LesionNetwork, batch: LesionBatch) -> Tensor:
         return function(batch).logits.argmax(1)
 
 
-_READ_ATTENTION: frozenset[Method] = frozenset({"tmme", "attention", "rollout"})
-
-_OTHERS: dict[Method, Callable[[LesionNetwork, LesionBatch, Tensor], Relevance]] = {
-    "grad_cam": grad_cam,
-    "integrated_gradients": integrated_gradients,
-    "occlusion": occlusion,
-    "random": random_relevance,
-}
-
-
 def _explain_part(
-    network: LesionNetwork, batch: LesionBatch, target: Tensor, methods: Sequence[Method]
-) -> dict[Method, Relevance]:
-    found: dict[Method, Relevance] = {}
-    if reading := [method for method in methods if method in _READ_ATTENTION]:
-        found = _read_attention(network, batch, target, reading)
-    for method in methods:
-        if method not in found:
+    network: LesionNetwork, batch: LesionBatch, target: Tensor, methods: Sequence[str]
+) -> dict[str, Relevance]:
+    found: dict[str, Relevance] = {}
+    for names in _by_pass([name for name in methods if METHODS[name].reads_attention]):
+        found |= _read_attention(network, batch, target, names)
+    for name in methods:
+        if name not in found:
             start = _now(batch)
-            relevance = _OTHERS[method](network, batch, target)
+            relevance: Relevance = METHODS[name].function(network, batch, target)
             seconds = _now(batch) - start
-            found[method] = relevance._replace(cost=relevance.cost._replace(seconds=seconds))
+            found[name] = relevance._replace(cost=relevance.cost._replace(seconds=seconds))
     return found
 
 
+def _by_pass(reading: Sequence[str]) -> list[list[str]]:
+    """Attention-reading methods by recorded pass.
+
+    A class-specific method uses the graph up, so that it comes last in its pass.
+    """
+    specific = [name for name in reading if METHODS[name].class_specific]
+    shared = [name for name in reading if name not in specific]
+    passes = [[*shared, *specific[:1]], *([name] for name in specific[1:])]
+    return [names for names in passes if names]
+
+
 def _read_attention(
-    network: LesionNetwork, batch: LesionBatch, target: Tensor, methods: Sequence[Method]
-) -> dict[Method, Relevance]:
+    network: LesionNetwork, batch: LesionBatch, target: Tensor, names: Sequence[str]
+) -> dict[str, Relevance]:
+    """Relevance by methods that share a forward pass, of which the last may be class-specific."""
     found = {}
     start = _now(batch)
-    with recorded_forward(network, batch, gradients="tmme" in methods) as recorded:
+    gradients = METHODS[names[-1]].class_specific
+    with recorded_forward(network, batch, gradients=gradients) as recorded:
         forward = _now(batch) - start
-        # TMME last: it uses the graph up.
-        for method in sorted(methods, key=lambda name: name == "tmme"):
-            start, times = _now(batch), target.shape[1]
-            if method == "tmme":
-                rows, backwards = tmme(recorded, target), times
-            else:
-                read = last_attention if method == "attention" else rollout
-                rows, backwards = [read(recorded.calls)] * times, 0
+        for name in names:
+            start = _now(batch)
+            rows = METHODS[name].function(recorded, target)
+            backwards = target.shape[1] if METHODS[name].class_specific else 0
             cost = Cost(1, backwards, forward + _now(batch) - start)
-            found[method] = Relevance.of_rows(rows, network, recorded.logits, cost)
+            found[name] = Relevance.of_rows(rows, network, recorded.logits, cost)
     return found
 
 
 def _now(batch: LesionBatch) -> float:
-    """Seconds, when the device has done what it was asked for."""
+    """Seconds, after all work on the device is done."""
     if batch.metadata.is_cuda:
         torch.cuda.synchronize(batch.metadata.device)
     return time.perf_counter()
 
 
-def check_methods(network: LesionNetwork, methods: Sequence[Method]) -> None:
-    """See that methods apply to a network.
+def check_methods(network: LesionNetwork, methods: Sequence[str]) -> None:
+    """Check that methods apply to a network.
 
     Raises:
         UsageError: If one does not; the message names those that do.
@@ -162,16 +176,16 @@ def check_methods(network: LesionNetwork, methods: Sequence[Method]) -> None:
         raise UsageError(
             f"Expected a network with an image encoder, but {name} has none: no method applies."
         )
-    refused = [method for method in dict.fromkeys(methods) if method in _READ_ATTENTION]
+    refused = [one for one in dict.fromkeys(methods) if METHODS[one].reads_attention]
     if refused and not network.layouts:
-        others = [method for method in METHODS if method not in _READ_ATTENTION]
+        others = [other for other, method in METHODS.items() if not method.reads_attention]
         raise UsageError(
             f"{', '.join(refused)} read how a class token attends to all tokens, and {name} has no "
             f"such attention. Methods that apply to it: {', '.join(others)}."
         )
 
 
-def _check(network: LesionNetwork, batch: LesionBatch, methods: Sequence[Method]) -> None:
+def _check(network: LesionNetwork, batch: LesionBatch, methods: Sequence[str]) -> None:
     if unknown := [method for method in methods if method not in METHODS]:
         raise ValueError(f"Expected methods among {', '.join(METHODS)}, but got {unknown}.")
     check_methods(network, methods)

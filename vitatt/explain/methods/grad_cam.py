@@ -1,4 +1,4 @@
-"""Grad-CAM on the last map of patches that the logits depend on."""
+"""Grad-CAM on the patch tokens that enter the last layer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def grad_cam(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Rele
     """Relevance of each patch and feature for K classes.
 
     Source: Selvaraju et al., "Grad-CAM: visual explanations from deep networks", ICCV 2017, eq. 1
-    and 2: the channels' mean gradients over the map weight its activations, and what is positive
-    counts. The patch tokens entering the last attention layer are taken as the map (what that layer
-    gives out at the patches, no logit reads); of a CNN, the positions of its last map. Metadata
-    tokens, which are no map, are each weighted by their own gradient; in a network without such
-    tokens in that layer, the columns of each feature are.
+    and 2: activations of the map are weighted by the mean gradient of their channel over the map,
+    and negative sums are set to 0. The map is the patch tokens that enter the last attention layer
+    (its output at the patches does not affect the logits) or, with a CNN, its last map. Metadata
+    tokens, which are no map, are weighted by their own gradient; if that layer has none, the soft
+    one-hot columns of each feature are.
 
     Args:
         network: Any network with an image encoder.
@@ -32,7 +32,7 @@ def grad_cam(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Rele
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         del module
-        # The graph begins here: nothing below the last layer is differentiated.
+        # The graph begins here: layers below the last one are not differentiated.
         noted.append(inputs[0].detach().requires_grad_())
         return (noted[0], *inputs[1:])
 
@@ -58,7 +58,7 @@ def grad_cam(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Rele
             row._replace(metadata=_of_columns(network, batch, gradient))
             for row, (_, gradient) in zip(rows, gradients, strict=True)
         ]
-    # The way back is through the last layer only: a small part of a pass.
+    # The backward pass is through the last layer only, and not counted.
     return Relevance.of_rows(rows, network, logits, Cost(1, 0, 0.0))
 
 
@@ -71,7 +71,7 @@ def _weighted(tokens: Tensor, gradient: Tensor, sizes: list[int]) -> ClassRow:
 
 
 def _of_columns(network: LesionNetwork, batch: LesionBatch, gradient: Tensor) -> Tensor:
-    """Relevance (B, F) of features that enter as columns, of which a missing one says nothing."""
+    """Relevance (B, F) of features from their columns; 0 where a feature is missing."""
     blocks = (batch.metadata * gradient).split(list(network.cardinalities), dim=1)
     relevance = torch.stack([block.sum(1) for block in blocks], dim=1)
     return relevance.clamp(min=0).masked_fill(batch.missing, 0)

@@ -18,9 +18,9 @@ def integrated_gradients(network: LesionNetwork, batch: LesionBatch, target: Ten
     """Relevance of each patch and feature for K classes.
 
     Source: Sundararajan, Taly, Yan, "Axiomatic attribution for deep networks", ICML 2017, eq. 1, by
-    Captum with 20 Gauss-Legendre steps. From an image of the encoder's mean colour and metadata
-    that say nothing (uniform vectors) to the case; attributions are summed over the pixels of a
-    patch and the columns of a feature, and what speaks for the class counts.
+    Captum with 20 Gauss-Legendre steps. The baseline is an image of the encoder's mean colour and
+    uniform soft one-hot vectors. Attributions are summed over the pixels of a patch and the columns
+    of a feature, and negative sums are set to 0.
 
     Args:
         network: Any network with an image encoder.
@@ -34,7 +34,7 @@ def integrated_gradients(network: LesionNetwork, batch: LesionBatch, target: Ten
         names_features = bool(network.cardinalities)
 
         def logits_of(*inputs: Tensor) -> Tensor:
-            # Captum stacks its steps: every case comes back as often as there are steps.
+            # Captum stacks its steps along the batch.
             repeats = len(inputs[0]) // len(pixels)
             metadata = inputs[1] if names_features else own.metadata.repeat(repeats, 1)
             return function(

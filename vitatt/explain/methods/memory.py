@@ -1,4 +1,4 @@
-"""How many cases of a batch fit into memory."""
+"""Number of cases that fit into memory at once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionBatch
 
 _CPU_BUDGET = 500e6
-"""Bytes of activations at once."""
+"""Bytes of activations on a CPU."""
 
 
 def cases_at_once(network: LesionNetwork, batch: LesionBatch) -> int:
-    """Cases whose graph fits the budget: some ten tensors of all tokens are kept in each layer."""
+    """Number of cases whose graph fits: about ten tensors of all tokens per layer are stored."""
     encoder = network.encoder
     assert encoder is not None
     attending = sum(layout.length for layout in network.layouts)
@@ -24,6 +24,6 @@ def cases_at_once(network: LesionNetwork, batch: LesionBatch) -> int:
 
 
 def _free(device: torch.device) -> int:
-    """Bytes of a GPU that nobody uses, those that PyTorch keeps in reserve among them."""
+    """Free bytes of a GPU, including those that PyTorch has reserved and does not use."""
     reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + reserve

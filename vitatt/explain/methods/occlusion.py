@@ -1,4 +1,4 @@
-"""Relevance as what the logit loses when a part of the evidence is hidden."""
+"""Occlusion: the drop of the logit if a part of the input is hidden."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionBatch
 
 WINDOWS = 8
-"""Windows along each side of the image, at most: more would cost a pass each."""
+"""Largest number of windows along each side of the image; each costs a forward pass."""
 
 
 def occlusion(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Relevance:
     """Relevance of each patch and feature for K classes.
 
     Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014,
-    section 4.2, with the logit. Patches are hidden in windows side by side, at most 8 x 8 of them,
-    whose drop each patch of a window gets; features one by one.
+    section 4.2, with the logit. Patches are hidden in at most 8 x 8 adjacent windows, and get the
+    drop of their window; features are hidden one by one.
 
     Args:
         network: Any network with an image encoder.

@@ -1,4 +1,4 @@
-"""Cases with part of their evidence hidden, for methods that ask what the network does without."""
+"""Cases with hidden patches and features."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vitatt.types import LesionBatch
 def perturb(
     network: LesionNetwork, batch: LesionBatch, patches: Tensor, features: Tensor
 ) -> LesionBatch:
-    """The batch without some patches and features.
+    """The batch with some patches and features hidden.
 
-    A hidden patch takes the mean colour of the encoder's own training images, which normalisation
-    turns into zero.
+    A hidden patch has the mean colour of the encoder's pretraining images, which is zero after
+    normalisation.
 
     Args:
-        network: Gives the mean colour, and says what the metadata columns are.
+        network: Has the mean colour, and the cardinalities of the features.
         batch: Cases, as pixels.
         patches: True where a patch is hidden, (B, h, w) bool.
         features: True where a feature is hidden, (B, F) bool.
@@ -29,7 +29,7 @@ def perturb(
 
 
 def perturb_features(network: LesionNetwork, batch: LesionBatch, features: Tensor) -> LesionBatch:
-    """The batch without some features (B, F): not observed, and uniform, as they are encoded."""
+    """The batch with some features (B, F) hidden: missing, with uniform soft one-hot vectors."""
     if not network.cardinalities:
         return batch
     counts = torch.tensor(network.cardinalities, device=features.device)
@@ -50,7 +50,7 @@ def pixel_mask(patches: Tensor, image: Tensor) -> Tensor:
 
 
 def fill(network: LesionNetwork, image: Tensor) -> Tensor:
-    """The colour of a hidden pixel, (1, 3, 1, 1), of the image's type."""
+    """The colour of a hidden pixel, (1, 3, 1, 1), in the image's type."""
     assert network.encoder is not None
     mean = network.encoder.mean
     return (mean if image.is_floating_point() else mean.round()).to(image.dtype)

@@ -1,4 +1,4 @@
-"""Relevance at random: what every method has to beat."""
+"""Random relevance, the baseline of every method."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vitatt.types import LesionBatch
 
 
 def random_relevance(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Relevance:
-    """Uniform noise that depends on the case id alone: a case has the same in every batch.
+    """Uniform noise seeded by the case id, so that it does not depend on the batch.
 
     Args:
         network: Any network with an image encoder.

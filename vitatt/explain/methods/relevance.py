@@ -1,4 +1,4 @@
-"""What every explanation method returns."""
+"""Relevance, the result of every explanation method."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vitatt.models.fusion.network import LesionNetwork
 
 
 class Cost(NamedTuple):
-    """What an explanation took.
+    """Cost of an explanation.
 
     Attributes:
-        forwards: Passes of each case through the network, or the part of it that was run.
-        backwards: Passes back, of each case.
-        seconds: Wall time for the batch, this method's own part and the passes it needs.
+        forwards: Forward passes per case, through the network or a part of it.
+        backwards: Backward passes per case.
+        seconds: Wall time for the batch, including a forward pass shared with other methods.
     """
 
     forwards: int
@@ -27,15 +27,15 @@ class Cost(NamedTuple):
 
 
 class Relevance(NamedTuple):
-    """Relevance of a batch, for K classes a case.
+    """Relevance of a batch, for K classes per case.
 
     Attributes:
-        patches: (B, K, h, w), not negative.
-        features: (B, K, F), not negative; 0 where nothing was observed, unless the network puts a
-            vector in its place. F is 0 if the network sees no metadata; if all features share a
-            token, methods that read tokens give one column.
+        patches: (B, K, h, w), not negative unless the method is signed.
+        features: (B, K, F), not negative unless the method is signed; 0 where nothing was observed,
+            unless the network has a token for missing features. F is 0 without metadata input, and
+            1 for attention-reading methods if all features share a token.
         logits: (B, C) of the forward pass.
-        cost: What it took.
+        cost: Passes and time.
     """
 
     patches: Tensor
@@ -53,7 +53,7 @@ class Relevance(NamedTuple):
     def of_rows(
         cls, rows: Sequence[ClassRow], network: LesionNetwork, logits: Tensor, cost: Cost
     ) -> Relevance:
-        """Relevance from the class token's rows, one for each of K classes."""
+        """Relevance from the class token's row for each of K classes."""
         assert network.encoder is not None
         grid = network.encoder.grid_size
         return cls(
@@ -65,7 +65,7 @@ class Relevance(NamedTuple):
 
     @classmethod
     def concatenate(cls, parts: Sequence[Relevance]) -> Relevance:
-        """Relevance of several batches by one method as that of one batch."""
+        """Relevance of several batches by one method, as one batch."""
         return cls(
             patches=torch.cat([part.patches for part in parts]),
             features=torch.cat([part.features for part in parts]),

@@ -1,12 +1,12 @@
-"""TMME: relevance of tokens from attention and its gradients, carried to the class token's row.
+"""TMME (transformer multi-modal explainability): relevance from attention and its gradients.
 
 Source: Chefer, Gur, Wolf, "Generic attention-model explainability for interpreting bi-modal and
 encoder-decoder transformers", ICCV 2021, eq. 5 and 6, as ViTAtt (arXiv 2304.14505) applies them to
 image and metadata tokens in one self-attention.
 
-The rule is R = I, then R <- R + Abar_l R from the first layer to the last, and the class token's
-row of R is read. Only that row is wanted, so it alone is carried, from the last layer to the first:
-r = e_class, then r <- r + r Abar_l. The same number, without any N x N matrix of relevance.
+The rule is R = I, then R <- R + Abar_l R from the first layer to the last; relevance is the class
+token's row of R. Only that row is computed, from the last layer to the first: r = e_class, then
+r <- r + r Abar_l. This is the same number, without N x N matrices of relevance.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from vitatt.explain.attention.recorded_forward import RecordedForward
 
 
 def tmme(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
-    """Relevance of each token for K classes, a row of each.
+    """Relevance of each token, one row for each of K classes.
 
-    The classes share the forward pass. Beyond its activations, memory is that of one layer.
+    The classes share the forward pass. Attention of one layer at a time is in memory.
 
     Args:
         recorded: A forward pass with gradients; its graph is used up.
@@ -36,7 +36,7 @@ def tmme(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
     rows = []
     for number, classes in enumerate(target.unbind(1), start=1):
         start = ClassRow.start(logits.detach(), layouts)
-        # Cases do not mix in evaluation mode, so the gradient of the sum is each case's own.
+        # Cases are independent in evaluation mode: the sum has the gradient of each case.
         value = logits.gather(1, classes.unsqueeze(1)).sum()
         rows.append(probe.read(value, start, keep=number < target.shape[1]))
     return rows

@@ -1,1 +1,1 @@
-"""Classifiers of scikit-learn on encoded cases."""
+"""Classifiers of scikit-learn on encoded metadata."""

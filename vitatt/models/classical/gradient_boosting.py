@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on the metadata: what tables are usually best served by.
+"""Gradient-boosted trees on the metadata.
 
 Source: Friedman, "Greedy function approximation: a gradient boosting machine", Annals of Statistics
 2001; the histogram form of Ke et al., "LightGBM", NeurIPS 2017, as in scikit-learn.
@@ -15,10 +15,10 @@ from sklearn.metrics import log_loss
 
 
 class EncodedCases(NamedTuple):
-    """What a classical model sees of N cases.
+    """Input of a classical model for N cases.
 
     Attributes:
-        metadata: Soft one-hot vectors of all features side by side, (N, sum of K_f).
+        metadata: Soft one-hot vectors of all features, concatenated, (N, sum of K_f).
         missing: True where a feature was not observed, (N, F).
         target: Class index of each case, (N,).
     """
@@ -29,16 +29,16 @@ class EncodedCases(NamedTuple):
 
 
 class GradientBoosting:
-    """Trees on soft one-hot metadata, a missing feature left for the trees to place.
+    """Trees on soft one-hot metadata, with missing features as NaN, which trees split on.
 
-    The number of rounds is the one with the least log loss on the validation cases.
+    The number of rounds is the one with the lowest log loss on the validation cases.
 
     Args:
         cardinalities: K_f of each feature.
-        learning_rate: Of each round.
-        max_rounds: At most so many rounds.
-        max_leaf_nodes: Of a tree.
-        seed: Decides ties.
+        learning_rate: Learning rate of each round.
+        max_rounds: Largest number of rounds.
+        max_leaf_nodes: Largest number of leaves of a tree.
+        seed: Seed that decides ties.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class GradientBoosting:
         self._model: HistGradientBoostingClassifier | None = None
 
     def fit(self, training: EncodedCases, validation: EncodedCases) -> GradientBoosting:
-        """Grow trees on the training cases, as many as the validation cases bear.
+        """Fit the trees on the training cases, with the number of rounds best on validation.
 
         Raises:
             ValueError: If a class has no training case.
@@ -83,7 +83,7 @@ class GradientBoosting:
         """Class probabilities (N, C).
 
         Raises:
-            ValueError: If it was not fitted.
+            ValueError: If the model was not fitted.
         """
         if self._model is None:
             raise ValueError("Expected a fitted model: call `fit` first.")

@@ -1,9 +1,9 @@
-"""Two stages: an image network's probabilities, then a classifier of these with the metadata.
+"""Stacking: a classifier on the probabilities of an image network and on the metadata.
 
 Source: the second stage of Tang et al., "FusionM4Net: a multi-stage multi-modal learning algorithm
-for multi-label skin lesion classification", Medical Image Analysis 2022, where support vector
-machines take probabilities and metadata; here multinomial logistic regression does. Stacking:
-Wolpert, "Stacked generalization", Neural Networks 1992.
+for multi-label skin lesion classification", Medical Image Analysis 2022, with multinomial logistic
+regression instead of support vector machines. Stacking: Wolpert, "Stacked generalization", Neural
+Networks 1992.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)
 class TwoStage:
     """Logistic regression on log-probabilities of the first stage, soft one-hots and missing mask.
 
-    The first stage's probabilities of the cases that it is fitted on must be out-of-fold: those of
-    its own training cases would be better than any new case's, and the second stage would trust
-    them too much.
+    The probabilities to fit on must be out-of-fold predictions of the first stage. On its own
+    training cases it is more accurate than on new ones, so that the second stage would give its
+    probabilities too much weight.
 
     Args:
-        seed: Decides the folds in which the strength of the penalty is chosen.
-        folds: Number of these folds, which keep groups whole.
+        seed: Seed of the folds in which the regularisation strength is chosen.
+        folds: Number of these folds, which do not divide groups.
     """
 
     def __init__(self, *, seed: int = 0, folds: int = 5) -> None:
@@ -46,8 +46,7 @@ class TwoStage:
         """Fit on out-of-fold probabilities (N, C).
 
         Returns:
-            The second stage's own out-of-fold probabilities of these cases, (N, C), to calibrate
-            it by.
+            Out-of-fold probabilities of the second stage for these cases, (N, C), for calibration.
         """
         table, target = _table(cases, probabilities), cases.target
         folds = list(self._folds.split(table, target, groups))
@@ -55,7 +54,7 @@ class TwoStage:
         self._model = GridSearchCV(
             make_pipeline(StandardScaler(), classifier),
             {"logisticregression__C": _STRENGTHS},
-            # With all classes named, a fold may lack one of them.
+            # All classes are named, because a fold may lack some of them.
             scoring=make_scorer(
                 log_loss,
                 response_method="predict_proba",
@@ -75,7 +74,7 @@ class TwoStage:
         """Class probabilities (N, C) from those of the first stage, (N, C).
 
         Raises:
-            ValueError: If it was not fitted.
+            ValueError: If the model was not fitted.
         """
         if self._model is None:
             raise ValueError("Expected a fitted model: call `fit` first.")

@@ -1,4 +1,4 @@
-"""What every image encoder promises: pixels to a class token and patch tokens."""
+"""Base class of image encoders, from pixels to a class token and patch tokens."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ class ImageEncoder(nn.Module, ABC):
 
     Args:
         name: timm's name of the network, for messages.
-        network: The network by timm, which says how its pixels are normalised.
-        num_blocks: Blocks that can be frozen from below.
-        frozen: Keep all weights as they are, in evaluation mode, or those of so many lower blocks
-            and what comes before them.
+        network: The timm network, whose configuration has the mean and deviation of pixels.
+        num_blocks: Number of blocks, which are frozen from the lowest up.
+        frozen: Freeze all weights and use evaluation mode; or freeze this number of lower blocks
+            and the layers before them.
 
     Attributes:
-        attends: Whether it is a vision transformer: its blocks attend, and its class token has
-            gathered what it stands for. That of a CNN is no more than the mean of its patches.
+        attends: Whether the blocks have attention, as in a vision transformer. The class token of a
+            CNN is the mean of its patch tokens.
         dim: Width D of the tokens.
         num_heads: Attention heads for tokens of this width.
         num_prefix: Tokens before the patches: class token, then register or distillation tokens.
         grid_size: Rows and columns of patches.
-        frozen_blocks: Lower blocks that keep their weights.
-        given_blocks: Blocks that tokens given in the place of pixels have been through; all, with
+        frozen_blocks: Number of lower blocks whose weights are frozen.
+        given_blocks: Number of blocks that have computed the tokens of a `Tokens` input; all, and
             the norm after them, unless set.
-        last_prefix: Tokens before the patches in what enters `last_block`.
+        last_prefix: Tokens before the patches in the input of `last_block`.
 
     Raises:
-        EncoderError: If there are not so many blocks to freeze.
+        EncoderError: If there are fewer blocks than are to be frozen.
     """
 
     attends: bool
@@ -66,7 +66,7 @@ class ImageEncoder(nn.Module, ABC):
             )
         self.given_blocks = num_blocks
         data = timm.data.resolve_model_data_config(network)
-        # Pixels arrive as uint8: the statistics are those of the 0..1 range, times 255.
+        # timm's statistics are for pixels from 0 to 1; here they are from 0 to 255.
         self.register_buffer("mean", torch.tensor(data["mean"]).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(data["std"]).view(1, 3, 1, 1) * 255)
 
@@ -78,25 +78,25 @@ class ImageEncoder(nn.Module, ABC):
     @property
     @abstractmethod
     def backbone(self) -> nn.Module:
-        """The network by timm."""
+        """The timm network."""
 
     @property
     @abstractmethod
     def last_block(self) -> nn.Module:
-        """The last part through which patches reach the class token, called with tokens."""
+        """The last layer that mixes patch tokens into the class token, called with tokens."""
 
     @property
     def not_decayed(self) -> set[str]:
-        """Parameters of the backbone that weight decay leaves alone, beside biases and norms."""
+        """Parameters of the backbone without weight decay, in addition to biases and norms."""
         return set()
 
     @property
     def frozen(self) -> bool:
-        """Whether nothing in it learns."""
+        """Whether all weights are frozen."""
         return self.frozen_blocks == self.num_blocks
 
     def train(self, mode: bool = True) -> ImageEncoder:
-        """Training mode, which what is frozen ignores."""
+        """Set training mode, except for frozen parts, which stay in evaluation mode."""
         if not self.frozen_blocks:
             return super().train(mode)
         super().train(False)
@@ -108,10 +108,9 @@ class ImageEncoder(nn.Module, ABC):
         """Tokens after the last block and its norm, (B, num_prefix + P, D).
 
         Args:
-            image: Pixels, or the tokens that its lower `given_blocks` computed before, see
+            image: Pixels, or tokens that the lower `given_blocks` computed beforehand, see
                 `tokens_after`.
-            at_block: Runs in place of block ``index`` on what enters it, ``at_block(index, x)``;
-                by default the block itself does.
+            at_block: Called as ``at_block(index, x)`` instead of `run_block`.
         """
         run = at_block or self.run_block
         if isinstance(image, Pixels):
@@ -132,7 +131,7 @@ class ImageEncoder(nn.Module, ABC):
         return self._finish(x) if blocks == self.num_blocks else self._to_tokens(x)
 
     def frozen_state(self) -> dict[str, Tensor]:
-        """All that the frozen blocks' tokens depend on: weights, and the statistics of pixels."""
+        """Weights and pixel statistics on which the tokens of the frozen blocks depend, by name."""
         learning = {
             id(tensor)
             for part in self._learning_parts()
@@ -143,37 +142,37 @@ class ImageEncoder(nn.Module, ABC):
 
     @abstractmethod
     def token_shape(self, blocks: int) -> tuple[int, int]:
-        """The shape (N, D) of one case's `tokens_after` so many blocks."""
+        """The shape (N, D) of `tokens_after` this number of blocks, for one case."""
 
     @abstractmethod
     def embed(self, image: Tensor) -> Tensor:
-        """What enters the first block, of pixels (B, 3, H, W)."""
+        """Input of the first block for pixels (B, 3, H, W)."""
 
     @abstractmethod
     def run_block(self, index: int, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        """One block; `attn_mask` is True where a key may be attended to."""
+        """Output of a block; `attn_mask` is True where a key may be attended to."""
 
     @abstractmethod
     def _finish(self, x: Tensor) -> Tensor:
-        """Tokens (B, num_prefix + P, D) of what the last block gave."""
+        """Tokens (B, num_prefix + P, D) from the output of the last block."""
 
     @abstractmethod
     def _to_tokens(self, x: Tensor) -> Tensor:
-        """What a lower block gave as tokens (B, N, D)."""
+        """The output of a block as tokens (B, N, D)."""
 
     @abstractmethod
     def _from_tokens(self, tokens: Tensor) -> Tensor:
-        """The inverse of `_to_tokens`, for block `given_blocks`."""
+        """The input of block `given_blocks` from the tokens of `_to_tokens`."""
 
     @abstractmethod
     def _parts_above(self) -> list[nn.Module]:
-        """Blocks that are not frozen, and what comes after the blocks."""
+        """Blocks that are not frozen, and the layers after all blocks."""
 
     def _learning_parts(self) -> list[nn.Module]:
         return [] if self.frozen else self._parts_above()
 
     def _freeze(self) -> None:
-        """Let what is frozen rest; for the end of a subclass's constructor."""
+        """Freeze the frozen parts; called at the end of a subclass's constructor."""
         if self.frozen_blocks:
             self.requires_grad_(False)
             for part in self._learning_parts():

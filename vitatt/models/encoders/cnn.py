@@ -1,4 +1,4 @@
-"""A timm EfficientNet as a source of patch tokens: the positions of its last feature map."""
+"""Image encoder: a timm EfficientNet, whose patch tokens are the positions of its last map."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _HEAD_DIM = 64
 
 
 class CNNEncoder(ImageEncoder):
-    """Pixels to the positions of a feature map, row by row, and before them their mean.
+    """Pixels to the positions of the last feature map, row by row, and before them their mean.
 
-    The mean is what the network's own classifier reads, and stands in the place of a class token.
-    A patch is the square of pixels that lies under a position; the map sees more than that.
+    The mean, which is the input of the network's own classifier, serves as class token. A patch is
+    the square of pixels at a position of the map, whose receptive field is larger.
 
     Args:
         cnn: The network, with its weights.
@@ -25,8 +25,8 @@ class CNNEncoder(ImageEncoder):
         gradient_checkpointing: Must be False.
 
     Raises:
-        EncoderError: If the image is not made of whole patches, there are not so many blocks to
-            freeze, or activations were not to be kept.
+        EncoderError: If the image is not made of whole patches, there are fewer blocks than are to
+            be frozen, or `gradient_checkpointing` is True.
     """
 
     attends = False
@@ -70,22 +70,22 @@ class CNNEncoder(ImageEncoder):
 
     @property
     def last_block(self) -> nn.Module:
-        """What takes the mean of the last map, called with its positions (B, P, D)."""
+        """The layer that averages the last map, called with its positions (B, P, D)."""
         return self.prepend_mean
 
     def token_shape(self, blocks: int) -> tuple[int, int]:
-        """Lower stages have more positions and fewer channels."""
+        """The shape (N, D) of the map's positions after a number of stages."""
         if blocks == self.num_blocks:
             return 1 + self.num_patches, self.dim
         channels, height, width = self._map_shapes[blocks]
         return height * width, channels
 
     def embed(self, image: Tensor) -> Tensor:
-        """The map (B, C, h, w) that enters the first stage, of pixels (B, 3, H, W)."""
+        """Input map (B, C, h, w) of the first stage for pixels (B, 3, H, W)."""
         return self.cnn.bn1(self.cnn.conv_stem(self._normalised(image)))
 
     def run_block(self, index: int, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        """One stage, in which nothing is attended to."""
+        """Output of a stage, which has no attention."""
         assert attn_mask is None
         return self.cnn.blocks[index](x)
 
@@ -103,8 +103,8 @@ class CNNEncoder(ImageEncoder):
 
     @torch.no_grad()
     def _measured(self, image_size: int) -> list[tuple[int, int, int]]:
-        """Channels, height and width of the map that enters each stage, and of the last."""
-        self.eval()  # a blank image must not enter the statistics
+        """Channels, height and width of each stage's input map, and of the last output."""
+        self.eval()  # in training mode, the image would change the batch statistics
         x = self.embed(torch.zeros(1, 3, image_size, image_size))
         shapes = [(x.shape[1], x.shape[2], x.shape[3])]
         for index in range(self.num_blocks):
@@ -115,8 +115,8 @@ class CNNEncoder(ImageEncoder):
 
 
 class PrependMean(nn.Module):
-    """The mean of all positions in front of them."""
+    """Prepends the mean of all positions to them."""
 
     def forward(self, positions: Tensor) -> Tensor:
-        """(B, P, D) to (B, 1 + P, D)."""
+        """Tokens (B, 1 + P, D) from positions (B, P, D)."""
         return torch.cat([positions.mean(dim=1, keepdim=True), positions], dim=1)

@@ -1,4 +1,4 @@
-"""An image encoder by timm's name of it."""
+"""Image encoders by their timm name."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def make_encoder(
         name: Of timm, such as ``vit_small_patch14_dinov2`` or ``tf_efficientnet_lite0``.
         image_size: Side of the square input, in pixels.
         weights: Path of a weights file, ``hub`` to download timm's own, or None to start at random.
-        frozen: Keep all weights as they are, in evaluation mode, or those of so many lower blocks
-            and what comes before them.
+        frozen: Freeze all weights and use evaluation mode; or freeze this number of lower blocks
+            and the layers before them.
         gradient_checkpointing: Compute each block's activations again in the backward pass.
 
     Raises:
-        EncoderError: If the name is of no such network, or the weights, the image size or the
-            number of frozen blocks do not fit it.
+        EncoderError: If timm has no such network of this name, or the weights, the image size or
+            the number of frozen blocks do not fit it.
     """
     network = _create(name, download=weights == "hub")
     if weights and weights != "hub":
@@ -62,7 +62,7 @@ def _create(name: str, *, download: bool) -> VisionTransformer | EfficientNet:
     except Exception as error:
         if not download:
             raise
-        # Whatever a download can fail with (no network, no such weights), the way out is the same.
+        # A download can fail in many ways, such as no network or no such weights.
         raise EncoderError(
             f"The weights of '{name}' could not be downloaded ({type(error).__name__}: {error}). "
             "Download them elsewhere and name the file as `model.encoder_weights`."

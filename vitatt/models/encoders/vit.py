@@ -1,4 +1,4 @@
-"""A timm vision transformer as a source of class and patch tokens."""
+"""Image encoder: a timm vision transformer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ViTEncoder(ImageEncoder):
 
     Raises:
         EncoderError: If the image is not made of whole patches, the transformer has no class token,
-            its blocks are of another kind, or there are not so many blocks to freeze.
+            its blocks are of another kind, or there are fewer blocks than are to be frozen.
     """
 
     attends = True
@@ -76,11 +76,11 @@ class ViTEncoder(ImageEncoder):
 
     @property
     def not_decayed(self) -> set[str]:
-        """Its embeddings."""
+        """The embeddings."""
         return set(self.vit.no_weight_decay())
 
     def token_shape(self, blocks: int) -> tuple[int, int]:
-        """The same after each block."""
+        """The shape (N, D) of the tokens, which is the same after each block."""
         del blocks
         return self.num_prefix + self.num_patches, self.dim
 
@@ -91,7 +91,7 @@ class ViTEncoder(ImageEncoder):
         return self.vit.norm_pre(self.vit.patch_drop(tokens))
 
     def run_block(self, index: int, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        """One transformer block; `attn_mask` is True where a key may be attended to."""
+        """Output of a block; `attn_mask` is True where a key may be attended to."""
         block = self.vit.blocks[index]
         if self.gradient_checkpointing and block.training:
             return checkpoint(block, x, attn_mask=attn_mask, use_reentrant=False)

@@ -13,7 +13,7 @@ _HEADS = ("head.", "head_dist.", "classifier.")
 
 
 def load_weights(network: nn.Module, name: str, path: Path) -> None:
-    """Load all weights of a timm network from a file of its own layout.
+    """Load all weights of a timm network from a file with timm's names of weights.
 
     Args:
         network: The network, without a classification head.
@@ -21,7 +21,7 @@ def load_weights(network: nn.Module, name: str, path: Path) -> None:
         path: Saved by torch or as safetensors, with or without a classification head.
 
     Raises:
-        EncoderError: If there is no such file, it cannot be read, or it is of another network.
+        EncoderError: If there is no such file, it cannot be read, or it holds other weights.
     """
     if not path.is_file():
         raise EncoderError(
@@ -30,9 +30,9 @@ def load_weights(network: nn.Module, name: str, path: Path) -> None:
         )
     try:
         state = load_state_dict(str(path), use_ema=False, device="cpu")
-    except Exception as error:  # the reader raises what it likes: pickle, zip, safetensors, OS
+    except Exception as error:  # any of pickle, zip, safetensors and the system may fail
         raise EncoderError(f"{path} is no weights file that can be read: {error}") from error
-    # A published file may hold a classification head, which the fusion replaces.
+    # Published files may hold a classification head, which is not used.
     state = {key: value for key, value in state.items() if not key.startswith(_HEADS)}
     if strangers := [key for key, value in state.items() if not isinstance(value, Tensor)]:
         raise EncoderError(f"{path} is no weights file: {strangers[0]} is no tensor.")

@@ -1,4 +1,4 @@
-"""Attention bottlenecks: image and metadata speak to each other through a few tokens alone.
+"""Attention bottlenecks: image and metadata exchange information through a few tokens only.
 
 Source: Nagrani, Yang, Arnab, Jansen, Schmid and Sun, "Attention bottlenecks for multimodal fusion",
 NeurIPS 2021, section 3 (bottleneck fusion).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from timm.layers import Mlp
 from torch import Tensor, nn
 
 from vitatt.models.encoders.base import ImageEncoder
@@ -16,11 +15,12 @@ from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.layers.class_head import ClassHead
 from vitatt.models.layers.few_query_attention import FewQueryAttention
 from vitatt.models.layers.metadata_encoder import MetadataEncoder
+from vitatt.models.layers.pre_norm_layer import PreNormLayer
 from vitatt.types import LesionBatch, LesionOutput, LesionTask, UsageError
 
 
-class StreamLayer(nn.Module):
-    """A pre-norm transformer layer of one stream, for its class token and the bottlenecks.
+class StreamLayer(PreNormLayer):
+    """A transformer layer of one stream, whose queries are its class token and the bottlenecks.
 
     Args:
         dim: Width D of the tokens.
@@ -29,46 +29,41 @@ class StreamLayer(nn.Module):
     """
 
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
-        self.attn = FewQueryAttention(dim, num_heads)
-        self.drop = nn.Dropout(dropout)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, hidden_features=4 * dim, drop=dropout)
+        super().__init__(dim, FewQueryAttention(dim, num_heads), dropout)
 
     def forward(
-        self, few: Tensor, others: Tensor, attendable: Tensor | None, *, asking: int
+        self, tokens: Tensor, context: Tensor, key_padding_mask: Tensor | None, *, queries: int
     ) -> Tensor:
-        """The first `asking` of the few after the layer.
+        """The first `queries` of the tokens after the layer.
 
         Args:
-            few: Class token, then bottlenecks, (B, Q, D).
-            others: The stream's own tokens as encoded, (B, N, D).
-            attendable: True where one of these may be attended to, (B, N) bool; None for all.
-            asking: How many of the few ask.
+            tokens: Class token, then bottlenecks, (B, Q, D).
+            context: Tokens of the stream as encoded, (B, N, D).
+            key_padding_mask: True where one of these is ignored, (B, N) bool; None for nowhere.
+            queries: Number of tokens that attend, to all tokens and the context.
         """
-        normed = self.norm1(few)
-        if attendable is not None:
-            attendable = F.pad(attendable, (few.shape[1], 0), value=True)
-        asked = torch.cat([normed, others], dim=1)
-        attended = self.attn(normed[:, :asking], asked, attendable)
-        kept = few[:, :asking] + self.drop(attended)
-        return kept + self.mlp(self.norm2(kept))
+        normed = self.norm1(tokens)
+        if key_padding_mask is not None:
+            key_padding_mask = F.pad(key_padding_mask, (tokens.shape[1], 0), value=False)
+        attended = self.attn(
+            normed[:, :queries], torch.cat([normed, context], dim=1), key_padding_mask
+        )
+        return self.update(tokens[:, :queries], attended)
 
 
 class BottleneckFusion(LesionNetwork):
-    """A stream each for image and metadata, with class tokens of their own and shared bottlenecks.
+    """Streams of image and of metadata, each with its own class token, and shared bottlenecks.
 
-    In each layer both streams attend to themselves and the bottlenecks; these go on as the mean of
-    what the streams made of them. The logits are those of the mean of both class tokens. Other than
-    in the paper, patches and features stay as they were encoded: only class tokens and bottlenecks
-    ask, and in the last layer only class tokens, whose logits read nothing else.
+    In each layer, both streams attend to their own tokens and to the bottlenecks, which the next
+    layer gets as the mean over both streams. The logits depend on the mean of both class tokens.
+    Unlike in the paper, patch and metadata tokens are not updated: only class tokens and
+    bottlenecks are queries, and in the last layer only class tokens.
 
     Args:
         encoder: The image encoder.
         task: Classes and metadata features.
-        depth: Layers of each stream; in the first, nothing has passed the bottlenecks yet.
-        bottlenecks: Tokens between the streams.
+        depth: Layers of each stream; after the first, the bottlenecks carry information of both.
+        bottlenecks: Number of bottleneck tokens.
         num_heads: Attention heads; by default the encoder's.
         dropout: Dropout in the layers.
         metadata_dropout: Probability of hiding an observed feature in training.
@@ -117,16 +112,16 @@ class BottleneckFusion(LesionNetwork):
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and the mean of both class tokens, normalised, of a batch."""
         tokens = self.encoder(batch.image)
-        features, hidden = self.metadata_encoder(batch.metadata, batch.missing)
+        features, mask = self.metadata_encoder(batch.metadata, batch.missing)
         of_image, patches = tokens[:, :1], tokens[:, self.encoder.num_prefix :]
         of_metadata = self.class_embedding.expand(len(tokens), 1, -1)
         shared = self.bottleneck_embedding.expand(len(tokens), -1, -1)
         layers = list(zip(self.image_stream, self.metadata_stream, strict=True))
         for number, (image_layer, metadata_layer) in enumerate(layers, start=1):
-            asking = 1 if number == len(layers) else 1 + shared.shape[1]
-            image = image_layer(torch.cat([of_image, shared], 1), patches, None, asking=asking)
+            queries = 1 if number == len(layers) else 1 + shared.shape[1]
+            image = image_layer(torch.cat([of_image, shared], 1), patches, None, queries=queries)
             metadata = metadata_layer(
-                torch.cat([of_metadata, shared], 1), features, ~hidden, asking=asking
+                torch.cat([of_metadata, shared], 1), features, mask, queries=queries
             )
             of_image, of_metadata = image[:, :1], metadata[:, :1]
             shared = (image[:, 1:] + metadata[:, 1:]) / 2

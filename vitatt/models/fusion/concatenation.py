@@ -1,4 +1,4 @@
-"""Late fusion by concatenation: the usual way of adding metadata to an image network.
+"""Late fusion: image and metadata features are concatenated before the classifier.
 
 Source: Pacheco and Krohling, "The impact of patient clinical information on automated skin cancer
 detection", Computers in Biology and Medicine 2020.
@@ -17,7 +17,7 @@ from vitatt.types import LesionBatch, LesionOutput, LesionTask
 
 
 class Concatenation(LesionNetwork):
-    """A linear layer on the class token beside an embedding of the metadata.
+    """A linear layer on the class token concatenated with an embedding of the metadata.
 
     Args:
         encoder: The image encoder.
@@ -49,7 +49,7 @@ class Concatenation(LesionNetwork):
         self.head = ClassHead(encoder.dim + hidden, len(task.classes))
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
-        """Logits and both parts of the embedding of a batch."""
+        """Logits and the concatenated embedding of a batch."""
         image = self.norm(self.encoder(batch.image)[:, 0])
         metadata = self.of_metadata(self.vector(batch.metadata, batch.missing))
         embedding = torch.cat([image, metadata], dim=1)

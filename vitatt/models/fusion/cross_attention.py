@@ -1,26 +1,26 @@
-"""Cross-attention: each metadata feature asks the image for what it needs.
+"""Cross-attention from metadata tokens to image tokens.
 
-Source: Zhang, Xie, Chen and others, "TFormer: a throughout fusion transformer for multi-modal skin
-lesion diagnosis", Computers in Biology and Medicine 2023, of whose last stage this is the part that
-joins image and metadata.
+Source: the part that joins image and metadata in the last stage of Zhang, Xie, Chen and others,
+"TFormer: a throughout fusion transformer for multi-modal skin lesion diagnosis", Computers in
+Biology and Medicine 2023.
 """
 
 from __future__ import annotations
 
 import torch
-from timm.layers import Mlp
 from torch import Tensor, nn
 
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.layers.class_head import ClassHead
 from vitatt.models.layers.few_query_attention import FewQueryAttention
-from vitatt.models.layers.metadata_encoder import MetadataEncoder, MetadataTokens
+from vitatt.models.layers.metadata_encoder import MetadataEncoder
+from vitatt.models.layers.pre_norm_layer import PreNormLayer
 from vitatt.types import LesionBatch, LesionOutput, LesionTask, UsageError
 
 
-class MetadataAsksImage(nn.Module):
-    """A pre-norm transformer layer in which metadata tokens query image tokens.
+class MetadataToImageLayer(PreNormLayer):
+    """A transformer layer in which metadata tokens attend to image tokens.
 
     Args:
         dim: Width D of the tokens.
@@ -29,23 +29,17 @@ class MetadataAsksImage(nn.Module):
     """
 
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
-        self.attn = FewQueryAttention(dim, num_heads)
-        self.drop = nn.Dropout(dropout)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, hidden_features=4 * dim, drop=dropout)
+        super().__init__(dim, FewQueryAttention(dim, num_heads), dropout)
 
     def forward(self, metadata: Tensor, image: Tensor) -> Tensor:
-        """Metadata tokens (B, M, D) after the layer; the image's, as encoded, stay."""
-        metadata = metadata + self.drop(self.attn(self.norm1(metadata), image))
-        return metadata + self.mlp(self.norm2(metadata))
+        """Metadata tokens (B, M, D) after the layer; image tokens (B, N, D) do not change."""
+        return self.update(metadata, self.attn(self.norm1(metadata), image))
 
 
 class CrossAttention(LesionNetwork):
-    """Metadata tokens that have looked at the image, their mean beside the class token.
+    """The mean metadata token after cross-attention, concatenated with the class token.
 
-    A feature that was not observed asks nothing.
+    Tokens of features that were not observed are left out of the mean.
 
     Args:
         encoder: The image encoder.
@@ -81,7 +75,7 @@ class CrossAttention(LesionNetwork):
             task, encoder.dim, dropout=metadata_dropout, dropout_all=metadata_dropout_all
         )
         self.blocks = nn.ModuleList(
-            MetadataAsksImage(encoder.dim, num_heads or encoder.num_heads, dropout)
+            MetadataToImageLayer(encoder.dim, num_heads or encoder.num_heads, dropout)
             for _ in range(depth)
         )
         self.norm = nn.LayerNorm(2 * encoder.dim)
@@ -90,9 +84,10 @@ class CrossAttention(LesionNetwork):
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits, and class token and mean metadata token, normalised, of a batch."""
         image: Tensor = self.encoder(batch.image)
-        asking, hidden = self.metadata_encoder(batch.metadata, batch.missing)
+        metadata = self.metadata_encoder(batch.metadata, batch.missing)
+        tokens = metadata.tokens
         for block in self.blocks:
-            asking = block(asking, image)
-        told = MetadataTokens(asking, hidden).mean()
-        embedding = self.norm(torch.cat([image[:, 0], told], dim=1))
+            tokens = block(tokens, image)
+        mean = metadata._replace(tokens=tokens).mean()
+        embedding = self.norm(torch.cat([image[:, 0], mean], dim=1))
         return LesionOutput(self.head(embedding), embedding)

@@ -1,10 +1,10 @@
-"""FiLM in the form of DAFT: scale and shift of each channel from metadata and image together.
+"""FiLM in the form of DAFT: channels are scaled and shifted by metadata and image together.
 
 Source: Perez, Strub, de Vries, Dumoulin and Courville, "FiLM: visual reasoning with a general
 conditioning layer", AAAI 2018, with scales around 1 and a ReLU after it; Wolf, Poelsterl and
 Wachinger, "DAFT: a universal module to interweave tabular data and 3D images in CNNs", NeuroImage
-2022, where scale and shift also see the pooled map, through a hidden layer narrower by a factor of
-7.
+2022, where scale and shift also depend on the pooled map, through a hidden layer that is narrower
+by a factor of 7.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class FiLM(LesionNetwork):
         """Logits and the pooled, normalised map of a batch."""
         tokens: Tensor = self.encoder(batch.image)
         vector = self.vector(batch.metadata, batch.missing)
-        seen = torch.cat([self.pool(tokens)[:, -1], vector], dim=1)
-        scale, shift = self.scale_and_shift(seen).unsqueeze(1).chunk(2, dim=2)
+        pooled = torch.cat([self.pool(tokens)[:, -1], vector], dim=1)
+        scale, shift = self.scale_and_shift(pooled).unsqueeze(1).chunk(2, dim=2)
         changed = F.relu((1 + scale) * tokens + shift)
         embedding = self.norm(self.pool(changed).flatten(1))
         return LesionOutput(self.head(self.drop(embedding)), embedding)

@@ -1,4 +1,4 @@
-"""The image alone: what metadata has to improve on."""
+"""A baseline on the image only, without metadata."""
 
 from __future__ import annotations
 

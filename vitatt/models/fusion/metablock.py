@@ -1,4 +1,4 @@
-"""MetaBlock: metadata decides which channels of the feature map count.
+"""MetaBlock: channels of the feature map are gated by the metadata.
 
 Source: Pacheco and Krohling, "An attention-based mechanism to combine images and metadata in deep
 learning models applied to skin cancer classification", IEEE Journal of Biomedical and Health
@@ -20,7 +20,7 @@ from vitatt.types import LesionBatch, LesionOutput, LesionTask
 
 
 class MetaBlock(LesionNetwork):
-    """Tokens x become ``sigmoid(tanh(f(m) * x) + g(m))``, channel by channel, before the pooling.
+    """Tokens x become ``sigmoid(tanh(f(m) * x) + g(m))``, channel by channel, and are pooled.
 
     f and g are linear layers of the metadata m with batch normalisation, as in the authors' code.
 
@@ -59,7 +59,7 @@ class MetaBlock(LesionNetwork):
         """Logits and the pooled, normalised map of a batch."""
         tokens = self.encoder(batch.image)
         vector = self.vector(batch.metadata, batch.missing).unsqueeze(1)
-        # Normalised over all cases, one vector each.
+        # Batch statistics are over all cases, of which each has one vector.
         every = torch.ones(vector.shape[:2], dtype=torch.bool, device=vector.device)
         scale: Tensor = self.scale_norm(self.scale(vector), every)
         shift: Tensor = self.shift_norm(self.shift(vector), every)

@@ -1,4 +1,4 @@
-"""The metadata alone: what the image has to improve on."""
+"""A baseline on the metadata only, without image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class MetadataOnly(LesionNetwork):
     """A two-layer perceptron on the soft one-hot vectors and the missing mask.
 
     Args:
-        encoder: Not used: this arm sees no image.
+        encoder: Not used: this network has no image input.
         task: Classes and metadata features.
         hidden: Width of the hidden layer.
         dropout: Dropout after the hidden layer.

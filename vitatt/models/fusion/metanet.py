@@ -1,4 +1,4 @@
-"""MetaNet: a gate for each channel of the feature map, opened by the metadata.
+"""MetaNet: each channel of the feature map is multiplied by a gate computed from the metadata.
 
 Source: Li, Zhuang, Wang and Zheng, "Fusing metadata and dermoscopy images for skin disease
 diagnosis", IEEE International Symposium on Biomedical Imaging (ISBI) 2020.
@@ -17,10 +17,10 @@ from vitatt.types import LesionBatch, LesionOutput, LesionTask
 
 
 class MetaNet(LesionNetwork):
-    """The map times ``sigmoid(W_2 relu(W_1 m))`` of the metadata m, pooled.
+    """The feature map times ``sigmoid(W_2 relu(W_1 m))`` of the metadata m, pooled.
 
-    The paper's two 1 x 1 convolutions see one position, so they are linear layers; and one gate for
-    all positions of a channel may as well be applied to their mean, which is the same number.
+    The paper's two 1 x 1 convolutions have an input of one position, so that they are linear layers
+    here. The gate is the same at all positions of a channel, so that it is applied to their mean.
 
     Args:
         encoder: The image encoder.

@@ -1,7 +1,7 @@
-"""Which features are missing, and nothing else: how much the gaps give away.
+"""A baseline on the missing mask only: it measures how far missing values give the label away.
 
-In PAD-UFES-20 the rows without anamnesis are all benign, so a model can score by noticing that
-nobody asked. What this arm reaches is no skill, and belongs beside every other metric.
+In PAD-UFES-20 all rows without anamnesis are benign, so that a model can exploit which values are
+missing. Metrics of other models should be compared with those of this one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class MissingPattern(LesionNetwork):
     """A two-layer perceptron on the missing mask.
 
     Args:
-        encoder: Not used: this arm sees no image.
+        encoder: Not used: this network has no image input.
         task: Classes and metadata features.
         hidden: Width of the hidden layer.
     """

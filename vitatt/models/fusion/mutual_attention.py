@@ -1,8 +1,8 @@
-"""Mutual attention: image tokens ask the metadata, and metadata tokens ask the image.
+"""Mutual attention: image tokens attend to metadata tokens, and metadata to image tokens.
 
 Source: Cai, Zhu, Wu, Liu and Hu, "A multimodal transformer to fuse images and metadata for skin
 disease classification", The Visual Computer 2022: soft label encoding of the metadata, then a block
-of two cross-attentions whose results are concatenated.
+of two cross-attentions whose outputs are concatenated.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.layers.class_head import ClassHead
 from vitatt.models.layers.few_query_attention import FewQueryAttention
 from vitatt.models.layers.map_pool import MapPool
-from vitatt.models.layers.metadata_encoder import MetadataEncoder, MetadataTokens
+from vitatt.models.layers.metadata_encoder import MetadataEncoder
 from vitatt.types import LesionBatch, LesionOutput, LesionTask
 
 
-class ImageAsksMetadata(nn.Module):
+class ImageToMetadataAttention(nn.Module):
     """Multi-head attention of all image tokens to metadata tokens, pooled.
 
-    What comes after the attention is linear, so that it is applied to the few pooled vectors.
+    The output projection is linear, so that it is applied after the pooling, to fewer vectors.
 
     Args:
         dim: Width D of the tokens.
@@ -39,18 +39,18 @@ class ImageAsksMetadata(nn.Module):
         self.key_value = nn.Linear(dim, 2 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, image: Tensor, metadata: Tensor, hidden: Tensor) -> Tensor:
-        """What image tokens (B, N, D) gather from metadata tokens (B, M, D), (B, S, D).
+    def forward(self, image: Tensor, metadata: Tensor, key_padding_mask: Tensor) -> Tensor:
+        """Pooled attention output of the image tokens, (B, S, D).
 
         Args:
-            image: As encoded.
-            metadata: As encoded.
-            hidden: True where a metadata token must not be attended to, (B, M) bool; where all
-                are, the answer is 0.
+            image: Image tokens, (B, N, D).
+            metadata: Metadata tokens, (B, M, D).
+            key_padding_mask: True where a metadata token is not attended to, (B, M) bool. The
+                output is 0 for a case whose metadata tokens are all ignored.
         """
-        nothing = hidden.all(dim=1)
-        # A softmax over nothing is no number: attend to all, and take no notice of it.
-        attendable = ~hidden | nothing.unsqueeze(1)
+        none_left = key_padding_mask.all(dim=1)
+        # The softmax over no token is NaN: these cases attend to all, and are set to 0 below.
+        attendable = ~key_padding_mask | none_left.unsqueeze(1)
         query, key, value = (
             part.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for part in (self.query(image), *self.key_value(metadata).chunk(2, dim=2))
@@ -58,12 +58,12 @@ class ImageAsksMetadata(nn.Module):
         attended = F.scaled_dot_product_attention(
             query, key, value, attn_mask=attendable[:, None, None]
         )
-        gathered = self.proj(self.pool(attended.transpose(1, 2).flatten(2)))
-        return gathered.masked_fill(nothing[:, None, None], 0)
+        pooled = self.proj(self.pool(attended.transpose(1, 2).flatten(2)))
+        return pooled.masked_fill(none_left[:, None, None], 0)
 
 
 class MutualAttention(LesionNetwork):
-    """Both cross-attentions, each added to what asked, pooled and concatenated.
+    """Both cross-attentions with residual connections, pooled and concatenated.
 
     Args:
         encoder: The image encoder.
@@ -96,21 +96,23 @@ class MutualAttention(LesionNetwork):
             task, dim, dropout=metadata_dropout, dropout_all=metadata_dropout_all
         )
         self.pool = MapPool(encoder)
-        self.metadata_norm = nn.LayerNorm(dim)  # image tokens come out of a norm
+        self.metadata_norm = nn.LayerNorm(dim)  # the encoder has normalised its image tokens
+        # Attributes as in the weights' names of checkpoints.
         self.metadata_asks = FewQueryAttention(dim, num_heads)
-        self.image_asks = ImageAsksMetadata(dim, num_heads, self.pool)
+        self.image_asks = ImageToMetadataAttention(dim, num_heads, self.pool)
         width = (self.pool.count + 1) * dim
         self.drop = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width)
         self.head = ClassHead(width, len(task.classes))
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
-        """Logits and what was pooled of image and metadata, normalised, of a batch."""
+        """Logits and pooled image and metadata, normalised, of a batch."""
         image: Tensor = self.encoder(batch.image)
-        metadata, hidden = self.metadata_encoder(batch.metadata, batch.missing)
-        normed = self.metadata_norm(metadata)
-        asked = metadata + self.drop(self.metadata_asks(normed, image))
-        pooled = self.pool(image) + self.drop(self.image_asks(image, normed, hidden))
-        told = MetadataTokens(asked, hidden).mean()
-        embedding = self.norm(torch.cat([pooled.flatten(1), told], dim=1))
+        metadata = self.metadata_encoder(batch.metadata, batch.missing)
+        tokens, mask = metadata
+        normed = self.metadata_norm(tokens)
+        attended = tokens + self.drop(self.metadata_asks(normed, image))
+        pooled = self.pool(image) + self.drop(self.image_asks(image, normed, mask))
+        mean = metadata._replace(tokens=attended).mean()
+        embedding = self.norm(torch.cat([pooled.flatten(1), mean], dim=1))
         return LesionOutput(self.head(self.drop(embedding)), embedding)

@@ -1,4 +1,4 @@
-"""What every network of this package promises."""
+"""Base class of all networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vitatt.types import LesionBatch, LesionOutput
 
 
 class TokenLayout(NamedTuple):
-    """What an attention layer's sequence is made of, in this order.
+    """Number of tokens of each kind in an attention layer's sequence, in its order.
 
     Attributes:
         prefix: Class token, then any register or distillation tokens.
@@ -28,18 +28,18 @@ class TokenLayout(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Tokens in all."""
+        """Number of all tokens."""
         return sum(self)
 
 
 class LesionNetwork(nn.Module, ABC):
-    """A network from a batch to logits, made by calling its class with an encoder and a task.
+    """A network that computes logits of a batch; its class is called with an encoder and a task.
 
     Attributes:
-        encoder: The image encoder; None in a network that sees no image.
-        cardinalities: K_f of each metadata feature it sees; empty in one that sees none.
-        head: From the embedding to the logits.
-        ranges: Of the numbers among the arguments that users set, for all networks.
+        encoder: The image encoder; None in a network without image input.
+        cardinalities: K_f of each metadata feature; empty in a network without metadata input.
+        head: Linear layer from the embedding to the logits.
+        ranges: Ranges of numeric arguments, by name, for all networks.
     """
 
     ranges: ClassVar[Ranges] = {
@@ -62,9 +62,10 @@ class LesionNetwork(nn.Module, ABC):
 
     @property
     def layouts(self) -> list[TokenLayout]:
-        """The sequence of each attention layer, in the order they run; empty without attention.
+        """The sequence of each attention layer, first layer first; empty without attention.
 
-        The class token comes first in every one, and the logits read it from the last.
+        The class token is the first token of every sequence, and the logits depend on that of the
+        last layer.
         """
         return []
 
@@ -79,27 +80,27 @@ class LesionNetwork(nn.Module, ABC):
 
     @property
     def image_blocks(self) -> int:
-        """The lower blocks of the encoder through which nothing but the image passes."""
+        """Number of lower encoder blocks that process image tokens only."""
         return 0 if self.encoder is None else self.encoder.num_blocks
 
     @property
     def encodes_alone(self) -> bool:
-        """Whether the encoder sees nothing but the image, so that its tokens can stand for it."""
+        """Whether all encoder blocks process image tokens only, so that these can be cached."""
         return self.encoder is not None and self.image_blocks == self.encoder.num_blocks
 
     @property
     def cached_blocks(self) -> int:
-        """The lower blocks whose tokens can be computed before the training.
+        """Number of lower blocks whose tokens can be computed before the training.
 
-        They are frozen, and nothing but the image passes through them.
+        They are frozen and process image tokens only.
         """
         return 0 if self.encoder is None else min(self.encoder.frozen_blocks, self.image_blocks)
 
     @property
     def map_layer(self) -> tuple[nn.Module, TokenLayout]:
-        """The last layer that reads a map of patches, called with it first, and what it is given.
+        """The last layer whose first input holds the patch tokens, and the layout of that input.
 
-        The last attention layer; without one, the encoder's last part.
+        It is the last attention layer; without attention, the encoder's last part.
         """
         if self.layouts:
             return self.last_layer, self.layouts[-1]
@@ -108,7 +109,7 @@ class LesionNetwork(nn.Module, ABC):
         return self.encoder.last_block, layout
 
     def encoder_layouts(self) -> list[TokenLayout]:
-        """The layouts of the image encoder's own layers; empty if they do not attend."""
+        """The layouts of the image encoder's own attention layers; empty without attention."""
         if self.encoder is None or not self.encoder.attends:
             return []
         layout = TokenLayout(self.encoder.num_prefix, self.encoder.num_patches)

@@ -1,4 +1,4 @@
-"""ViTAtt: image patches, metadata and class token in one multi-head self-attention.
+"""ViTAtt: multi-head self-attention over class token, image patches and metadata.
 
 Source: arXiv 2304.14505.
 """
@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from timm.layers import Mlp
 from torch import Tensor, nn
 
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.fusion.network import LesionNetwork, TokenLayout
 from vitatt.models.layers.class_head import ClassHead
+from vitatt.models.layers.few_query_attention import attend_unprojected
 from vitatt.models.layers.metadata_encoder import (
     Granularity,
     MetadataEncoder,
     MetadataTokens,
     Missing,
 )
+from vitatt.models.layers.pre_norm_layer import PreNormLayer
 from vitatt.types import LesionBatch, LesionOutput, LesionTask, Pixels, Tokens, UsageError
 
 
@@ -41,16 +42,18 @@ class JointAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, tokens: Tensor, attendable: Tensor, *, class_only: bool = False) -> Tensor:
-        """Attended tokens: (B, N, D), or (B, 1, D) if only the class token asks.
+    def forward(
+        self, tokens: Tensor, key_padding_mask: Tensor, *, class_only: bool = False
+    ) -> Tensor:
+        """Attended tokens, (B, N, D), or (B, 1, D) with `class_only`.
 
         Args:
             tokens: (B, N, D), the class token first.
-            attendable: True where a token may be attended to, (B, N) bool.
-            class_only: Compute the class token's query alone, with keys and values of all.
+            key_padding_mask: True where a token is not attended to, (B, N) bool.
+            class_only: Compute the query of the class token only, but keys and values of all.
         """
         if class_only and self.training:
-            return self.proj(self._class_row(tokens, attendable))
+            return self.proj(self._class_row(tokens, key_padding_mask))
         if class_only:
             dim = tokens.shape[-1]
             weights, biases = self.qkv.weight.tensor_split([dim]), self.qkv.bias.tensor_split([dim])
@@ -59,41 +62,32 @@ class JointAttention(nn.Module):
         else:
             query, key, value = self.qkv(tokens).chunk(3, dim=-1)
         query, key, value = (self._split_heads(part) for part in (query, key, value))
-        mask = attendable[:, None, None, :]
+        mask = ~key_padding_mask[:, None, None, :]
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.proj(attended.transpose(1, 2).flatten(2))
 
-    def _class_row(self, tokens: Tensor, attendable: Tensor) -> Tensor:
-        """What the class token gathers, (B, 1, D), for a fraction of the arithmetic.
+    def _class_row(self, tokens: Tensor, key_padding_mask: Tensor) -> Tensor:
+        """Attention output of the class token, (B, 1, D), without keys and values of the others.
 
-        One query lets the projections change places: ``q . (W_k x_j) = (W_k^T q) . x_j`` and
-        ``sum_j a_j W_v x_j = W_v sum_j a_j x_j``, so no token is projected but the class token. The
-        bias of the keys shifts all scores alike and drops out. Explanations differentiate by each
-        ``a_j``, keys and values apart, and take the long way (in evaluation mode).
+        The bias of the keys shifts all scores alike and is left out. Explanations need keys and
+        values, and are computed in evaluation mode, which does not call this.
         """
         num_heads, dim = self.num_heads, tokens.shape[-1]
         by_head = self.qkv.weight.view(3, num_heads, dim // num_heads, dim)
         bias = self.qkv.bias.view(3, num_heads, dim // num_heads)
         query = torch.einsum("bd,hed->bhe", tokens[:, 0], by_head[0]) + bias[0]
-        sought = torch.einsum("bhe,hed->bhd", query, by_head[1])
-        shared = tokens[:, None]  # keys and values of all heads, which stand in for the queries
-        gathered = F.scaled_dot_product_attention(
-            sought[:, None],
-            shared,
-            shared,
-            attn_mask=attendable[:, None, None, :],
-            scale=(dim // num_heads) ** -0.5,
+        attended = attend_unprojected(
+            query[:, None], by_head[1], by_head[2], tokens, key_padding_mask
         )
-        value = torch.einsum("bhd,hed->bhe", gathered[:, 0], by_head[2]) + bias[2]
-        return value.flatten(1)[:, None]
+        return (attended[:, 0] + bias[2]).flatten(1)[:, None]
 
     def _split_heads(self, part: Tensor) -> Tensor:
         """(B, N, D) to (B, heads, N, D / heads)."""
         return part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
-class FusionBlock(nn.Module):
-    """A pre-norm transformer layer.
+class FusionBlock(PreNormLayer):
+    """A transformer layer in which all tokens attend to all, or the class token to all.
 
     Args:
         dim: Width D of the tokens.
@@ -102,36 +96,33 @@ class FusionBlock(nn.Module):
     """
 
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
-        self.attn = JointAttention(dim, num_heads)
-        self.drop = nn.Dropout(dropout)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, hidden_features=4 * dim, drop=dropout)
+        super().__init__(dim, JointAttention(dim, num_heads), dropout)
 
-    def forward(self, tokens: Tensor, attendable: Tensor, *, class_only: bool = False) -> Tensor:
+    def forward(
+        self, tokens: Tensor, key_padding_mask: Tensor, *, class_only: bool = False
+    ) -> Tensor:
         """Tokens after the layer, see `JointAttention.forward`."""
-        attended = self.attn(self.norm1(tokens), attendable, class_only=class_only)
-        kept = tokens[:, :1] if class_only else tokens
-        kept = kept + self.drop(attended)
-        return kept + self.mlp(self.norm2(kept))
+        attended = self.attn(self.norm1(tokens), key_padding_mask, class_only=class_only)
+        return self.update(tokens[:, :1] if class_only else tokens, attended)
 
 
 class AttentionFusion(LesionNetwork):
     """Single-stage fusion by joint self-attention, ViTAtt.
 
-    The last layer computes the class token's query alone: the logits read nothing else of it.
+    The last layer computes the query of the class token only, because the logits depend on no other
+    token of its output.
 
     Args:
         encoder: The image encoder.
         task: Classes and metadata features.
         depth: Fusion layers after the encoder; by default 1, or 0 with `join_at`.
-        join_at: Let the metadata tokens join before this block of the encoder, so that its
-            pretrained blocks fuse; 0 fuses throughout.
+        join_at: Add the metadata tokens before this block of the encoder, so that its pretrained
+            blocks fuse image and metadata; 0 for all blocks.
         num_heads: Attention heads of the fusion layers; by default the encoder's.
         dropout: Dropout in the fusion layers.
-        granularity: ``feature`` for a metadata token per feature, ``joint`` for one in all.
-        missing: What a feature that was not observed becomes, see `MetadataEncoder`.
+        granularity: ``feature`` for one metadata token per feature, ``joint`` for one token of all
+            features.
+        missing: How features that were not observed are encoded, see `MetadataEncoder`.
         metadata_dropout: Probability of hiding an observed feature in training.
         metadata_dropout_all: Probability of hiding all features of a case in training.
 
@@ -182,7 +173,7 @@ class AttentionFusion(LesionNetwork):
             dropout=metadata_dropout,
             dropout_all=metadata_dropout_all,
         )
-        # Class, patch, metadata: which kind a token is.
+        # Of class, patch and metadata tokens.
         self.modality_embedding = nn.Parameter(torch.randn(3, encoder.dim) * 0.02)
         self.blocks = nn.ModuleList(
             FusionBlock(encoder.dim, num_heads or encoder.num_heads, dropout) for _ in range(depth)
@@ -199,9 +190,9 @@ class AttentionFusion(LesionNetwork):
             tokens = self._join(tokens, 1, metadata)
         else:
             tokens = self._encode_jointly(batch.image, metadata)
-        attendable = self._attendable(tokens, metadata)
+        key_padding_mask = self._key_padding_mask(tokens, metadata)
         for number, block in enumerate(self.blocks, start=1):
-            tokens = block(tokens, attendable, class_only=number == len(self.blocks))
+            tokens = block(tokens, key_padding_mask, class_only=number == len(self.blocks))
         embedding = self.norm(tokens[:, 0])
         return LesionOutput(self.head(embedding), embedding)
 
@@ -242,7 +233,7 @@ class AttentionFusion(LesionNetwork):
             nonlocal mask
             if index == self.join_at:
                 tokens = self._join(tokens, self.encoder.num_prefix, metadata)
-                mask = self._attendable(tokens, metadata)[:, None, None, :]
+                mask = ~self._key_padding_mask(tokens, metadata)[:, None, None, :]
             return self.encoder.run_block(index, tokens, mask)
 
         return self.encoder(image, at_block)
@@ -258,6 +249,7 @@ class AttentionFusion(LesionNetwork):
         )
         return torch.cat([tokens + image_kinds, metadata.tokens + kinds[2]], dim=1)
 
-    def _attendable(self, tokens: Tensor, metadata: MetadataTokens) -> Tensor:
-        num_image = tokens.shape[1] - metadata.hidden.shape[1]
-        return F.pad(~metadata.hidden, (num_image, 0), value=True)
+    def _key_padding_mask(self, tokens: Tensor, metadata: MetadataTokens) -> Tensor:
+        """True where a token of the sequence is not attended to, (B, N) bool."""
+        num_image = tokens.shape[1] - metadata.tokens.shape[1]
+        return F.pad(metadata.key_padding_mask, (num_image, 0), value=False)

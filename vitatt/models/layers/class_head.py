@@ -6,12 +6,11 @@ from torch import Tensor, nn
 
 
 class ClassHead(nn.Linear):
-    """A linear layer whose logits add up to zero.
+    """A linear layer whose logits sum to zero.
 
-    A softmax takes no notice of what is added to all logits alike, so training leaves that part of
-    them to chance: a network may as well lower every other class as raise the right one. What
-    explains "the logit of a class" would then explain an accident. Centred, a class's logit is its
-    advantage over the mean of all classes; probabilities and losses stay as they are.
+    Softmax and loss do not change if a constant is added to all logits, so that training does not
+    determine their mean, and an explanation of one logit would depend on it. Centred, the logit of
+    a class is its difference to the mean of all classes.
     """
 
     def forward(self, embedding: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Attention of a few tokens to many."""
+"""Attention of a few query tokens to many context tokens, without keys and values of the many."""
 
 from __future__ import annotations
 
@@ -9,12 +9,46 @@ from torch import Tensor, nn
 from vitatt.types import UsageError
 
 
-class FewQueryAttention(nn.Module):
-    """Multi-head attention that projects those who ask, and not the many they ask.
+def attend_unprojected(
+    query: Tensor,
+    key_weight: Tensor,
+    value_weight: Tensor,
+    context: Tensor,
+    key_padding_mask: Tensor | None,
+) -> Tensor:
+    """Output of each head's attention, (B, Q, heads, d).
 
-    Few queries let the projections change places: ``q . (W_k x_j) = (W_k^T q) . x_j`` and
-    ``sum_j a_j W_v x_j = W_v sum_j a_j x_j``. With Q queries, H heads and N tokens of width D that
-    takes Q H N D multiplications for D D N: less as long as Q H is below D.
+    Key and value projections are applied to the queries and to the result instead of the context:
+    ``q . (W_k x_j) = (W_k^T q) . x_j`` and ``sum_j a_j W_v x_j = W_v sum_j a_j x_j``. With Q
+    queries, H heads and N tokens of width D this takes Q H N D multiplications instead of D D N,
+    which is fewer if Q H is below D.
+
+    Args:
+        query: Projected queries, (B, Q, heads, d).
+        key_weight: W_k, (heads, d, D).
+        value_weight: W_v, (heads, d, D).
+        context: Tokens x, (B, N, D).
+        key_padding_mask: True where a context token is ignored, (B, N) bool; None for nowhere.
+    """
+    count, num_heads, width = query.shape[1:]
+    projected = torch.einsum("bqhe,hed->bqhd", query, key_weight)
+    shared = context[:, None]  # keys and values of all heads, whose queries form one sequence
+    attended = F.scaled_dot_product_attention(
+        projected.flatten(1, 2)[:, None],
+        shared,
+        shared,
+        attn_mask=None if key_padding_mask is None else ~key_padding_mask[:, None, None],
+        scale=width**-0.5,
+    )
+    attended = attended[:, 0].unflatten(1, (count, num_heads))
+    return torch.einsum("bqhd,hed->bqhe", attended, value_weight)
+
+
+class FewQueryAttention(nn.Module):
+    """Multi-head attention for few queries, see `attend_unprojected`.
+
+    Keys and values have no bias: one of the keys would shift all scores alike, and one of the
+    values would shift the output, which has its own.
 
     Args:
         dim: Width D of the tokens.
@@ -33,32 +67,24 @@ class FewQueryAttention(nn.Module):
             )
         self.num_heads = num_heads
         self.query = nn.Linear(dim, dim)
-        # A bias of the keys would shift all scores alike; one of the values, the output.
         self.key = nn.Linear(dim, dim, bias=False)
         self.value = nn.Linear(dim, dim, bias=False)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, asking: Tensor, asked: Tensor, attendable: Tensor | None = None) -> Tensor:
-        """What each of the few gathers, (B, Q, D).
+    def forward(
+        self, query: Tensor, context: Tensor, key_padding_mask: Tensor | None = None
+    ) -> Tensor:
+        """Attended query tokens, (B, Q, D).
 
         Args:
-            asking: (B, Q, D).
-            asked: (B, N, D).
-            attendable: True where one of these may be attended to, (B, N) bool; by default all.
+            query: (B, Q, D).
+            context: (B, N, D).
+            key_padding_mask: True where a context token is ignored, (B, N) bool; by default
+                nowhere.
         """
-        num_heads, count = self.num_heads, asking.shape[1]
-        keys, values = (
-            layer.weight.unflatten(0, (num_heads, -1)) for layer in (self.key, self.value)
+        key_weight, value_weight = (
+            layer.weight.unflatten(0, (self.num_heads, -1)) for layer in (self.key, self.value)
         )
-        query = self.query(asking).unflatten(2, (num_heads, -1))
-        sought = torch.einsum("bqhe,hed->bqhd", query, keys)
-        shared = asked[:, None]  # keys and values of all heads, which stand in for the queries
-        gathered = F.scaled_dot_product_attention(
-            sought.flatten(1, 2)[:, None],
-            shared,
-            shared,
-            attn_mask=None if attendable is None else attendable[:, None, None],
-            scale=query.shape[-1] ** -0.5,
-        )
-        gathered = gathered[:, 0].unflatten(1, (count, num_heads))
-        return self.proj(torch.einsum("bqhd,hed->bqhe", gathered, values).flatten(2))
+        by_head = self.query(query).unflatten(2, (self.num_heads, -1))
+        attended = attend_unprojected(by_head, key_weight, value_weight, context, key_padding_mask)
+        return self.proj(attended.flatten(2))

@@ -1,4 +1,4 @@
-"""What stands for an image as a whole, of its tokens."""
+"""Pooling of image tokens."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from vitatt.models.encoders.base import ImageEncoder
 
 
 class MapPool(nn.Module):
-    """The class token and the mean of the patches; of a CNN the mean alone.
+    """The class token and the mean patch token; with a CNN, the mean only.
 
     Args:
-        encoder: Where the tokens come from.
+        encoder: The encoder of the tokens.
 
     Attributes:
-        count: Number of vectors S: 2, or 1 of a CNN, whose class token is the mean of its patches.
+        count: Number of vectors S: 2, or 1 with a CNN, whose class token is the mean patch token.
     """
 
     def __init__(self, encoder: ImageEncoder) -> None:
@@ -24,6 +24,6 @@ class MapPool(nn.Module):
         self._num_prefix = encoder.num_prefix
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, num_prefix + P, D) to (B, S, D)."""
+        """Pooled vectors (B, S, D) of tokens (B, num_prefix + P, D)."""
         mean = tokens[:, self._num_prefix :].mean(dim=1, keepdim=True)
         return mean if self.count == 1 else torch.cat([tokens[:, :1], mean], dim=1)

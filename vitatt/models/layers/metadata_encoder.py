@@ -1,4 +1,4 @@
-"""Soft one-hot metadata to tokens."""
+"""Metadata tokens from soft one-hot vectors."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ Granularity = Literal["feature", "joint"]
 
 
 class MetadataTokens(NamedTuple):
-    """Tokens of a batch.
+    """Metadata tokens of a batch.
 
     Attributes:
         tokens: (B, M, D); M is F, or 1 if all features share a token.
-        hidden: True where a token must not be attended to, (B, M) bool.
+        key_padding_mask: True where a token is not attended to, (B, M) bool.
     """
 
     tokens: Tensor
-    hidden: Tensor
+    key_padding_mask: Tensor
 
     def mean(self) -> Tensor:
-        """Mean (B, D) of the tokens that are not hidden; 0 if all are."""
-        known = (~self.hidden).unsqueeze(2).to(self.tokens.dtype)
+        """Mean (B, D) of the tokens that may be attended to; 0 if there are none."""
+        known = (~self.key_padding_mask).unsqueeze(2).to(self.tokens.dtype)
         return (self.tokens * known).sum(1) / known.sum(1).clamp(min=1)
 
 
 class MetadataDropout(nn.Module):
-    """Hides observed features while training, so that absent metadata does no harm later.
+    """Marks observed features as missing in training, so that the network learns without them.
 
     Args:
-        p_feature: Probability that an observed feature is hidden.
-        p_all: Probability that all features of a case are hidden together.
+        p_feature: Probability that an observed feature is dropped.
+        p_all: Probability that all features of a case are dropped together.
     """
 
     def __init__(self, p_feature: float, p_all: float) -> None:
@@ -49,7 +49,7 @@ class MetadataDropout(nn.Module):
         self.p_all = p_all
 
     def forward(self, missing: Tensor) -> Tensor:
-        """The missing mask (B, F) with more of it set."""
+        """The missing mask (B, F), with dropped features set to True."""
         if not self.training or (self.p_feature == 0 and self.p_all == 0):
             return missing
         chance = torch.rand(missing.shape, device=missing.device)
@@ -58,21 +58,21 @@ class MetadataDropout(nn.Module):
 
 
 class ObservedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation whose statistics come from observed tokens only, of all processes."""
+    """Batch normalisation with statistics over the observed tokens of all processes."""
 
     def forward(self, tokens: Tensor, observed: Tensor) -> Tensor:  # type: ignore[override]
         """Normalised tokens (B, M, D), given which are observed, (B, M) bool."""
         assert self.running_mean is not None
         assert self.running_var is not None
         mean, var = self.running_mean, self.running_var
-        tokens = tokens.to(mean.dtype)  # statistics in bfloat16 would be rounded to two digits
+        tokens = tokens.to(mean.dtype)  # bfloat16 would round the statistics to two digits
         if self.training:
             weight = observed.unsqueeze(-1).to(tokens.dtype)
             count = _over_processes(weight.sum())
             batch_mean = _over_processes((tokens * weight).sum((0, 1))) / count.clamp(min=1)
             squares = ((tokens - batch_mean).square() * weight).sum((0, 1))
             batch_var = _over_processes(squares) / count.clamp(min=1)
-            enough = count > 1  # as tensors throughout: asking the device would stall the step
+            enough = count > 1  # a tensor: its value on the host would need a synchronisation
             mean = torch.where(enough, batch_mean, mean)
             var = torch.where(enough, batch_var, var)
             with torch.no_grad():
@@ -84,24 +84,26 @@ class ObservedBatchNorm(nn.BatchNorm1d):
 
 
 def _over_processes(value: Tensor) -> Tensor:
-    """The sum over all training processes; gradients flow back to each of them."""
+    """The sum over all training processes, differentiable in each of them."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return value
     return all_reduce(value)
 
 
 class MetadataEncoder(nn.Module):
-    """One token per metadata feature (or one for all).
+    """One token per metadata feature, or one for all.
 
-    Feature f with its soft one-hot vector s_f becomes ``norm(W_f s_f + b_f) + e_f``: an own linear
-    layer, batch normalisation over observed tokens, and a learned embedding of the feature.
+    The token of feature f with soft one-hot vector s_f is ``norm(W_f s_f + b_f) + e_f``: a linear
+    layer for each feature, batch normalisation over observed tokens, and a learned feature
+    embedding.
 
     Args:
         task: The features and their cardinalities.
         dim: Width D of the tokens.
-        granularity: ``feature`` for a token each, ``joint`` for one token of the whole vector.
-        missing: What a feature that was not observed becomes: not attended to (``mask``), a learned
-            vector (``token``), or a uniform soft one-hot (``uniform``).
+        granularity: ``feature`` for one token per feature, ``joint`` for one token of the whole
+            vector.
+        missing: How a feature that was not observed is encoded: masked in the attention (``mask``),
+            as a learned vector (``token``), or as a uniform soft one-hot vector (``uniform``).
         dropout: Probability of hiding an observed feature in training.
         dropout_all: Probability of hiding all features of a case in training.
     """
@@ -122,7 +124,7 @@ class MetadataEncoder(nn.Module):
         cardinalities = torch.tensor(task.cardinalities, dtype=torch.long)
         num_features, width = len(task.features), int(cardinalities.sum())
         feature_of = torch.repeat_interleave(torch.arange(num_features), cardinalities)
-        # Which column belongs to which feature, (F, sum of K_f): one product then serves them all.
+        # (F, sum of K_f), 1 where a column belongs to a feature: one product serves all features.
         owner = (torch.arange(num_features).unsqueeze(1) == feature_of).float()
         self.register_buffer("owner", owner, persistent=False)
         self.joint = granularity == "joint" and num_features > 0
@@ -140,7 +142,7 @@ class MetadataEncoder(nn.Module):
             self.missing_token = nn.Parameter(torch.randn(self.num_tokens, dim) * 0.02)
 
     def forward(self, metadata: Tensor, missing: Tensor) -> MetadataTokens:
-        """Tokens of soft one-hot vectors (B, sum of K_f) with their missing mask (B, F)."""
+        """Tokens of soft one-hot vectors (B, sum of K_f) with missing mask (B, F)."""
         hidden = self.drop(missing)
         columns = hidden.to(metadata.dtype) @ self.owner  # (B, sum of K_f), 1 where hidden
         if self.missing == "uniform":

@@ -1,4 +1,4 @@
-"""Soft one-hot metadata and its missing mask as one vector."""
+"""Metadata as one vector: soft one-hot vectors and missing mask."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from vitatt.types import LesionTask
 
 
 class MetadataVector(nn.Module):
-    """All soft one-hot vectors and the missing mask, side by side.
+    """All soft one-hot vectors and the missing mask, concatenated.
 
-    A feature that was not observed, or is hidden in training, is uniform and marked as missing:
-    nothing depends on what stands under it.
+    A feature that was not observed, or is hidden in training, is uniform and marked as missing, so
+    that its values in the batch have no effect.
 
     Args:
         task: The features and their cardinalities.
@@ -30,7 +30,7 @@ class MetadataVector(nn.Module):
     def __init__(self, task: LesionTask, dropout: float, dropout_all: float) -> None:
         super().__init__()
         counts = torch.tensor(task.cardinalities, dtype=torch.long)
-        # Of each column, how many its feature has.
+        # For each column, the number of columns of its feature.
         self.register_buffer("counts", counts.repeat_interleave(counts), persistent=False)
         feature_of = torch.repeat_interleave(torch.arange(len(counts)), counts)
         self.register_buffer("feature_of", feature_of, persistent=False)
