@@ -1,1 +1,1 @@
-"""What predictions are worth, with intervals."""
+"""Metrics of predictions with intervals, calibration, comparisons of arms, subgroups."""

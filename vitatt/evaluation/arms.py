@@ -1,4 +1,4 @@
-"""Every metric of every arm, with intervals, over all cases and over complete ones."""
+"""All metrics of all arms, with intervals, over all cases and over complete cases."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def score_arms(
 ) -> pl.DataFrame:
     """Metrics of each arm's out-of-fold predictions.
 
-    All arms and metrics share the resamples. The metrics that calibration changes are there twice,
-    the second time after temperature scaling (`Brier, tempered`).
+    All arms and metrics share the resamples. Metrics of calibration are given before and after
+    temperature scaling (`Brier` and `Brier, tempered`).
 
     Args:
         predictions: As `vitatt.evaluation.out_of_fold` has them.
         classes: Class names.
         features: Metadata columns that decide whether a case is complete.
-        melanoma: Its class, if there is one.
+        melanoma: The melanoma class, if there is one.
 
     Returns:
-        A row an arm, set of cases and metric. ``arm``, ``cases`` (``all``, and ``complete`` if some
-        but not all are), ``n`` cases, ``groups``, ``metric``; ``value``, ``low`` and ``high`` of
-        the probabilities averaged over seeds, with the 95 % interval of the group bootstrap;
-        ``single``, ``single_low`` and ``single_high``: mean, lowest and highest metric of the
-        seeds one by one. Null where a metric is undefined.
+        One row for each arm, set of cases and metric. ``arm``, ``cases`` (``all``, and ``complete``
+        if some but not all are), ``n`` cases, ``groups``, ``metric``; ``value``, ``low`` and
+        ``high`` of the probabilities averaged over seeds, with the 95 % interval of the group
+        bootstrap; ``single``, ``single_low`` and ``single_high``: mean, lowest and highest value of
+        the single seeds. Null where a metric is undefined.
     """
     averaged, of_seeds = average_seeds(predictions), with_tempered(predictions)
     statistics = _statistics(classes, melanoma)
@@ -55,7 +55,7 @@ def score_arms(
 
 
 def _statistics(classes: Sequence[str], melanoma: str | None) -> dict[str, Statistic]:
-    """Of probabilities and tempered ones side by side, (N, 2C)."""
+    """Statistics by name of probabilities and tempered ones side by side, (N, 2C)."""
     count = len(classes)
     raw, tempered = slice(0, count), slice(count, 2 * count)
     return {

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats, NDArray[np.int64], Floats], Floats]
-"""From probabilities (N, C), targets (N,) and case weights (R, N) to R values, NaN if undefined."""
+"""From probabilities (N, C), targets (N,) and case weights (R, N) to (R,), NaN if undefined."""
 
 
 class Interval(NamedTuple):
@@ -36,7 +36,7 @@ class Resampled(NamedTuple):
     values: Floats
 
     def interval(self, level: float = 0.95) -> Interval:
-        """The percentile interval, over the resamples in which the metric is defined."""
+        """Percentile interval over the resamples in which the metric is defined."""
         if np.isnan(self.values).all():
             return Interval(self.value, float("nan"), float("nan"))
         tail = (1 - level) / 2
@@ -53,9 +53,9 @@ def resample(
     num_resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Resampled]:
-    """Several statistics on the same resamples, of whole groups with replacement.
+    """Several statistics on the same resamples of whole groups, drawn with replacement.
 
-    The seed and the groups' names decide the resamples: so two models' metrics on the same cases
+    Seed and group names determine the resamples, so that metrics of two models on the same cases
     are paired, resample by resample.
 
     Args:
@@ -83,7 +83,7 @@ def resample(
     for start in range(0, num_resamples, _CHUNK):
         size = min(_CHUNK, num_resamples - start)
         draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size)
-        # A case's weights lie side by side, so that picking cases copies whole rows.
+        # The weights of a case are adjacent in memory, so that selecting cases copies whole rows.
         weights = np.ascontiguousarray(draws.T, dtype=np.float64)[member].T
         for name, statistic in statistics.items():
             chunks[name].append(statistic(probabilities, targets, weights))
@@ -107,7 +107,7 @@ def group_bootstrap(
 ) -> Interval:
     """Percentile interval of a statistic, resampling whole groups with replacement.
 
-    Images of one patient resemble each other, so resampling images would make intervals too narrow
+    Images of one patient are correlated, so resampling images would make intervals too narrow
     (Davison and Hinkley 1997, section 3.8).
 
     Args:
@@ -166,7 +166,7 @@ def auroc(
 def negatives_below(
     scores: Floats, positive: NDArray[np.bool_], weights: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Weight of the negatives that each positive stands above, in each of R weightings.
+    """Weight of the negatives scored below each positive, in each of R weightings.
 
     Args:
         scores: (N,).
@@ -186,7 +186,7 @@ def negatives_below(
 
 
 def mean(values: Floats, targets: NDArray[np.int64], weights: Floats) -> Floats:
-    """Weighted mean of one value a case, (N, 1), over those that are defined, (R,)."""
+    """Weighted mean of one value for each case, (N, 1), over those that are defined, (R,)."""
     del targets
     defined = ~np.isnan(values[:, 0])
     with np.errstate(invalid="ignore"):

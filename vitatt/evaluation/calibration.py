@@ -1,6 +1,8 @@
-"""Temperature scaling: one number that makes probabilities as sure as they should be."""
+"""Reliability curves, and temperature scaling of probabilities."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,22 +10,62 @@ from scipy.optimize import brentq
 from scipy.special import softmax
 
 from vitatt.evaluation.bootstrap import Floats
+from vitatt.types import CALIBRATION_BINS
 
 BOUNDS = (0.05, 100.0)
 """Lowest and highest temperature."""
 
-# Of a softmax in float32. Smaller ones are raised to it: the logarithm of 0 has no end.
+# Probabilities below the smallest normal float32 are raised to it, since log(0) is infinite.
 _SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+class ReliabilityCurve(NamedTuple):
+    """Confidence and accuracy of predictions in bins of confidence.
+
+    Attributes:
+        confidence: Mean probability of the predicted class in each bin, (bins,), NaN if empty.
+        accuracy: Share of the predictions in each bin that are right, (bins,), NaN if empty.
+        cases: Number of cases in each bin, (bins,).
+    """
+
+    confidence: Floats
+    accuracy: Floats
+    cases: NDArray[np.int64]
+
+
+def reliability_curve(probabilities: Floats, targets: NDArray[np.int64]) -> ReliabilityCurve:
+    """Confidence and accuracy in the bins of the calibration error.
+
+    Args:
+        probabilities: (N, C).
+        targets: Class of each case, (N,).
+    """
+    confidence = probabilities.max(1)
+    right = (probabilities.argmax(1) == targets).astype(np.float64)
+    bins = confidence_bins(confidence)
+    cases = np.bincount(bins, minlength=CALIBRATION_BINS)
+    with np.errstate(invalid="ignore"):
+        means = [
+            np.bincount(bins, values, CALIBRATION_BINS) / cases for values in (confidence, right)
+        ]
+    return ReliabilityCurve(means[0], means[1], cases)
+
+
+def confidence_bins(confidence: Floats) -> NDArray[np.int64]:
+    """Bin of each confidence, (N,), of `CALIBRATION_BINS` equal ones: (0, 1/15] to (14/15, 1]."""
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    # Confidence may exceed 1 by rounding.
+    return (np.digitize(confidence, edges, right=True) - 1).clip(0, CALIBRATION_BINS - 1)
 
 
 def fit_temperature(probabilities: ArrayLike, targets: ArrayLike) -> float:
     """The temperature with the lowest negative log likelihood.
 
-    The logarithms of probabilities are the logits but for a constant, which the softmax takes away,
-    so the model's logits are not needed (Guo et al. 2017, "On calibration of modern neural
-    networks", section 4.2). The loss is convex in 1 / temperature, so its one minimum is where the
-    derivative vanishes. There is none if all predictions are right (the colder the better), or
-    worse than chance (the hotter the better): then the result is an end of `BOUNDS`.
+    Logarithms of probabilities equal the logits up to a constant that the softmax cancels, so the
+    logits are not needed (Guo et al. 2017, "On calibration of modern neural networks", section
+    4.2). The loss is convex in 1 / temperature: its minimum is where the derivative is zero. If all
+    predictions are right, or are worse than chance, the loss has no minimum, and the result is the
+    lower or upper end of `BOUNDS`.
 
     Args:
         probabilities: (N, C), of cases that the model was not trained on.
@@ -45,7 +87,7 @@ def fit_temperature(probabilities: ArrayLike, targets: ArrayLike) -> float:
     of_truth = logits[np.arange(len(targets)), targets]
 
     def slope(log_temperature: float) -> float:
-        """Derivative by 1 / temperature: the logits expected less those of the truth."""
+        """Derivative by 1 / temperature: mean of expected logit minus logit of the true class."""
         expected = (softmax(logits / np.exp(log_temperature), axis=1) * logits).sum(1)
         return float((expected - of_truth).mean())
 

@@ -1,4 +1,4 @@
-"""Paired differences between arms, and how surely they are no accident."""
+"""Paired differences between arms: intervals, corrected t-test, and Holm's correction."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vitatt.types import UsageError
 
 
 def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: str) -> pl.DataFrame:
-    """Each other arm less the reference.
+    """Difference of each other arm to the reference, for each main metric.
 
-    The interval is of the cases: seed-averaged predictions of both arms, paired in every resample
-    of groups. The test is of the folds: in each, the difference of single models, averaged over
-    seeds. In its ratio of test to training cases, training is everything outside the fold, the
-    inner validation split included.
+    The interval resamples cases: seed-averaged predictions of both arms, paired in every resample
+    of groups. The test compares folds: in each, the difference of single models, averaged over
+    seeds. In its ratio of test to training cases, all cases outside the fold count as training
+    cases, including the inner validation split.
 
     Args:
         predictions: As `vitatt.evaluation.out_of_fold` has them.
@@ -29,10 +29,10 @@ def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: s
         reference: The arm that others are compared with.
 
     Returns:
-        A row a metric and arm: ``metric``, ``arm``, ``reference``, ``difference`` with ``low`` and
-        ``high`` of its 95 % interval, ``p`` of `corrected_resampled_t_test`, ``p_holm`` after
-        `holm` over the arms of the metric, and the number of ``pairs`` of folds behind it. Null
-        where undefined.
+        One row for each metric and arm: ``metric``, ``arm``, ``reference``, ``difference`` with
+        ``low`` and ``high`` of its 95 % interval, ``p`` of `corrected_resampled_t_test`, ``p_holm``
+        after `holm` over the arms of the metric, and the number of ``pairs`` of folds. Null where
+        undefined.
 
     Raises:
         UsageError: If `reference` is none of the arms.
@@ -68,16 +68,16 @@ def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: s
 
 
 def corrected_resampled_t_test(differences: ArrayLike, test_to_train: float) -> float:
-    """Two-sided p of a mean difference over trainings whose training parts overlap.
+    """Two-sided p of a mean difference over splits whose training sets overlap.
 
-    With J differences of mean m and variance s^2, t = m / sqrt((1/J + n_test/n_train) s^2) is
-    looked up with J - 1 degrees of freedom. The plain t-test has 1/J alone and takes overlapping
-    folds for new data (Nadeau and Bengio 2003, "Inference for the generalization error", equation
-    9; for repeated cross-validation Bouckaert and Frank 2004). Repeats of one fold with other seeds
-    are no other splits: average them first, or there are more false positives than p says.
+    With J differences of mean m and variance s^2, t = m / sqrt((1/J + n_test/n_train) s^2) has
+    J - 1 degrees of freedom. The plain t-test uses 1/J alone, as if the splits were independent
+    (Nadeau and Bengio 2003, "Inference for the generalization error", equation 9; for repeated
+    cross-validation Bouckaert and Frank 2004). Average repeats of one fold with different seeds
+    first: as separate differences they would make p too small.
 
     Args:
-        differences: One a split, (J,).
+        differences: One for each split, (J,).
         test_to_train: Number of test cases over that of training cases.
 
     Returns:
@@ -95,10 +95,10 @@ def corrected_resampled_t_test(differences: ArrayLike, test_to_train: float) -> 
 
 
 def holm(p: ArrayLike) -> Floats:
-    """P-values after Holm's step-down correction for all of them being looked at.
+    """P-values after Holm's step-down correction for multiple comparisons.
 
     The i-th smallest of m is multiplied by m - i + 1, and is at least as large as those before it
-    (Holm 1979). An undefined p is none of the m and stays NaN.
+    (Holm 1979). An undefined p does not count towards m and stays NaN.
     """
     values = np.asarray(p, dtype=np.float64)
     order = np.argsort(values)[: np.count_nonzero(~np.isnan(values))]  # NaN sorts last
@@ -122,7 +122,7 @@ _SCHEMA = {
 
 
 def _pairs(trainings: pl.DataFrame, arm: str, reference: str, metric: str) -> pl.DataFrame:
-    """The folds in which the metric is defined for both arms: ``n``, mean ``difference``."""
+    """Folds in which the metric is defined for both arms: ``n``, mean ``difference``."""
     other = trainings.filter(arm=reference).select("fold", "seed", pl.col(metric).alias("other"))
     paired = trainings.filter(arm=arm).join(other, on=["fold", "seed"])
     apart = paired.with_columns((pl.col(metric) - pl.col("other")).alias("difference"))

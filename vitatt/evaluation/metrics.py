@@ -1,8 +1,8 @@
-"""The metrics that a benchmark reports of each arm, computed for many weightings at once."""
+"""All metrics of predictions by name, each computed for many case weightings at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,30 +16,28 @@ from vitatt.evaluation.bootstrap import (
     macro_auroc,
     negatives_below,
 )
-from vitatt.types import UsageError
+from vitatt.evaluation.calibration import confidence_bins
+from vitatt.types import CALIBRATION_BINS, UsageError, class_index
 
 COMPARED: dict[str, Statistic] = {
     "balanced accuracy": balanced_accuracy,
     "macro AUROC": macro_auroc,
 }
-"""What arms are compared by and subgroups scored with; higher is better."""
+"""Main metrics: of arms, subgroups, test runs and robustness curves; higher is better."""
 
 MELANOMA_SENSITIVITY = "melanoma sensitivity at 90 % specificity"
-
-BINS = 15
-"""Bins of confidence in the calibration error."""
 
 
 def metrics(classes: Sequence[str], melanoma: str | None) -> dict[str, Statistic]:
     """All metrics by name, each from probabilities (N, C), targets (N,) and weights (R, N) to (R,).
 
-    The predicted class is the most probable one, and the first of them at a tie, which the official
-    ISIC scorer counts as wrong. A metric is NaN where it is undefined, such as the sensitivity to a
+    The predicted class is the most probable one, at a tie the first of them; the official ISIC
+    scorer counts ties as wrong. A metric is NaN where it is undefined, such as the sensitivity of a
     class without cases.
 
     Args:
         classes: Class names, in the order of the probabilities.
-        melanoma: The class whose misses cost most, if there is one.
+        melanoma: The melanoma class, if there is one.
 
     Raises:
         UsageError: If `melanoma` is none of the classes.
@@ -48,17 +46,19 @@ def metrics(classes: Sequence[str], melanoma: str | None) -> dict[str, Statistic
         raise UsageError(
             f"Expected argument `melanoma` to be one of {', '.join(classes)}, but got '{melanoma}'."
         )
+    index = class_index(classes)
     at_high_specificity: dict[str, Statistic] = {}
     if melanoma is not None:
-        label = classes.index(melanoma)
         at_high_specificity[MELANOMA_SENSITIVITY] = partial(
-            sensitivity_at_specificity, label=label, specificity=0.9
+            sensitivity_at_specificity, label=index[melanoma], specificity=0.9
         )
     return {
         **COMPARED,
-        **{f"AUROC/{name}": partial(auroc, label=n) for n, name in enumerate(classes)},
-        **{f"sensitivity/{name}": partial(sensitivity, label=n) for n, name in enumerate(classes)},
-        **{f"specificity/{name}": partial(specificity, label=n) for n, name in enumerate(classes)},
+        **{
+            f"{kind}/{name}": partial(statistic, label=label)
+            for kind, statistic in BY_CLASS.items()
+            for name, label in index.items()
+        },
         **at_high_specificity,
         **CALIBRATION,
     }
@@ -88,15 +88,15 @@ def sensitivity_at_specificity(
     label: int,
     specificity: float,
 ) -> Floats:
-    """Highest sensitivity to a class at a threshold on its probability that is specific enough.
+    """Highest sensitivity of a class among thresholds with at least this specificity, (R,).
 
-    The class is called where its probability is at least the threshold. A positive is found at some
-    allowed threshold if and only if its own probability is one, so no curve is needed: the weight
-    of the negatives below it must reach `specificity` of all. The threshold is chosen anew in each
-    weighting, (R,).
+    A case is called positive if its probability of the class is at least the threshold. A positive
+    case is detected at an allowed threshold if and only if its own probability is an allowed
+    threshold: if the negatives below it have at least the share `specificity` of the weight of all
+    negatives. So no curve is needed. The threshold is chosen for each weighting.
     """
     below, _, negative = negatives_below(probabilities[:, label], targets == label, weights)
-    # Sums of weights are rounded: 9 of 10 negatives are 90 % whatever the last digit says.
+    # With a tolerance, since sums of weights are rounded: 9 of 10 negatives are 90 %.
     found = below >= (specificity - 1e-9) * negative
     positive = weights.T[targets == label]
     with np.errstate(invalid="ignore"):
@@ -121,18 +121,22 @@ def calibration_error(probabilities: Floats, targets: NDArray[np.int64], weights
     """
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == targets
-    edges = np.linspace(0, 1, BINS + 1)
-    # Confidence may pass 1 by rounding.
-    bins = (np.digitize(confidence, edges, right=True) - 1).clip(0, BINS - 1)
-    gaps = np.zeros((len(targets), BINS))
-    gaps[np.arange(len(targets)), bins] = correct - confidence
+    gaps = np.zeros((len(targets), CALIBRATION_BINS))
+    gaps[np.arange(len(targets)), confidence_bins(confidence)] = correct - confidence
     with np.errstate(invalid="ignore"):
         error: Floats = np.abs(weights @ gaps).sum(1) / weights.sum(1)
     return error
 
 
+BY_CLASS: dict[str, Callable[..., Floats]] = {
+    "AUROC": auroc,
+    "sensitivity": sensitivity,
+    "specificity": specificity,
+}
+"""Statistics of one class, given as ``label``; higher is better."""
+
 CALIBRATION: dict[str, Statistic] = {"Brier": brier, "calibration error": calibration_error}
-"""What temperature scaling changes; lower is better."""
+"""Metrics that temperature scaling changes; lower is better."""
 
 
 def _share(

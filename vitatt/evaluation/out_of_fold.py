@@ -1,6 +1,6 @@
 """Out-of-fold predictions of several arms: checked, averaged over seeds, scored fold by fold.
 
-A frame of them has a row an arm, seed and case: ``arm``, ``fold``, ``seed``, ``case_id``,
+A frame of them has one row for each arm, seed and case: ``arm``, ``fold``, ``seed``, ``case_id``,
 ``group``, ``true``, ``p_CLASS`` of each class, ``temperature``, and metadata.
 """
 
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 
 from vitatt.evaluation.bootstrap import Floats, Statistic
 from vitatt.evaluation.calibration import temper
-from vitatt.types import UsageError
+from vitatt.types import UsageError, class_index
 
 _TRAINING = ["arm", "seed"]
 
 
 def check_out_of_fold(frame: pl.DataFrame) -> None:
-    """Refuse predictions that no honest comparison can be made from.
+    """Check that predictions allow an unbiased comparison.
 
     Each arm and seed must predict the same cases, each once, in the same folds, without a group in
-    two of them; cases must have one diagnosis and one group throughout, and probabilities be such.
+    two folds; a case must have one diagnosis and one group, and probabilities must sum to 1.
 
     Args:
         frame: Predictions.
 
     Raises:
-        UsageError: If they are not so; the message names the first culprit.
+        UsageError: If not; the message names the first case, group or arm that is wrong.
     """
     if frame.is_empty():
         raise UsageError("Expected out-of-fold predictions, but got none.")
@@ -72,13 +72,13 @@ def with_tempered(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def average_seeds(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row an arm and case, in the order of the arms and of the cases' names.
+    """Mean predictions over seeds, one row for each arm and case, sorted by arm and case name.
 
     Args:
         frame: Predictions.
 
     Returns:
-        Its columns but those of a single training (``fold``, ``seed``, ``temperature``);
+        Its columns without those of a single training (``fold``, ``seed``, ``temperature``);
         ``p_CLASS`` is the mean over seeds, and ``q_CLASS`` the mean of the tempered probabilities.
     """
     kept = frame.drop("fold", "seed").columns
@@ -97,7 +97,7 @@ def average_seeds(frame: pl.DataFrame) -> pl.DataFrame:
 def score_folds(
     frame: pl.DataFrame, classes: Sequence[str], statistics: Mapping[str, Statistic]
 ) -> pl.DataFrame:
-    """The metrics of each training on its own fold.
+    """Metrics of each training on its own outer fold.
 
     Args:
         frame: Predictions.
@@ -105,8 +105,8 @@ def score_folds(
         statistics: By name.
 
     Returns:
-        A row a training: ``arm``, ``fold``, ``seed``, ``n`` cases, and a column a metric, null
-        where it is undefined.
+        One row for each training: ``arm``, ``fold``, ``seed``, ``n`` cases, and one column for each
+        metric, null where it is undefined.
     """
     rows = []
     for (arm, fold, seed), part in frame.group_by("arm", "fold", "seed", maintain_order=True):
@@ -124,10 +124,9 @@ def arrays(
     frame: pl.DataFrame, classes: Sequence[str], *, prefixes: Sequence[str] = ("p_",)
 ) -> tuple[Floats, NDArray[np.int64], NDArray[Any]]:
     """Probabilities (N, C), side by side if there are several prefixes, targets and groups (N,)."""
-    index = {name: number for number, name in enumerate(classes)}
     return (
         frame.select(f"{prefix}{name}" for prefix in prefixes for name in classes).to_numpy(),
-        frame["true"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
+        frame["true"].replace_strict(class_index(classes), return_dtype=pl.Int64).to_numpy(),
         frame["group"].to_numpy(),
     )
 
@@ -135,7 +134,7 @@ def arrays(
 def _check_probabilities(frame: pl.DataFrame) -> None:
     names = [name for name in frame.columns if name.startswith("p_")]
     values = frame.select(pl.col(names).cast(pl.Float64)).fill_null(float("nan")).to_numpy()
-    # A softmax in float32 sums to 1 within 1e-6; metrics rounded for a CSV file do so roughly.
+    # A softmax in float32 sums to 1 within 1e-6, probabilities rounded for a CSV file within 1e-3.
     wrong = ~(np.isfinite(values).all(1) & (values >= 0).all(1))
     wrong |= ~(np.abs(values.sum(1) - 1) < 1e-3)
     _refuse(

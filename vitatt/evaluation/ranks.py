@@ -1,4 +1,4 @@
-"""Mean ranks of arms over folds, and which of them cannot be told apart."""
+"""Mean ranks of arms over folds, and runs of arms that do not differ significantly."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from vitatt.types import UsageError
 
 
 def rank_arms(predictions: pl.DataFrame, classes: Sequence[str], metric: str) -> pl.DataFrame:
-    """Mean rank of each arm over the outer folds, 1 being the best, ties sharing their ranks.
+    """Mean rank of each arm over the outer folds: 1 is best, ties share their mean rank.
 
-    A block is a fold, its metric averaged over the seeds: seeds of a fold share their test cases
-    and most training cases, and counted as blocks they would feign more data than there is. The
-    Friedman test asks whether any arm ranks differently at all (Demsar 2006, section 3.2.2).
+    A block is one fold, its metric averaged over the seeds. Seeds of a fold share test cases and
+    most training cases: counted as blocks they would overstate the sample size. The null hypothesis
+    of the Friedman test is that all arms rank alike (Demsar 2006, section 3.2.2).
 
     Args:
         predictions: As `vitatt.evaluation.out_of_fold` has them.
@@ -27,12 +27,12 @@ def rank_arms(predictions: pl.DataFrame, classes: Sequence[str], metric: str) ->
         metric: A name in `COMPARED`.
 
     Returns:
-        A row an arm, best first: ``metric``, ``arm``, ``mean_rank``, and the same in all rows
-        ``blocks``, ``friedman_p`` (null with fewer than three arms or two blocks) and
+        One row for each arm, best first: ``metric``, ``arm``, ``mean_rank``, and the same in all
+        rows ``blocks``, ``friedman_p`` (null with fewer than three arms or two blocks) and
         ``critical_difference`` at 0.05 (null with one arm).
 
     Raises:
-        UsageError: If the metric is none to compare by.
+        UsageError: If the metric is not one of `COMPARED`.
     """
     if metric not in COMPARED:
         raise UsageError(
@@ -70,22 +70,22 @@ def rank_arms(predictions: pl.DataFrame, classes: Sequence[str], metric: str) ->
 
 
 def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
-    """Difference from which on two mean ranks differ, by the Nemenyi test.
+    """Smallest significant difference of two mean ranks, by the Nemenyi test.
 
-    q sqrt(k (k + 1) / (6 n)), q from the studentised range over sqrt(2) (Demsar 2006, section
-    3.2.2, table 5a).
+    q sqrt(k (k + 1) / (6 n)), with q the quantile of the studentised range divided by sqrt(2)
+    (Demsar 2006, section 3.2.2, table 5a).
 
     Args:
         k: Number of arms, at least 2.
         n: Number of blocks.
-        alpha: Chance that any of equal arms seem to differ.
+        alpha: Family-wise error rate.
     """
     q = studentized_range.ppf(1 - alpha, k, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(k * (k + 1) / (6 * n)))
 
 
-def not_told_apart(ranks: NDArray[np.float64], difference: float) -> list[tuple[int, int]]:
-    """Runs of arms, each less than the critical difference wide, that no other such run contains.
+def similar_runs(ranks: NDArray[np.float64], difference: float) -> list[tuple[int, int]]:
+    """Longest runs of neighbouring arms whose mean ranks do not differ significantly.
 
     Args:
         ranks: Mean ranks in increasing order, (N,).

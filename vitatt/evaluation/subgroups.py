@@ -1,4 +1,4 @@
-"""How an arm does on parts of the patients: by skin type, sex, age band, site."""
+"""Metrics by subgroup of patients: skin type, sex, age band, site."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vitatt.evaluation.metrics import COMPARED
 from vitatt.evaluation.out_of_fold import arrays
 
 AGE_EDGES = (40.0, 60.0, 80.0)
-"""Years at which a new age band begins."""
+"""First age, in years, of each age band but the lowest."""
 
 MISSING = "missing"
-"""The subgroup of the cases whose attribute is not known."""
+"""Subgroup of the cases whose attribute is missing."""
 
 FEW_CASES = 30
 FEW_OF_CLASS = 5
@@ -31,21 +31,21 @@ def score_subgroups(
 ) -> pl.DataFrame:
     """Metrics of each subgroup, with 95 % intervals of the group bootstrap within it.
 
-    A subgroup's metric is over the classes that occur in it: where they differ, so may metrics,
-    without the arm being better or worse at any class.
+    A subgroup's metric averages the classes that occur in it. Subgroups with different classes may
+    therefore differ in a metric although the arm is equally good at each class.
 
     Args:
-        frame: Predictions of one arm, a row a case: ``group``, ``true``, ``p_CLASS`` and the
-            columns.
+        frame: Predictions of one arm, one row for each case: ``group``, ``true``, ``p_CLASS`` and
+            the columns.
         classes: Class names.
         columns: Attributes. Numeric ones are cut into bands.
-        edges: Where a new band begins, in increasing order.
+        edges: First value of each band but the lowest, in increasing order.
 
     Returns:
-        A row an attribute, subgroup and metric: ``attribute``, ``subgroup``, ``n`` cases,
+        One row for each attribute, subgroup and metric: ``attribute``, ``subgroup``, ``n`` cases,
         ``groups``, ``metric``, ``value``, ``low``, ``high`` (null where undefined), and whether it
-        is ``small``: fewer than 30 cases, or fewer than two classes with at least 5. Small ones and
-        cases without a value are there like all others.
+        is ``small``: fewer than 30 cases, or fewer than two classes with at least 5. Small
+        subgroups and cases without a value are included.
     """
     rows = []
     for column in columns:
@@ -65,17 +65,16 @@ def score_subgroups(
 
 
 def largest_gaps(subgroups: pl.DataFrame) -> pl.DataFrame:
-    """The largest difference between two subgroups of an attribute.
+    """Largest difference between two subgroups of each attribute.
 
-    Small subgroups are left out, for chance alone sets them apart; so are cases without a value,
-    which are no kind of patient.
+    Small subgroups are left out, since they differ by chance; so are cases without a value.
 
     Args:
         subgroups: As `score_subgroups` gives it.
 
     Returns:
-        A row an attribute and metric: ``attribute``, ``metric``, ``gap``, and the subgroups
-        ``highest`` and ``lowest``; null where fewer than two are left.
+        One row for each attribute and metric: ``attribute``, ``metric``, ``gap``, and the subgroups
+        ``highest`` and ``lowest``; null where fewer than two subgroups are left.
     """
     kept = pl.col("value").is_not_null() & ~pl.col("small") & (pl.col("subgroup") != MISSING)
     value, name = (pl.col(column).filter(kept) for column in ("value", "subgroup"))
@@ -110,7 +109,7 @@ def _named(values: pl.Series, edges: Sequence[float]) -> pl.Series:
 
 
 def _in_order(values: pl.Series, named: pl.Series, edges: Sequence[float]) -> list[str]:
-    """The subgroups that occur: bands by number, others by name, the missing last."""
+    """Subgroups that occur: bands by number, others by name, missing values last."""
     present = set(named)
     known = _bands(edges) if values.dtype.is_numeric() else sorted(present - {MISSING})
     return [name for name in [*known, MISSING] if name in present]

@@ -1,4 +1,4 @@
-"""The metrics of a set of predictions, as lines for people and as a flat record."""
+"""Main metrics of a set of predictions, with intervals, as lines of text or a flat record."""
 
 from __future__ import annotations
 
@@ -9,19 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vitatt.evaluation.bootstrap import (
-    Floats,
-    Interval,
-    Statistic,
-    balanced_accuracy,
-    group_bootstrap,
-    macro_auroc,
-)
-
-_STATISTICS: dict[str, Statistic] = {
-    "balanced accuracy": balanced_accuracy,
-    "macro AUROC": macro_auroc,
-}
+from vitatt.evaluation.bootstrap import Floats, Interval, Statistic, group_bootstrap
+from vitatt.evaluation.metrics import COMPARED
+from vitatt.evaluation.out_of_fold import arrays
 
 
 @dataclass(frozen=True)
@@ -37,7 +27,7 @@ class Summary:
     counts: dict[str, int]
 
     def lines(self) -> list[str]:
-        """One line a metric."""
+        """One line for each metric and set of cases."""
         return [
             f"{name:18} {interval}  ({where}, n = {self.counts[where]})"
             for where, metrics in self.intervals.items()
@@ -45,7 +35,7 @@ class Summary:
         ]
 
     def metrics(self) -> dict[str, float]:
-        """``test/<metric>/<set>/<value, low or high>`` to number."""
+        """Values by ``test/<metric>/<set>/<value, low or high>``."""
         return {
             f"test/{name.replace(' ', '_')}/{where.replace(' ', '_')}/{part}": number
             for where, metrics in self.intervals.items()
@@ -60,46 +50,43 @@ def summarise(
     features: Sequence[str],
     other: pl.DataFrame | None = None,
 ) -> Summary:
-    """Metrics over all cases and over those with complete metadata.
+    """Metrics over all cases and over cases with complete metadata.
 
-    Where metadata is missing can give the diagnosis away, so a metric that holds only with the
-    gaps is no skill: the complete cases show what is left without them.
+    Which metadata is missing can reveal the diagnosis. Complete cases show the metrics without
+    that information.
 
     Args:
         frame: Columns ``group``, ``true``, ``predicted``, ``p_CLASS`` and the features.
         classes: Class names.
         features: Metadata columns that decide whether a case is complete.
-        other: Predictions of another network, row by row of the same cases: then the metrics are
-            differences to it, paired in every resample.
+        other: Predictions of another network for the same cases in the same order: the metrics are
+            then differences to it, paired in every resample.
     """
     complete = frame.select(pl.all_horizontal(pl.col(list(features)).is_not_null())).to_series()
     parts = {"all cases": pl.repeat(True, frame.height, eager=True)}
     if complete.any() and not complete.all():
         parts["complete cases"] = complete
-    names = [f"p_{name}" for name in classes]
-    index = {name: number for number, name in enumerate(classes)}
-    targets = frame["true"].replace_strict(index, return_dtype=pl.Int64).to_numpy()
-    groups = frame["group"].to_numpy()
-    probabilities = [
-        table.select(names).to_numpy() for table in (frame, other) if table is not None
-    ]
+    probabilities, targets, groups = arrays(frame, classes)
+    if other is not None:
+        names = [f"p_{name}" for name in classes]
+        probabilities = np.concatenate([probabilities, other.select(names).to_numpy()], axis=1)
     intervals = {}
     for where, part in parts.items():
         rows = part.to_numpy()
         intervals[where] = {
             name: group_bootstrap(
                 statistic if other is None else _difference(statistic),
-                np.concatenate(probabilities, axis=1)[rows],
+                probabilities[rows],
                 targets[rows],
                 groups[rows],
             )
-            for name, statistic in _STATISTICS.items()
+            for name, statistic in COMPARED.items()
         }
     return Summary(intervals, counts={where: int(part.sum()) for where, part in parts.items()})
 
 
 def _difference(statistic: Statistic) -> Statistic:
-    """A statistic of probabilities (N, C) less that of C more columns beside them."""
+    """Statistic of the first C columns of probabilities (N, 2C) minus that of the others."""
 
     def difference(probabilities: Floats, targets: NDArray[np.int64], weights: Floats) -> Floats:
         one, other = np.split(probabilities, 2, axis=1)

@@ -1,1 +1,1 @@
-"""Figures of cases, metrics and comparisons."""
+"""Figures of cases, metrics and comparisons, as RGB pixels."""

@@ -1,4 +1,4 @@
-"""Association of metadata features with the diagnosis, beside that of their gaps."""
+"""Association of metadata features, and of their missingness, with the diagnosis."""
 
 from __future__ import annotations
 
@@ -6,29 +6,24 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from vitatt.plotting.canvas import pixels_of
-from vitatt.plotting.style import BLUE, GREY, INK, ORANGE, PAPER
-
-_FONT = 12
+from vitatt.plotting.canvas import new_figure, pixels_of, plain_axes
+from vitatt.plotting.style import BLUE, FONT, GREY, INK, ORANGE, PAPER
 
 
 def association_figure(table: pl.DataFrame, *, title: str) -> NDArray[np.uint8]:
-    """Draw two bars a feature: what its values say of the diagnosis, and what its absence says.
+    """Draw two bars for each feature: association of its values and of its missingness.
 
     Args:
-        table: A row a feature, from the top: ``label``, ``measure``, ``association`` (null for
-            none), ``missing`` (a share) and ``missing_association``.
+        table: One row for each feature, from the top: ``label``, ``measure``, ``association``
+            (null for none), ``missing`` (a share) and ``missing_association``.
         title: Above all.
 
     Returns:
         The figure (H, 1600, 3).
     """
-    figure = Figure(
-        figsize=(8, 2 + 0.42 * table.height), dpi=200, layout="constrained", facecolor=PAPER
-    )
+    figure = new_figure(8, 2 + 0.42 * table.height)
     axes = figure.add_subplot()
     rows = np.arange(table.height)
     style: dict[str, Any] = {"height": 0.38, "linewidth": 0}
@@ -43,15 +38,13 @@ def association_figure(table: pl.DataFrame, *, title: str) -> NDArray[np.uint8]:
     axes.set_xlabel(
         "association with the diagnosis, 0 to 1\n(Cramér's V; of numbers, marked *, the "
         "correlation ratio)",
-        fontsize=_FONT,
+        fontsize=FONT,
     )
-    axes.tick_params(labelsize=_FONT)
+    plain_axes(axes, hidden=("top", "right", "left"))
     axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="x", color=GREY, alpha=0.25)
-    axes.set_axisbelow(True)
-    figure.suptitle(title, fontsize=_FONT + 2, color=INK, x=0.01, ha="left")
-    figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=_FONT)
+    figure.suptitle(title, fontsize=FONT + 2, color=INK, x=0.01, ha="left")
+    figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=FONT)
     return pixels_of(figure)
 
 

@@ -1,4 +1,4 @@
-"""One case and what decided it, in one figure: image, overlays, and the patient's own metadata."""
+"""One explained case as one figure: image, relevance maps, and relevance of the metadata."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from vitatt.explain.cases import ExplainedCase
-from vitatt.plotting.feature_bars import LABEL_SHARE, feature_bars, format_percent
+from vitatt.plotting.feature_bars import LABEL_SHARE, feature_bars
 from vitatt.plotting.heatmap import check_image, check_relevance, fit_image, heatmap
+from vitatt.plotting.shares import format_percent
 from vitatt.plotting.style import BLUE, DARK_VERMILION, GREY, INK, PAPER, clip_text, load_font
 
-# Sizes in pixels. A dashboard shows the figure at about half of them: 23 is then still readable.
+# Sizes in pixels. W&B shows the figure at about half of them: letters of 23 stay readable.
 _WIDTH = 1120
 _MARGIN = 28
 _INNER = _WIDTH - 2 * _MARGIN
@@ -22,18 +23,18 @@ _TEXT = 23
 _TITLE = 26
 _TILE_TITLE = 21  # "TMME: predicted VASC" must fit over the narrowest tile
 _MAX_TILE = 346
-_TILES_A_ROW = 4
+_TILES_PER_ROW = 4
 
 
 def case_figure(case: ExplainedCase) -> NDArray[np.uint8]:
-    """Draw a case: verdict, image and overlays, image and metadata shares, a bar a feature.
+    """Draw a case: verdict, image, relevance maps, share of image and metadata, feature bars.
 
     Args:
-        case: What to draw.
+        case: The case.
 
     Returns:
-        The figure (H, 1120, 3). Cases with equally many maps and features, and images of one
-        shape, give figures of one shape.
+        The figure (H, 1120, 3). Its shape depends on the number of maps and features and on the
+        shape of the image.
 
     Raises:
         ValueError: If shapes do not fit, or relevance is negative or not finite.
@@ -82,7 +83,7 @@ def _title_strip(case: ExplainedCase) -> Image.Image:
         right = int(box[0]) - _GAP
     truth = "diagnosis unknown" if case.true_class is None else f"true {case.true_class}"
     tail = f" · {truth} · predicted {case.predicted_class} ({case.probability:.2f})"
-    # The name gives way, not the verdict; but a tail that is too long must end somewhere as well.
+    # Too long a line shortens the case id first, down to a quarter of the room, then the rest.
     room = right - _MARGIN
     plain = load_font(_TITLE)
     name = clip_text(case.case_id, plain, max(room - font.getlength(tail), 0.25 * room))
@@ -95,7 +96,7 @@ def _title_strip(case: ExplainedCase) -> Image.Image:
 
 def _tile_strips(case: ExplainedCase) -> list[Image.Image]:
     tiles = len(case.maps) + 1
-    columns = min(tiles, _TILES_A_ROW)
+    columns = min(tiles, _TILES_PER_ROW)
     side = min(_MAX_TILE, (_INNER - (columns - 1) * _GAP) // columns)
     image = fit_image(case.image, side)
     drawn = [("image", image)]
@@ -109,7 +110,7 @@ def _tile_strips(case: ExplainedCase) -> list[Image.Image]:
             draw.text((left, 16), clip_text(title, font, side), font=font, fill=INK, anchor="lm")
             strip.paste(Image.fromarray(pixels), (left, 36))
             if title in case.maps and np.array_equal(pixels, image):
-                # Else a map without contrast would look as if it had not been drawn.
+                # A map without contrast looks like a missing overlay.
                 box = draw.textbbox((left + 8, 46), "no highlight", font=font)
                 draw.rectangle((left, 36, box[2] + 8, box[3] + 8), fill=PAPER)
                 draw.text((left + 8, 46), "no highlight", font=font, fill=INK)
@@ -119,7 +120,7 @@ def _tile_strips(case: ExplainedCase) -> list[Image.Image]:
 
 @functools.cache
 def _scale_strip() -> Image.Image:
-    """The colours as they look over a light image."""
+    """Legend of the overlay's colours, drawn over light grey."""
     strip, draw = _strip(46)
     font = load_font(_TEXT)
     text = "relevance, share of the map's maximum:   0 %"

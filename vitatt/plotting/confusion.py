@@ -1,4 +1,4 @@
-"""The confusion matrix as a figure."""
+"""Confusion matrices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def confusion_figure(matrix: NDArray[np.integer[Any]], classes: Sequence[str]) -
     """Draw a confusion matrix: in each cell the count and its share of the true class.
 
     Args:
-        matrix: Counts (C, C), a row a true class, a column a predicted one.
+        matrix: Counts (C, C); rows are true classes, columns are predicted classes.
         classes: Names, in the order of the rows.
 
     Returns:
@@ -37,7 +37,7 @@ def confusion_figure(matrix: NDArray[np.integer[Any]], classes: Sequence[str]) -
         raise ValueError("Expected argument `matrix` to hold counts (integers from 0 on)")
     totals = matrix.sum(axis=1, keepdims=True)
     shares = matrix / np.maximum(totals, 1)
-    # Inches. Seven letters stand under a cell; longer names need a slant, and more room.
+    # Inches. Up to seven letters fit under a cell; longer names are slanted and need more room.
     letters = max(map(len, classes))
     side = 2.2 + 0.95 * len(classes) + 0.13 * max(letters - 7, 0)
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)

@@ -1,4 +1,4 @@
-"""Views of a network's vectors in the plane, coloured by what is known of the cases."""
+"""Scatter plots of embeddings, coloured by a property of the cases."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vitatt.evaluation.bootstrap import Floats
-from vitatt.plotting.canvas import pixels_of
-from vitatt.plotting.style import BLUE, GREEN, GREY, INK, ORANGE, PAPER, PURPLE, SKY, VERMILION
+from vitatt.plotting.canvas import new_figure, pixels_of
+from vitatt.plotting.style import BLUE, FONT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
 
 REST = "others"
 
 _PALE = "#c9c9c9"
-_FONT = 12
-# Told apart by mark as well.
+# Colour and marker, so that names differ in prints without colour too.
 _MARKS = (
     (BLUE, "o"),
     (ORANGE, "s"),
@@ -36,27 +34,26 @@ _MARKS = (
 def embedding_figure(
     views: Mapping[str, Floats], colours: pl.Series, *, title: str, note: str
 ) -> NDArray[np.uint8]:
-    """Draw views side by side, a point a case.
+    """Draw projections side by side, one point for each case.
 
     Args:
-        views: Points (N, 2) by the title of the view.
-        colours: What they are coloured by, (N,): strings, the 7 most frequent of more than 8 in
-            colours of their own, or numbers. Pale are the rest, what is called `REST`, and null.
+        views: Points (N, 2) by the title of the projection.
+        colours: Property that the points are coloured by, (N,): strings, or numbers on a colour
+            scale. Of more than 8 strings the 7 most frequent have colours. Other strings, `REST`
+            and null are pale.
         title: Above all.
         note: Below all.
 
     Returns:
         The figure (H, W, 3).
     """
-    figure = Figure(
-        figsize=(4.6 * len(views) + 1.6, 5.4), dpi=160, layout="constrained", facecolor=PAPER
-    )
+    figure = new_figure(4.6 * len(views) + 1.6, 5.4, dpi=160)
     panels = figure.subplots(1, len(views), squeeze=False)[0]
     numeric = colours.dtype.is_numeric()
     for panel, (name, points) in zip(panels, views.items(), strict=True):
         _rest(panel, points[colours.is_null().to_numpy()], "not recorded", filled=False)
         shown = (_draw_numbers if numeric else _draw_names)(panel, points, colours)
-        panel.set_title(name, fontsize=_FONT, loc="left", color=INK)
+        panel.set_title(name, fontsize=FONT, loc="left", color=INK)
         panel.set_xticks([])
         panel.set_yticks([])
         panel.spines[:].set_color(_PALE)
@@ -65,18 +62,18 @@ def embedding_figure(
         figure.colorbar(shown, ax=panels.tolist(), label=colours.name, shrink=0.8)
     handles, labels = panels[0].get_legend_handles_labels()
     if labels:
-        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=_FONT - 1)
-    figure.suptitle(title, fontsize=_FONT + 2, x=0.01, ha="left", color=INK)
-    figure.supxlabel(note, fontsize=_FONT - 2, x=0.01, ha="left", color=GREY)
+        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=FONT - 1)
+    figure.suptitle(title, fontsize=FONT + 2, x=0.01, ha="left", color=INK)
+    figure.supxlabel(note, fontsize=FONT - 2, x=0.01, ha="left", color=GREY)
     return pixels_of(figure)
 
 
 def largest_groups(groups: pl.Series, count: int = 6) -> pl.Series:
-    """Names of the groups with most cases, at least 2; `REST` for the cases of others.
+    """Group of each case if it is one of the largest, of at least 2 cases, else `REST`.
 
     Args:
         groups: Group of each case, (N,).
-        count: Groups named.
+        count: Number of largest groups.
     """
     sizes = groups.value_counts().filter(pl.col("count") > 1)
     top = sizes.sort(["count", groups.name], descending=[True, False]).head(count)

@@ -1,4 +1,4 @@
-"""The relevance of metadata features as bars, labelled with the patient's own values."""
+"""Relevance of metadata features as bars, labelled with the patient's own values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from vitatt.plotting.heatmap import check_relevance
+from vitatt.plotting.shares import feature_shares, format_percent
 from vitatt.plotting.style import BLUE, GREY, INK, ORANGE, PAPER, clip_text, load_font
 
 LABEL_SHARE = 0.43  # of the width; the rest is for the bars
@@ -25,13 +25,13 @@ def feature_bars(
     max_features: int = 12,
     font_size: int = 23,
 ) -> NDArray[np.uint8]:
-    """Draw a bar a feature, the most relevant first: its share of the relevance of all features.
+    """Draw each feature's share of the relevance of all features as a bar, highest first.
 
     Args:
         labels: Names of the F features.
         values: The patient's own values with their units; None where not recorded.
-        relevance: Relevance (F,) by title, such as ``predicted BCC``; one or two; the
-            features are ordered by the larger share.
+        relevance: Relevance (F,) by title, such as ``predicted BCC``; one or two. Features are
+            ordered by the larger share, at a tie recorded ones first.
         width: Of the figure, in pixels.
         max_features: Bars at most; further features are summed up in one line.
         font_size: In pixels.
@@ -48,100 +48,74 @@ def feature_bars(
         )
     shares = feature_shares(labels, values, relevance)
     missing = np.array([value is None for value in values], dtype=bool)
-    # By the larger share, so that what decides for the other class is shown; recorded ones first.
     order = np.lexsort((missing, -shares.max(axis=0)))
     shown, rest = order[:max_features], order[max_features:]
-
-    row_height = round(1.43 * font_size)
-    font = load_font(font_size)
-    figure = Image.new("RGB", (width, row_height * (len(shown) + 1 + (rest.size > 0))), PAPER)
-    draw = ImageDraw.Draw(figure)
-
-    def write(left: float, row: int, text: str, ink: str = INK) -> None:
-        draw.text((left, (row + 0.5) * row_height), text, font=font, fill=ink, anchor="lm")
-
-    start = round(LABEL_SHARE * width)
-    room = start - font_size // 2
-    write(0, 0, clip_text("share of metadata relevance", font, room), GREY)
-    left = float(start)
-    for title, colour in zip(relevance, SERIES_COLOURS, strict=False):
-        key = 0.8 * font_size
-        top = (row_height - key) / 2
-        draw.rectangle((left, top, left + key, top + key), fill=colour)
-        text = clip_text(title, font, (width - start) / len(relevance) - 2.2 * font_size)
-        write(left + 1.2 * font_size, 0, text)
-        left += 2 * font_size + font.getlength(text)
-
-    end = width - font.getlength(" / ".join(["  100 %"] * len(shares)))
-    unit = max(end - start, 0) / (shares.max(initial=0) or 1.0)
-    thickness = (row_height - 10) // len(shares)
+    chart = _Chart(width, len(shown) + 1 + (rest.size > 0), font_size)
+    chart.write_legend(list(relevance))
+    unit = chart.pixels_per_share(shares)
     for row, feature in enumerate(shown, start=1):
         value = values[feature]
-        ink = GREY if value is None else INK
-        text = (
-            f"{labels[feature]}: not recorded" if value is None else f"{labels[feature]} = {value}"
-        )
-        write(0, row, clip_text(text, font, room), ink)
-        for line, share in enumerate(shares[:, feature]):
-            top = row * row_height + 5 + line * thickness
-            if share > 0:
-                box = (start, top, start + unit * share, top + thickness - 1)
-                draw.rectangle(box, fill=SERIES_COLOURS[line])
-        tip = start + unit * shares[:, feature].max() + font_size / 3
-        write(tip, row, " / ".join(map(format_percent, shares[:, feature])), ink)
+        text = f"{labels[feature]}: not recorded"
+        if value is not None:
+            text = f"{labels[feature]} = {value}"
+        chart.draw_bars(row, text, shares[:, feature], unit, ink=GREY if value is None else INK)
     if rest.size:
-        together = " / ".join(map(format_percent, shares[:, rest].sum(axis=1)))
-        text = f"{rest.size} more, together {together}"
+        text = f"{rest.size} more, together {_percents(shares[:, rest].sum(axis=1))}"
         if unrecorded := np.count_nonzero(missing[rest]):
             text += f" ({unrecorded} of them not recorded)"
-        write(0, len(shown) + 1, clip_text(text, font, width), GREY)
-    return np.array(figure)
+        chart.write(0, len(shown) + 1, clip_text(text, chart.font, width), GREY)
+    return np.array(chart.image)
 
 
-def feature_shares(
-    labels: Sequence[str],
-    values: Sequence[str | None],
-    relevance: Mapping[str, NDArray[np.floating[Any]]],
-) -> NDArray[np.float64]:
-    """Each feature's share of the relevance of all features, (series, F).
+class _Chart:
+    """Rows of a label and bars on one image; row 0 is the legend."""
 
-    A series sums to one, or to zero where nothing is relevant.
+    def __init__(self, width: int, rows: int, font_size: int) -> None:
+        self.width, self.font_size = width, font_size
+        self.row_height = round(1.43 * font_size)
+        self.font = load_font(font_size)
+        self.image = Image.new("RGB", (width, self.row_height * rows), PAPER)
+        self.draw = ImageDraw.Draw(self.image)
+        self.start = round(LABEL_SHARE * width)  # left end of the bars
+        self.label_width = self.start - font_size // 2
 
-    Args:
-        labels: Names of the F features.
-        values: The patient's own values; None where not recorded.
-        relevance: Relevance (F,) by title; one or two.
+    def write(self, left: float, row: int, text: str, ink: str = INK) -> None:
+        position = (left, (row + 0.5) * self.row_height)
+        self.draw.text(position, text, font=self.font, fill=ink, anchor="lm")
 
-    Raises:
-        ValueError: If lengths do not match, or relevance is negative or not finite.
-    """
-    if len(values) != len(labels):
-        raise ValueError(
-            f"Expected one value for each of {len(labels)} feature labels, but got {len(values)}"
+    def write_legend(self, titles: Sequence[str]) -> None:
+        self.write(
+            0, 0, clip_text("share of metadata relevance", self.font, self.label_width), GREY
         )
-    if not 1 <= len(relevance) <= len(SERIES_COLOURS):
-        raise ValueError(
-            f"Expected the relevance of features under one or two titles, but got {list(relevance)}"
-        )
-    shares = []
-    for title, series in relevance.items():
-        name = f"feature_relevance['{title}']"
-        checked = check_relevance(series, name, ndim=1)
-        if checked.size != len(labels):
-            raise ValueError(
-                f"Expected argument `{name}` to have shape ({len(labels)},), "
-                f"but got shape {checked.shape}"
-            )
-        # By the maximum first: a sum of huge values would overflow, and one of tiny ones underflow.
-        checked = checked / (checked.max(initial=0) or 1.0)
-        shares.append(checked / (checked.sum() or 1.0))
-    return np.stack(shares)
+        left = float(self.start)
+        key = 0.8 * self.font_size
+        top = (self.row_height - key) / 2
+        room = (self.width - self.start) / len(titles) - 2.2 * self.font_size
+        for title, colour in zip(titles, SERIES_COLOURS, strict=False):
+            self.draw.rectangle((left, top, left + key, top + key), fill=colour)
+            text = clip_text(title, self.font, room)
+            self.write(left + 1.2 * self.font_size, 0, text)
+            left += 2 * self.font_size + self.font.getlength(text)
+
+    def pixels_per_share(self, shares: NDArray[np.float64]) -> float:
+        """Scale at which the largest share leaves room for the numbers behind its bars."""
+        end = self.width - self.font.getlength(" / ".join(["  100 %"] * len(shares)))
+        return float(max(end - self.start, 0) / (shares.max(initial=0) or 1.0))
+
+    def draw_bars(
+        self, row: int, label: str, shares: NDArray[np.float64], unit: float, *, ink: str
+    ) -> None:
+        """One bar for each series below each other, their numbers behind them."""
+        self.write(0, row, clip_text(label, self.font, self.label_width), ink)
+        thickness = (self.row_height - 10) // len(shares)
+        for line, share in enumerate(shares):
+            top = row * self.row_height + 5 + line * thickness
+            if share > 0:
+                box = (self.start, top, self.start + unit * share, top + thickness - 1)
+                self.draw.rectangle(box, fill=SERIES_COLOURS[line])
+        tip = self.start + unit * shares.max() + self.font_size / 3
+        self.write(tip, row, _percents(shares), ink)
 
 
-def format_percent(share: float) -> str:
-    """A share to the whole percent, without calling a little nothing or nearly all everything."""
-    if 0 < share < 0.005:
-        return "<1 %"
-    if 0.995 < share < 1 - 1e-9:
-        return ">99 %"
-    return f"{100 * share:.0f} %"
+def _percents(shares: NDArray[np.float64]) -> str:
+    return " / ".join(map(format_percent, shares))

@@ -1,7 +1,7 @@
 """Relevance drawn over the image, as uint8 pixels.
 
-Relevance is coloured with viridis: its blue, green and bright yellow do not occur in skin, while
-the reds of inferno look like inflammation; and it reads alike without full colour vision.
+Relevance is coloured with viridis: its blue, green and bright yellow do not occur in skin, whereas
+the reds of inferno look like inflammation; and it is safe for colour-blind readers.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _GAP = 8
 def heatmap(
     image: NDArray[np.uint8], relevance: NDArray[np.floating[Any]], *, opacity: float = 0.6
 ) -> NDArray[np.uint8]:
-    """Lay relevance over an image: coloured where it is high, the bare image where it is low.
+    """Image with relevance as a coloured overlay, transparent where relevance is low.
 
-    Relevance is divided by its own maximum, so figures show where a map is high, not how high. A
-    constant map points nowhere and leaves the image as it is. Upsampling is bilinear, which never
-    exceeds the patches' own values.
+    Relevance is divided by its own maximum, so overlays of two maps show where each is high, not
+    which is higher. A constant map leaves the image unchanged. Upsampling is bilinear, which never
+    exceeds the values of the patches.
 
     Args:
         image: Pixels (H, W, 3), RGB.
@@ -52,7 +52,7 @@ def heatmap(
 
 
 def overlay(relevance: NDArray[np.floating[Any]], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Draw what `heatmap` lays over an image, alone: transparent where relevance is low.
+    """The overlay of `heatmap` without the image, transparent where relevance is low.
 
     Args:
         relevance: (h, w), not negative, on a grid that covers the whole image.
@@ -72,7 +72,7 @@ def overlay(relevance: NDArray[np.floating[Any]], size: tuple[int, int]) -> NDAr
 def map_figure(
     image: NDArray[np.uint8], relevance: NDArray[np.floating[Any]], title: str
 ) -> NDArray[np.uint8]:
-    """Draw an image beside its overlay, under a title.
+    """Image and heatmap side by side, under a title.
 
     Args:
         image: Pixels (H, W, 3), RGB.
@@ -103,10 +103,10 @@ def map_figure(
 
 
 def check_image(image: NDArray[np.uint8], name: str) -> None:
-    """Refuse anything but non-empty RGB pixels (H, W, 3) uint8.
+    """Check that an image is not empty and RGB, (H, W, 3) uint8.
 
     Raises:
-        ValueError: If the shape or the dtype is another; the message says `name`.
+        ValueError: If the shape or dtype differs; the message contains `name`.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(
@@ -122,8 +122,8 @@ def check_relevance(
     """Relevance as float64, its rounding errors below zero clipped.
 
     Raises:
-        ValueError: If it is empty, negative, not finite or of other dimensions; the message says
-            `name`.
+        ValueError: If it is empty, negative, not finite or of other dimensions; the message
+            contains `name`.
     """
     values = np.asarray(relevance, dtype=np.float64)
     if values.ndim != ndim:
@@ -153,7 +153,7 @@ def fit_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _levels(relevance: NDArray[np.float64], size: tuple[int, int]) -> Image.Image:
-    """Relevance as a grey figure (H, W), 255 at its maximum; all 0 where the map is constant."""
+    """Relevance as a grey image (H, W), 255 at its maximum; 0 everywhere if it is constant."""
     maximum = relevance.max()
     if maximum - relevance.min() <= _TOLERANCE * maximum:
         return Image.new("L", size[::-1])
@@ -163,7 +163,7 @@ def _levels(relevance: NDArray[np.float64], size: tuple[int, int]) -> Image.Imag
 
 
 def _coloured(levels: Image.Image) -> Image.Image:
-    """A grey figure in the colours of relevance."""
+    """A grey image in the colours of relevance."""
     palette = levels.copy()
     palette.putpalette(_colours())
     return palette.convert("RGB")
@@ -171,6 +171,6 @@ def _coloured(levels: Image.Image) -> Image.Image:
 
 @functools.cache
 def _colours() -> bytes:
-    """The colour map, 256 times red, green and blue."""
+    """The colour map as 256 RGB triples."""
     table = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
     return bytes(table.tobytes())

@@ -1,4 +1,4 @@
-"""Charts of the overview, drawn twice as large as they are shown, for sharp screens."""
+"""Bars, points and intervals of the overview of explained cases and of explanation checks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from vitatt.plotting.canvas import pixels_of
-from vitatt.plotting.style import BLUE, GREY, INK, PAPER
+from vitatt.plotting.canvas import new_figure, pixels_of, plain_axes
+from vitatt.plotting.style import BLUE, FONT, GREY, INK
 
-# Inches, and points. Shown 640 pixels wide, 12 points are 17 pixels: readable on a phone as well.
-_WIDTH = 6.4
-_FONT = 12
+_WIDTH = 6.4  # inches
 _MAX_LETTERS = 28
 
 
@@ -26,13 +24,13 @@ def bars_figure(
     *,
     xlabel: str,
 ) -> NDArray[np.uint8]:
-    """Draw a horizontal bar a label, each with an interval.
+    """Draw horizontal bars with intervals.
 
     Args:
         labels: Names of the N bars, from the top.
         lengths: (N,), not negative.
         intervals: Lower and upper ends, (2, N).
-        xlabel: What the lengths are, with their unit.
+        xlabel: Name of the lengths, with their unit.
 
     Returns:
         The figure (H, 1280, 3).
@@ -40,7 +38,7 @@ def bars_figure(
     figure, axes = _figure(1.1 + 0.36 * len(labels), xlabel)
     rows = np.arange(len(labels))
     axes.barh(rows, lengths, color=BLUE, height=0.66)
-    # By rounding, a length that does not vary may lie outside its interval.
+    # A length without variation may lie outside its interval by rounding.
     reach = np.maximum([lengths - intervals[0], intervals[1] - lengths], 0)
     style: dict[str, Any] = {"fmt": "none", "ecolor": INK, "elinewidth": 1.5, "capsize": 4}
     axes.errorbar(lengths, rows, xerr=reach, **style)
@@ -53,12 +51,12 @@ def bars_figure(
 def intervals_figure(
     labels: Sequence[str], values: NDArray[np.float64], *, xlabel: str
 ) -> NDArray[np.uint8]:
-    """Draw a point with an interval a label.
+    """Draw points with intervals.
 
     Args:
         labels: Names of the N points, from the top.
         values: Value, lower and upper end of each, (N, 3); NaN for none.
-        xlabel: What the values are.
+        xlabel: Name of the values.
 
     Returns:
         The figure (H, 1280, 3).
@@ -83,14 +81,14 @@ def points_figure(
     ylabel: str = "",
     largest: float,
 ) -> NDArray[np.uint8]:
-    """Draw a row a group: a point a value, and a line at the centre of the group.
+    """Draw the values of each group as points in one row, with a line at the group's centre.
 
     Args:
         groups: Values by the group's name, from the top.
-        centres: One a group, such as its median; NaN for none.
-        colours: One a group.
-        xlabel: What the values are, with their unit.
-        ylabel: What the groups are.
+        centres: Centre of each group, such as its median; NaN for none.
+        colours: Colour of each group.
+        xlabel: Name of the values, with their unit.
+        ylabel: Name of the groups.
         largest: End of the axis, which starts at 0.
 
     Returns:
@@ -99,7 +97,7 @@ def points_figure(
     figure, axes = _figure(1.2 + 0.6 * len(groups), xlabel)
     rows = zip(groups.values(), centres, colours, strict=True)
     for row, (values, centre, colour) in enumerate(rows):
-        # Moved apart by an even pattern, not at random: a figure is repeatable.
+        # Jittered by a fixed pattern, not at random, so that the figure is reproducible.
         offsets = (np.arange(len(values)) * 0.618 % 1 - 0.5) * 0.5
         style: dict[str, Any] = {"color": colour, "alpha": 0.7, "linewidths": 0, "zorder": 3}
         axes.scatter(values, row + offsets, s=34, **style)
@@ -107,20 +105,18 @@ def points_figure(
     labels = [f"{_clip(name)} (n = {len(values)})" for name, values in groups.items()]
     axes.set_yticks(range(len(groups)), labels)
     axes.set_ylim(len(groups) - 0.5, -0.5)
-    axes.set_ylabel(ylabel, fontsize=_FONT)
+    axes.set_ylabel(ylabel, fontsize=FONT)
     axes.set_xlim(-0.02 * largest, 1.02 * largest)
     return pixels_of(figure)
 
 
 def _figure(height: float, xlabel: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_WIDTH, height), dpi=200, layout="constrained", facecolor=PAPER)
+    figure = new_figure(_WIDTH, height)
     axes = figure.add_subplot()
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    plain_axes(axes, hidden=("top", "right", "left"))
     axes.tick_params(axis="y", length=0)
-    axes.tick_params(labelsize=_FONT)
-    axes.set_xlabel(xlabel, fontsize=_FONT)
+    axes.set_xlabel(xlabel, fontsize=FONT)
     axes.grid(axis="x", color=GREY, alpha=0.25)
-    axes.set_axisbelow(True)
     return figure, axes
 
 

@@ -1,4 +1,4 @@
-"""Curves of robustness, one figure a kind of perturbation."""
+"""Robustness curves, one figure for each kind of perturbation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vitatt.plotting.style import BLUE, GREEN, GREY, INK, ORANGE, PAPER, PURPLE,
 
 
 class Axis(NamedTuple):
-    """How the levels of a perturbation are drawn.
+    """Axis of the levels of a perturbation.
 
     Attributes:
         title: Of the panel.
@@ -38,7 +38,7 @@ _COLUMNS = 3
 _PANEL = (3.5, 2.7)  # inches
 _FONT = 11
 
-# Told apart by mark and line as well.
+# Colour, marker and line, so that models differ in prints without colour too.
 _STYLES: tuple[Style, ...] = (
     (BLUE, "o", "-"),
     (VERMILION, "s", "--"),
@@ -58,15 +58,17 @@ def curves_figure(
     reference: str | None = None,
     unaffected: Collection[str] = (),
 ) -> NDArray[np.uint8]:
-    """Draw a panel a metric and perturbation: a line a model, with its interval as a band.
+    """Draw one panel for each metric and perturbation: one line per model, intervals as bands.
 
     Args:
-        curves: Of one kind, as `vitatt.studies.robustness_scores.CURVES`.
-        axes: How each perturbation is drawn, in this order; those not measured are left out.
-        title: Above all.
-        note: Above the legend: cases and what the bands are.
+        curves: Of one kind, with the columns ``model``, ``perturbation``, ``level``, ``metric``,
+            ``value``, ``low`` and ``high``.
+        axes: Axis of each perturbation, in the order of the panels; those not measured are left
+            out.
+        title: Above all panels.
+        note: Above the legend: cases and meaning of the bands.
         reference: The model drawn in black.
-        unaffected: Models that do not see what is perturbed: their one point becomes a level line.
+        unaffected: Models without the perturbed input: their one point becomes a horizontal line.
 
     Returns:
         The figure (H, W, 3).
@@ -121,7 +123,7 @@ def _draw(
     unaffected: Collection[str],
 ) -> None:
     end = curves["level"].max()
-    opacity = min(0.15, 0.35 / len(styles))  # many bands on one another would hide the lines
+    opacity = min(0.15, 0.35 / len(styles))  # overlapping bands must not hide the lines
     for name, (colour, mark, line) in styles.items():
         curve = curves.filter(pl.col("model") == name)
         level, value, low, high = curve.select("level", "value", "low", "high").to_numpy().T
@@ -151,7 +153,7 @@ def _draw(
 
 
 def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Ends of the axis of a metric, the same in all its panels."""
+    """Limits of the axis of a metric, the same in all its panels."""
     if not np.isfinite(values).any():  # a sample of one class has no AUROC
         return 0.0, 1.0
     return float(np.nanmin(values)) - 0.02, min(float(np.nanmax(values)) + 0.02, 1.01)

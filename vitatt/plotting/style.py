@@ -1,4 +1,4 @@
-"""Colours and letters of all figures."""
+"""Colours, series styles and fonts of all figures."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ VERMILION = "#D55E00"
 GREEN = "#009E73"
 PURPLE = "#CC79A7"
 SKY = "#56B4E9"
-DARK_VERMILION = "#C24A00"  # carries white text
+DARK_VERMILION = "#C24A00"  # dark enough for white text on it
+
+FONT = 12
+"""Font size in points. Figures shown 640 pixels wide have letters of 17 pixels."""
+
+SERIES: tuple[tuple[str, str, str], ...] = ((BLUE, "o", BLUE), (VERMILION, "D", PAPER))
+"""Colour, marker and filling of two series; the second is hollow, for prints without colour."""
 
 
 def load_font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans at `size` pixels, as matplotlib ships it.
+    """DejaVu Sans at `size` pixels, from matplotlib's data.
 
-    Loaded anew at each call (50 microseconds), since a FreeType face is not safe to share among
-    threads. The basic layout draws the same pixels whether or not libraqm is installed.
+    Loaded at each call (50 microseconds), since threads must not share a FreeType face. The basic
+    layout draws the same pixels with and without libraqm.
     """
     path = Path(matplotlib.get_data_path(), "fonts", "ttf")
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -33,7 +39,7 @@ def load_font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def clip_text(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """The text on one line, ended by an ellipsis where it would be wider than `width` pixels."""
+    """The text on one line, shortened with an ellipsis if it is wider than `width` pixels."""
     text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text

@@ -1,1 +1,1 @@
-"""HTML reports and model cards."""
+"""HTML pages of explanations, benchmarks, test runs and robustness; model cards."""

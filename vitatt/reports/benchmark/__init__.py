@@ -1,1 +1,1 @@
-"""The report of a benchmark or a test run."""
+"""The report and the model card of a benchmark or a test run."""

@@ -1,4 +1,4 @@
-"""Tables of a report that compare: arms with the reference, subgroups with each other."""
+"""Tables of differences between arms, and of metrics and gaps of subgroups."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import polars as pl
 
 from vitatt.reports.benchmark.facts import Facts
 from vitatt.reports.cells import Cell, interval, number, p_value
-from vitatt.reports.page import Column, Table
+from vitatt.reports.section import Column, Table
 
 
 def pairs_tables(pairs: pl.DataFrame, facts: Facts) -> list[Table]:
-    """A table a metric, a row an arm: its difference to the reference.
+    """One table for each metric: difference of each arm to the reference.
 
     Args:
         pairs: As `compare_arms` gives it.
@@ -20,7 +20,7 @@ def pairs_tables(pairs: pl.DataFrame, facts: Facts) -> list[Table]:
 
 
 def _pairs(pairs: pl.DataFrame, facts: Facts, metric: str) -> Table:
-    """A row an arm: its difference to the reference, with p before and after Holm's correction."""
+    """Difference of each arm to the reference, with p before and after Holm's correction."""
     rows = [
         [
             Cell(facts.arm_title(row["arm"])),
@@ -35,16 +35,22 @@ def _pairs(pairs: pl.DataFrame, facts: Facts, metric: str) -> Table:
     ]
     columns = [
         Column("arm", number=False),
-        Column("difference", "arm less reference [95 %]"),
-        Column("p", "this pair alone"),
-        Column("p, Holm", "all pairs of the table"),
+        Column("difference", "arm minus reference [95 %]"),
+        Column("p", "single comparison"),
+        Column("p, Holm", "all arms of the table"),
         Column("folds", "pairs"),
     ]
-    return Table(f"{metric}: arm less {facts.arm_title(facts.reference)}", columns, rows)
+    return Table(f"{metric}: arm minus {facts.arm_title(facts.reference)}", columns, rows)
 
 
 def subgroup_tables(subgroups: pl.DataFrame, gaps: pl.DataFrame, facts: Facts) -> list[Table]:
-    """Scores of the subgroups of each attribute, then the largest gaps."""
+    """Metrics of the subgroups of each attribute, then the largest gaps.
+
+    Args:
+        subgroups: As `score_subgroups` gives it.
+        gaps: As `largest_gaps` gives it.
+        facts: The protocol.
+    """
     metrics = subgroups["metric"].unique(maintain_order=True).to_list()
 
     def label(attribute: str) -> str:
@@ -91,5 +97,6 @@ def subgroup_tables(subgroups: pl.DataFrame, gaps: pl.DataFrame, facts: Facts) -
 
 
 def _signed(value: float, low: float, high: float) -> Cell:
+    """A cell with a difference and its interval, positive ones with a plus."""
     cell = interval(value, low, high)
     return Cell(f"+{cell.text}", cell.value, cell.note) if (cell.value or 0) > 0 else cell

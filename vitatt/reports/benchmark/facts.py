@@ -1,4 +1,4 @@
-"""What a report says about the protocol, beside the predictions and their tables."""
+"""The protocol of a benchmark or of a test run."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ class Facts:
 
     Attributes:
         dataset: Short name of the dataset.
-        title: Its name for people.
+        title: Full name of the dataset.
         classes: Class names, in the order of the logits.
-        class_titles: What each stands for.
-        group: What is never in two parts: ``patient`` or ``lesion``.
+        class_titles: Full names of the classes.
+        group: Unit that is never in two splits: ``patient`` or ``lesion``.
         features: Metadata columns that decide whether a case is complete.
         cases: Cases that were predicted.
         groups: Groups of these.
         class_counts: Cases of each class.
         num_folds: Outer folds.
         inner_folds: The inner validation split is one of this many parts of the training groups.
-        seeds: Of the models of each fold; none for one model, which does not know its own.
-        encoder: Name of the image encoder; None where no image is seen.
-        frozen: Whether the encoder was left as it came.
+        seeds: Of the models of each fold; empty for a test run, which does not record it.
+        encoder: Name of the image encoder; None for a model without images.
+        frozen: Whether the encoder was not trained.
         image_size: Side of the input image, in pixels.
         reference: The arm that others are compared with.
         arms: ``title`` and ``source`` of each arm, by name.
-        command: What made the predictions.
-        melanoma: The class of melanoma; None where the dataset has none.
+        command: The command that made the predictions.
+        melanoma: The class of melanoma; None if the dataset has none.
         rows: Rows of the published table; None where not counted.
         absent: Rows left out because their image is absent.
         unreadable: Rows left out because their image cannot be read.
         checks: ``check``, ``outcome`` and ``ok`` of each leak looked for.
-        feature_labels: Names of metadata columns for people.
-        question: What the comparison is to answer.
-        fold: The only outer fold that was predicted; None where all were.
+        feature_labels: Full names of metadata columns.
+        question: Question that the comparison is to answer.
+        fold: The only outer fold that was predicted; None if all were.
     """
 
     dataset: str
@@ -71,7 +71,7 @@ class Facts:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], place: str) -> Facts:
-        """Facts as ``protocol.json`` holds them; keys that the report does not show are ignored.
+        """Facts from ``protocol.json``; keys that the report does not show are ignored.
 
         Args:
             plain: The file's content.
@@ -123,7 +123,7 @@ class Facts:
         return len(self.arms) > 1
 
     def arm_title(self, arm: str) -> str:
-        """An arm's name for people."""
+        """Full name of an arm."""
         return self.arms[arm]["title"] if arm in self.arms else arm
 
 
@@ -134,11 +134,11 @@ _KINDS: dict[str, tuple[type, str]] = {
     "int": (int, "a whole number"),
     "bool": (bool, "true or false"),
 }
-"""How JSON has the values of a field, by the beginning of its type, and the words for it."""
+"""Type of a field's value in JSON, and its name in messages, by the beginning of its annotation."""
 
 
 def _wrong(value: object, kind: str) -> str:
-    """What a value should be and is not; empty if it is."""
+    """Name of the type that a value should have; empty if it has it."""
     expected, words = _KINDS[kind.split("[")[0].split(" ")[0]]
     if value is None and kind.endswith("| None"):
         return ""

@@ -1,4 +1,4 @@
-"""The question of a report, and its answer in short."""
+"""The question of a report and its short answer."""
 
 from __future__ import annotations
 
@@ -9,49 +9,60 @@ import polars as pl
 from vitatt.evaluation.metrics import COMPARED
 from vitatt.reports.benchmark.facts import Facts
 from vitatt.reports.benchmark.tables import ranked
-from vitatt.reports.cells import interval
+from vitatt.reports.cells import count, interval
+from vitatt.reports.templates import paragraphs
+
+SIGNIFICANCE = 0.05
+"""Differences with a smaller p after Holm's correction are called significant."""
+
+_TEMPLATE = "benchmark/findings.txt.jinja"
 
 
-def question(facts: Facts) -> str:
-    """What the comparison is to answer."""
-    if facts.question:
-        return facts.question
-    if facts.one_model:
-        return (
-            f"How well does this model diagnose the {facts.group}s of {facts.title} that it never "
-            "saw?"
-        )
-    return (
-        f"How do {len(facts.arms)} ways to use image and metadata compare on {facts.title}, under "
-        "one protocol?"
-    )
+def question(facts: Facts) -> list[str]:
+    """The question of the comparison, or of the test run."""
+    return paragraphs(_TEMPLATE, block="question", facts=facts)
 
 
 def findings(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    """The answer in short: the highest arm, and which differences to the reference are clear."""
-    arms = tables["arms"]
+    """For each main metric, the highest arm and the number of significant differences."""
     lines = []
     for metric in COMPARED:
-        best = ranked(arms, metric)[0]
-        row = arms.row(
+        best = ranked(tables["arms"], metric)[0]
+        row = tables["arms"].row(
             by_predicate=(pl.col("arm") == best)
             & (pl.col("cases") == "all")
             & (pl.col("metric") == metric),
             named=True,
         )
-        cell = interval(row["value"], row["low"], row["high"])
-        value = f"{cell.text} {cell.note}"
-        where = f"n = {row['n']:,} cases of {row['groups']:,} {facts.group}s"
-        if not facts.compared:
-            lines.append(f"{metric[0].upper()}{metric[1:]} {value}, {where}.")
-            continue
-        pairs = tables["pairs"].filter(pl.col("metric") == metric)
-        clear = pairs.filter(pl.col("p_holm") < 0.05)
-        below = clear.filter(pl.col("difference") < 0).height
-        lines.append(
-            f"Highest {metric}: {facts.arm_title(best)}, {value}, {where}. Compared with "
-            f"{facts.arm_title(facts.reference)}, {below} of {pairs.height} other arms are clearly "
-            f"lower and {clear.height - below} clearly higher (p below 0.05 after Holm); "
-            f"{pairs.height - clear.height} cannot be told apart from it."
+        lines += paragraphs(
+            _TEMPLATE,
+            block="finding",
+            facts=facts,
+            metric=metric,
+            best=facts.arm_title(best),
+            reference=facts.arm_title(facts.reference),
+            value=str(interval(row["value"], row["low"], row["high"])),
+            where=f"{count(row['n'])} cases of {row['groups']:,} {facts.group}s",
+            **(_significant(tables["pairs"], metric) if facts.compared else {}),
         )
     return lines
+
+
+def verdict(difference: float, p: float | None) -> str:
+    """Whether a difference is significant, in words.
+
+    Args:
+        difference: Arm minus reference.
+        p: After Holm's correction; None where undefined.
+    """
+    if p is None or p >= SIGNIFICANCE:
+        return "not significantly different"
+    return "significantly lower" if difference < 0 else "significantly higher"
+
+
+def _significant(pairs: pl.DataFrame, metric: str) -> dict[str, int]:
+    """Number of other arms, and of those significantly lower and higher than the reference."""
+    of_metric = pairs.filter(pl.col("metric") == metric)
+    significant = of_metric.filter(pl.col("p_holm") < SIGNIFICANCE)["difference"]
+    lower = int((significant < 0).sum())
+    return {"others": of_metric.height, "lower": lower, "higher": len(significant) - lower}

@@ -1,4 +1,4 @@
-"""From frames to the plots of a report."""
+"""Plots of a report of a benchmark or a test run."""
 
 from __future__ import annotations
 
@@ -6,52 +6,53 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from vitatt.evaluation.metrics import BINS
+from vitatt.evaluation.calibration import reliability_curve
 from vitatt.evaluation.out_of_fold import arrays, average_seeds
-from vitatt.plotting.comparison import forest_figure, reliability_figure
+from vitatt.plotting.forest import forest_figure
 from vitatt.plotting.ranks import ranks_figure
+from vitatt.plotting.reliability import reliability_figure
 from vitatt.reports.benchmark.facts import Facts
 from vitatt.reports.benchmark.tables import SETS, ranked
 from vitatt.reports.cells import p_words
-from vitatt.reports.page import Plot
+from vitatt.reports.section import Plot
+from vitatt.types import CALIBRATION_BINS
 
-_ROOM = 26
+_ROOM = 26  # letters of a name in the critical-difference plot
 
 
 def forests(arms: pl.DataFrame, facts: Facts, metrics: Sequence[str]) -> list[Plot]:
-    """Value and interval of each arm, a plot a metric; the reference as a line."""
+    """One forest plot for each metric: value and interval of each arm, the reference as a line."""
     return [_forest(arms, facts, metric) for metric in metrics]
 
 
 def reliability(predictions: pl.DataFrame, facts: Facts) -> Plot:
-    """How sure and how right the reference arm is, before and after temperature scaling."""
+    """Reliability diagram of the reference arm, before and after temperature scaling."""
     averaged = average_seeds(predictions.filter(pl.col("arm") == facts.reference))
-    prefixes = {"p_": "as the network gives them"}
-    if not facts.one_model:
-        prefixes["q_"] = "after temperature scaling"
+    prefixes = {"p_": "before temperature scaling", "q_": "after temperature scaling"}
+    if facts.one_model:
+        prefixes = {"p_": "predicted probabilities"}
     curves = {}
     for prefix, name in prefixes.items():
         probabilities, targets, _ = arrays(averaged, facts.classes, prefixes=(prefix,))
         curves[name] = reliability_curve(probabilities, targets)
     title = facts.arm_title(facts.reference)
     return Plot(
-        reliability_figure(curves, bins=BINS),
+        reliability_figure(curves),
         f"Reliability diagram of {title}: share predicted right over confidence, "
-        f"{' and '.join(curves)}; below it the number of cases in each of {BINS} bins.",
-        f"{title}, all {averaged.height:,} cases, in {BINS} bins of confidence. Points of few "
-        "cases scatter: see the counts below.",
+        f"{' and '.join(curves)}; below it the number of cases in each of {CALIBRATION_BINS} bins.",
+        f"{title}, all {averaged.height:,} cases, in {CALIBRATION_BINS} bins of confidence. Points "
+        "of few cases vary by chance: see the numbers of cases below.",
     )
 
 
 def critical_difference(ranks: pl.DataFrame, facts: Facts) -> list[Plot]:
-    """Mean ranks of the arms, and which are not told apart; nothing without a test of them."""
+    """Critical-difference plot of the mean ranks; none if the arms could not be tested."""
     if ranks["critical_difference"].null_count() or ranks["mean_rank"].null_count():
         return []
     metric, blocks, p = ranks.row(0, named=True), ranks["blocks"][0], ranks["friedman_p"][0]
     name = metric["metric"]
-    friedman = "" if p is None else f" Friedman test that all arms rank alike: {p_words(p)}."
+    friedman = "" if p is None else f" Friedman test of equal ranks: {p_words(p)}."
     return [
         Plot(
             ranks_figure(
@@ -61,7 +62,7 @@ def critical_difference(ranks: pl.DataFrame, facts: Facts) -> list[Plot]:
                 xlabel=f"mean rank by {name}, 1 is best",
             ),
             f"Critical-difference plot: mean rank of each of {ranks.height} arms by {name} over "
-            f"{blocks} outer folds; bars join arms that are not told apart.",
+            f"{blocks} outer folds; bars join arms that do not differ significantly.",
             f"Ranks within each of {blocks} outer folds, seeds averaged. Bars join arms whose mean "
             "ranks differ by less than the critical difference (Nemenyi test, 0.05; Demšar 2006)."
             + friedman,
@@ -69,30 +70,8 @@ def critical_difference(ranks: pl.DataFrame, facts: Facts) -> list[Plot]:
     ]
 
 
-def reliability_curve(
-    probabilities: NDArray[np.float64], targets: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Mean confidence, share predicted right and cases of each bin of the calibration error.
-
-    Args:
-        probabilities: (N, C).
-        targets: (N,).
-
-    Returns:
-        Three times (15,), NaN in an empty bin.
-    """
-    confidence = probabilities.max(1)
-    right = (probabilities.argmax(1) == targets).astype(np.float64)
-    edges = np.linspace(0, 1, BINS + 1)
-    bins = (np.digitize(confidence, edges, right=True) - 1).clip(0, BINS - 1)
-    count = np.bincount(bins, minlength=BINS)
-    with np.errstate(invalid="ignore"):
-        means = [np.bincount(bins, values, BINS) / count for values in (confidence, right)]
-    return means[0], means[1], count
-
-
 def _short(arm: str, facts: Facts) -> str:
-    """The title, or the name where the plot has no room for it."""
+    """The title, or the name if the plot has no room for the title."""
     title = facts.arm_title(arm)
     return title if len(title) <= _ROOM else arm
 

@@ -1,8 +1,9 @@
-"""The sections of a report, of a benchmark or of one test run, from facts, frames and tables."""
+"""The sections of the report of a benchmark or of a test run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
@@ -12,6 +13,12 @@ from vitatt.reports.benchmark.experiments import experiments_section
 from vitatt.reports.benchmark.facts import Facts
 from vitatt.reports.benchmark.findings import findings, question
 from vitatt.reports.benchmark.plots import critical_difference, forests, reliability
+from vitatt.reports.benchmark.prose import (
+    complete_cases,
+    limits,
+    metric_meanings,
+    protocol_points,
+)
 from vitatt.reports.benchmark.tables import (
     arms_table,
     calibration_metrics,
@@ -19,9 +26,9 @@ from vitatt.reports.benchmark.tables import (
     main_metrics,
     single_table,
 )
-from vitatt.reports.benchmark.words import limits, metric_meanings, protocol_points
 from vitatt.reports.cells import Cell
-from vitatt.reports.page import Column, Section, Table
+from vitatt.reports.section import Column, Section, Table
+from vitatt.reports.templates import paragraphs
 
 Tables = Mapping[str, pl.DataFrame]
 """``arms``, ``subgroups`` and ``gaps``; of a benchmark also ``pairs`` and ``ranks``."""
@@ -32,76 +39,47 @@ def report_sections(facts: Facts, predictions: pl.DataFrame, tables: Tables) -> 
 
     Args:
         facts: The protocol.
-        predictions: Out-of-fold, as a benchmark pools them.
+        predictions: Out-of-fold predictions.
         tables: Of these predictions.
     """
     arms = tables["arms"]
     metrics = main_metrics(arms)
-    calibration = calibration_metrics(arms)
-    complete = arms.filter(cases="complete")["n"]
     sections = [
-        Section("Question", [question(facts)], findings(facts, tables)),
+        Section("Question", question(facts), findings(facts, tables)),
         *experiments_section(facts, tables, metrics),
-        Section(
-            "Protocol",
-            ["What was done, and what each metric means."],
-            [
-                *protocol_points(facts, complete[0] if len(complete) else None),
-                *metric_meanings([*metrics, *calibration], facts),
-            ],
-            facts.command,
-            tables=[] if facts.one_model else [_arms(facts)],
-        ),
+        _protocol(facts, arms),
     ]
     if facts.checks:
         sections.append(_checks(facts))
-    sections.append(
-        Section(
-            "Metrics",
-            [_how_to_read(facts)],
-            tables=[
-                arms_table(arms, facts, metrics, "Main metrics: value [95 % interval]"),
-                arms_table(arms, facts, calibration, "Probabilities: value [95 % interval]"),
-                *([] if facts.one_model else [single_table(arms, facts, metrics)]),
-            ],
-            plots=forests(arms, facts, metrics) if facts.compared else [],
-        )
-    )
+    sections.append(_metrics(facts, arms))
     if facts.compared:
         sections.append(_differences(facts, tables))
     sections += [
         Section(
             "Calibration",
-            [
-                f"{_subject(facts)}: of the predictions made with a confidence of 0.8, 80 % should "
-                "be right. Above the diagonal the model is too careful, below it too sure."
-            ],
+            _introduction("calibration", subject=_subject(facts)),
             plots=[reliability(predictions, facts)],
         ),
-        Section(
-            "Classes",
-            [
-                "A case is given to the class with the highest probability. Sensitivity: share of "
-                "the class's cases that are given to it. Specificity: share of all other cases "
-                "that are not."
-            ],
-            tables=class_tables(arms, facts),
-        ),
+        Section("Classes", _introduction("classes"), tables=class_tables(arms, facts)),
     ]
     if tables["subgroups"].height:
-        sections.append(
-            Section(
-                "Subgroups",
-                [
-                    f"{_subject(facts)}, all cases. Subgroups marked small have fewer than "
-                    f"{FEW_CASES} cases, or fewer than two classes with at least {FEW_OF_CLASS}: "
-                    "they are shown, but gaps leave them out, as they do cases without a value. A "
-                    "subgroup's metric is over the classes that occur in it."
-                ],
-                tables=subgroup_tables(tables["subgroups"], tables["gaps"], facts),
-            )
-        )
+        sections.append(_subgroups(facts, tables))
     return [*sections, Section("Limits", points=limits(facts, arms, tables["subgroups"]))]
+
+
+def _introduction(section: str, **values: Any) -> list[str]:
+    return paragraphs("benchmark/sections.txt.jinja", block=section, **values)
+
+
+def _protocol(facts: Facts, arms: pl.DataFrame) -> Section:
+    metrics = [*main_metrics(arms), *calibration_metrics(arms)]
+    return Section(
+        "Protocol",
+        ["How the metrics were measured, and what each of them means."],
+        [*protocol_points(facts, complete_cases(arms)), *metric_meanings(metrics, facts)],
+        facts.command,
+        tables=[] if facts.one_model else [_arms(facts)],
+    )
 
 
 def _arms(facts: Facts) -> Table:
@@ -110,7 +88,7 @@ def _arms(facts: Facts) -> Table:
         for name, one in facts.arms.items()
     ]
     columns = [Column(head, number=False) for head in ("arm", "name", "source of the method")]
-    highlighted = frozenset(n for n, name in enumerate(facts.arms) if name == facts.reference)
+    highlighted = {n for n, name in enumerate(facts.arms) if name == facts.reference}
     return Table("Arms", columns, rows, highlighted)
 
 
@@ -119,44 +97,50 @@ def _checks(facts: Facts) -> Section:
         [Cell("ok" if one["ok"] else "note"), Cell(one["check"]), Cell(one["outcome"])]
         for one in facts.checks
     ]
-    notes = sum(not one["ok"] for one in facts.checks)
+    noted = {n for n, one in enumerate(facts.checks) if not one["ok"]}
     columns = [Column(head, number=False) for head in ("result", "looked for", "found")]
     return Section(
         "Leaks checked",
-        [
-            f"{len(facts.checks)} ways in which a diagnosis could leak into training were looked "
-            f"for; {notes or 'none'} of them {'needs' if notes == 1 else 'need'} a note."
-        ],
-        tables=[
-            Table(
-                "Checks",
-                columns,
-                rows,
-                frozenset(n for n, one in enumerate(facts.checks) if not one["ok"]),
-            )
-        ],
+        _introduction("leaks", checks=len(facts.checks), notes=len(noted)),
+        tables=[Table("Checks", columns, rows, noted)],
     )
 
 
-def _how_to_read(facts: Facts) -> str:
-    if facts.one_model:
-        return "Each metric with its 95 % interval. A dash: not defined on these cases."
-    return (
-        "Probabilities are averaged over the seeds. The highlighted row is the reference, "
-        f"{facts.arm_title(facts.reference)}. Headings sort. A dash: not defined on these cases."
+def _metrics(facts: Facts, arms: pl.DataFrame) -> Section:
+    metrics, calibration = main_metrics(arms), calibration_metrics(arms)
+    tables = [
+        arms_table(arms, facts, metrics, "Main metrics: value [95 % interval]"),
+        arms_table(arms, facts, calibration, "Probabilities: value [95 % interval]"),
+    ]
+    if not facts.one_model:
+        tables.append(single_table(arms, facts, metrics))
+    return Section(
+        "Metrics",
+        _introduction("metrics", facts=facts, reference=facts.arm_title(facts.reference)),
+        tables=tables,
+        plots=forests(arms, facts, metrics) if facts.compared else [],
     )
 
 
 def _differences(facts: Facts, tables: Tables) -> Section:
     return Section(
         "Differences",
-        [
-            f"Each arm less {facts.arm_title(facts.reference)}, on the same cases. The 95 % "
-            f"interval resamples {facts.group}s; p compares the trainings fold by fold, and p "
-            "after Holm's correction allows for all arms being looked at."
-        ],
+        _introduction("differences", facts=facts, reference=facts.arm_title(facts.reference)),
         tables=pairs_tables(tables["pairs"], facts),
         plots=critical_difference(tables["ranks"], facts),
+    )
+
+
+def _subgroups(facts: Facts, tables: Tables) -> Section:
+    return Section(
+        "Subgroups",
+        _introduction(
+            "subgroups",
+            subject=_subject(facts),
+            few_cases=FEW_CASES,
+            few_of_class=FEW_OF_CLASS,
+        ),
+        tables=subgroup_tables(tables["subgroups"], tables["gaps"], facts),
     )
 
 

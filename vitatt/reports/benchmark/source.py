@@ -1,4 +1,4 @@
-"""What a report is made from, read from the folder of a benchmark or of a test run."""
+"""Protocol, predictions and tables, read from the folder of a benchmark or of a test run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from vitatt.benchmark.tables import write_tables
-from vitatt.data.cases import READERS
+from vitatt.data.datasets import DATASETS
 from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.evaluation.arms import score_arms
 from vitatt.evaluation.out_of_fold import average_seeds, check_out_of_fold
 from vitatt.evaluation.subgroups import largest_gaps, score_subgroups
 from vitatt.files import check_writable
+from vitatt.models.fusion.configuration import with_names
 from vitatt.reading import read_csv, read_json, read_parquet, read_yaml
 from vitatt.reports.benchmark.facts import Facts
 from vitatt.types import LesionTask, UsageError
@@ -27,7 +28,7 @@ class Source(NamedTuple):
 
     Attributes:
         facts: The protocol.
-        predictions: Out-of-fold.
+        predictions: Out-of-fold predictions.
         tables: ``arms``, ``subgroups`` and ``gaps``; of a benchmark also ``pairs`` and ``ranks``.
     """
 
@@ -37,10 +38,10 @@ class Source(NamedTuple):
 
 
 def read_benchmark(folder: Path) -> Source:
-    """A benchmark; its tables are made again if they are absent or older than the predictions.
+    """A benchmark; its tables are computed if they are absent or older than the predictions.
 
     Raises:
-        UsageError: If it is not finished, or a file is not what it should be.
+        UsageError: If it is not finished, or a file is malformed.
     """
     path = folder / "protocol.json"
     plain = read_json(path)
@@ -99,10 +100,10 @@ def read_run(folder: Path) -> Source:
     """A run of `vitatt test`.
 
     Raises:
-        UsageError: If it is a training, or a file is not what it should be.
+        UsageError: If it is a training, or a file is malformed.
     """
     path = folder / "config.yaml"
-    config = read_yaml(path)
+    config = with_names(read_yaml(path))
     plain = _at(config, "data", "task")
     if not isinstance(plain, dict):
         raise UsageError(
@@ -128,7 +129,7 @@ def read_run(folder: Path) -> Source:
     predictions = found.with_columns(
         arm=pl.lit(arm),
         fold=pl.lit(task.fold_spec.fold),
-        seed=pl.lit(0),  # one model; the run does not know which seed it had
+        seed=pl.lit(0),  # one model; the run does not record its seed
         temperature=pl.lit(1.0),
     )
     check_out_of_fold(predictions)
@@ -137,7 +138,7 @@ def read_run(folder: Path) -> Source:
     attributes = [name for name in spec.subgroups if name in predictions.columns]
     subgroups = score_subgroups(average_seeds(predictions), task.classes, attributes)
     tables = {
-        # No temperature was fitted: these would repeat the metrics before it.
+        # No temperature was fitted: metrics after it would equal those before.
         "arms": arms.filter(~pl.col("metric").str.ends_with(", tempered")),
         "subgroups": subgroups,
         "gaps": largest_gaps(subgroups),
@@ -153,9 +154,9 @@ _TABLES: dict[str, tuple[str, ...]] = {
     "ranks": ("metric", "arm", "mean_rank", "blocks", "friedman_p", "critical_difference"),
     "subgroups": ("attribute", "subgroup", *_SCORED, "small"),
 }
-"""Columns of each."""
+"""Columns of each table."""
 
-# A column without any value, or with digits alone, would be read as something else.
+# Polars would infer another type for a column without values, or for names of digits.
 _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     **dict.fromkeys(("arm", "cases", "metric", "reference", "attribute", "subgroup"), pl.String),
     **dict.fromkeys(
@@ -166,20 +167,20 @@ _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     **dict.fromkeys(("p", "p_holm", "mean_rank", "friedman_p", "critical_difference"), pl.Float64),
 }
 
-_WITHOUT_IMAGE = ("MetadataOnly", "MissingPattern")
+_WITHOUT_IMAGE = ("metadata_only", "missing_pattern")
 
 
 def _spec(dataset: object, path: Path) -> DatasetSpec:
-    if not isinstance(dataset, str) or dataset not in READERS:
+    if not isinstance(dataset, str) or dataset not in DATASETS:
         raise UsageError(
-            f"Expected {path} to name a dataset among {', '.join(READERS)}, but got '{dataset}'."
+            f"Expected {path} to name a dataset among {', '.join(DATASETS)}, but got '{dataset}'."
         )
-    spec: DatasetSpec = READERS[dataset].SPEC
+    spec: DatasetSpec = DATASETS[dataset].spec
     return spec
 
 
 def _at(config: dict[str, Any], *keys: str) -> Any:
-    """The value at a place of a configuration; None where there is none."""
+    """The value at a place of a configuration; None if there is none."""
     value: Any = config
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""Tables of a report with a row an arm, from the frame of `score_arms`."""
+"""Tables of arms, from the frame of `score_arms`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import polars as pl
 from vitatt.evaluation.metrics import CALIBRATION, COMPARED, MELANOMA_SENSITIVITY
 from vitatt.reports.benchmark.facts import Facts
 from vitatt.reports.cells import Cell, count, interval
-from vitatt.reports.page import Column, Table
+from vitatt.reports.section import Column, Table
 
 SETS = {"all": "all cases", "complete": "complete cases"}
-"""Values of ``cases`` in the frame of arms, and how people call them."""
-
+"""Titles of the values of ``cases`` in the frame of arms."""
 
 BY = next(iter(COMPARED))
-"""The metric by which arms are in order."""
+"""The metric that arms are sorted by."""
 
 
 def arms_table(
@@ -28,7 +27,7 @@ def arms_table(
     only: Sequence[str] | None = None,
     sets: Sequence[str] = tuple(SETS),
 ) -> Table:
-    """A row an arm: each metric with its interval, all and complete cases side by side.
+    """Metrics of each arm with intervals, all and complete cases side by side.
 
     Args:
         arms: As `score_arms` gives it.
@@ -36,7 +35,7 @@ def arms_table(
         metrics: Which metrics, from the left.
         title: Caption.
         only: The arms to show, in this order; by default all of them, best first.
-        sets: Which sets of cases, those with none left out.
+        sets: Sets of cases; those that were not scored are left out.
     """
     names = list(only) if only is not None else ranked(arms)
     occurring = [one for one in sets if one in arms["cases"]]
@@ -61,7 +60,7 @@ def arms_table(
 
 
 def single_table(arms: pl.DataFrame, facts: Facts, metrics: Sequence[str]) -> Table:
-    """What one model a fold reaches, without averaging seeds: mean, lowest and highest seed."""
+    """Metrics of single models, seeds not averaged: mean, lowest and highest of the seeds."""
     scored = arms.filter(pl.col("cases") == "all", pl.col("metric").is_in(list(metrics)))
     found = {
         (row["arm"], row["metric"]): interval(row["single"], row["single_low"], row["single_high"])
@@ -70,7 +69,7 @@ def single_table(arms: pl.DataFrame, facts: Facts, metrics: Sequence[str]) -> Ta
     names = ranked(arms)
     seeds = f"mean [lowest, highest] of {len(facts.seeds)} seeds"
     return Table(
-        "One model a fold, seeds not averaged, all cases",
+        "One model per fold, seeds not averaged, all cases",
         [Column("arm", number=False), *(Column(metric, seeds) for metric in metrics)],
         [[_head(arm, facts), *(found.get((arm, f), Cell("–")) for f in metrics)] for arm in names],
         _reference(names, facts),
@@ -79,7 +78,7 @@ def single_table(arms: pl.DataFrame, facts: Facts, metrics: Sequence[str]) -> Ta
 
 
 def class_tables(arms: pl.DataFrame, facts: Facts) -> list[Table]:
-    """Sensitivity, specificity and AUROC of each class, a row an arm, all cases."""
+    """One table each for sensitivity, specificity and AUROC, one column for each class."""
     counts = facts.class_counts
     others = {name: facts.cases - counts[name] for name in facts.classes}
     notes = {
@@ -100,13 +99,13 @@ def class_tables(arms: pl.DataFrame, facts: Facts) -> list[Table]:
 
 
 def main_metrics(arms: pl.DataFrame) -> list[str]:
-    """Metrics of how well cases are told apart, of those that were scored."""
+    """Main metrics that were scored, in the order of the report."""
     scored = set(arms["metric"])
     return [name for name in (*COMPARED, MELANOMA_SENSITIVITY) if name in scored]
 
 
 def calibration_metrics(arms: pl.DataFrame) -> list[str]:
-    """Metrics of how good the probabilities are, before and after temperature scaling."""
+    """Metrics of the probabilities, before and after temperature scaling."""
     names = arms["metric"].unique(maintain_order=True)
     return [name for one in CALIBRATION for name in names if name.startswith(one)]
 

@@ -1,1 +1,1 @@
-"""The report of explanations."""
+"""The report of explanations: overview, checks of the methods, gallery of cases."""

@@ -1,4 +1,4 @@
-"""What the explained cases say together: sections for the top of the report."""
+"""Overview of all explained cases: verdicts, features, shares of the image, confidence."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from numpy.typing import NDArray
 
 from vitatt.explain.cases import ExplainedCase
 from vitatt.plotting.confusion import confusion_figure
-from vitatt.plotting.feature_bars import feature_shares, format_percent
 from vitatt.plotting.overview import bars_figure, points_figure
+from vitatt.plotting.shares import feature_shares, format_percent
 from vitatt.plotting.style import BLUE, DARK_VERMILION
-from vitatt.reports.explanations.page import Section
+from vitatt.reports.cells import Cell
+from vitatt.reports.section import Plot, Section, plain_table
+from vitatt.types import class_index
 
 _MAX_FEATURES = 12
 _RESAMPLES = 2000
+_MATRIX_WIDTH = 640  # pixels; drawn for screens of single resolution
 
 
 def overview(
     cases: Sequence[ExplainedCase], classes: Sequence[str], *, title: str
 ) -> list[Section]:
-    """Sum the cases up: verdicts, features, shares of the image, confidence.
+    """Four sections: confusion matrix, relevance of features, share of the image, confidence.
+
+    If a metric is not defined, a sentence says why.
 
     Args:
-        cases: All that the report shows.
+        cases: All cases of the report.
         classes: Names, in the order of the confusion matrix.
         title: Heading of the first section, such as ``Test cases of fold 0``.
-
-    Returns:
-        Four sections. Where a metric is not defined, a sentence says why.
 
     Raises:
         ValueError: If there is no case, a class is not one of `classes`, or cases with metadata
@@ -51,18 +53,21 @@ def overview(
 def _verdicts(cases: Sequence[ExplainedCase], classes: Sequence[str], title: str) -> Section:
     known = [case for case in cases if case.true_class is not None]
     if not known:
-        return Section(title, f"{_count(len(cases))}, all of unknown diagnosis.")
+        return Section(title, [f"{_count(len(cases))}, all of unknown diagnosis."])
     right = sum(case.true_class == case.predicted_class for case in known)
+    index = class_index(classes)
     matrix = np.zeros((len(classes), len(classes)), dtype=np.intp)
     for case in known:
-        matrix[classes.index(str(case.true_class)), classes.index(case.predicted_class)] += 1
+        matrix[index[str(case.true_class)], index[case.predicted_class]] += 1
     text = (
         f"{_count(len(cases))}, {len(known)} of them of known diagnosis; of these, {right} "
-        f"({format_percent(right / len(known))}) are predicted right. A row of the matrix is a "
-        "true class, a column a predicted one; percentages are of the row."
+        f"({format_percent(right / len(known))}) are predicted right. Rows of the matrix are true "
+        "classes, columns are predicted classes; percentages are of the row."
     )
     alt = f"Confusion matrix of {_count(len(known))}: {right} on the diagonal"
-    return Section(title, text, confusion_figure(matrix, classes), alt)
+    pixels = confusion_figure(matrix, classes)
+    plot = Plot(pixels, alt, width=min(_MATRIX_WIDTH, pixels.shape[1]))
+    return Section(title, [text], plots=[plot])
 
 
 def _features(cases: Sequence[ExplainedCase]) -> Section:
@@ -70,7 +75,7 @@ def _features(cases: Sequence[ExplainedCase]) -> Section:
     labels, shares = _shares(cases)
     n = len(shares)
     if n == 0:
-        return Section(title, "No case has metadata with relevance.")
+        return Section(title, ["No case has metadata with relevance."])
     means = shares.mean(axis=0)
     rng = np.random.default_rng(0)
     weights = rng.multinomial(n, np.full(n, 1 / n), size=_RESAMPLES) / n
@@ -78,34 +83,36 @@ def _features(cases: Sequence[ExplainedCase]) -> Section:
     tops = np.bincount(shares.argmax(axis=1), minlength=len(labels)) / n
     order = np.argsort(-means, kind="stable")[:_MAX_FEATURES]
 
-    plot = bars_figure(
+    pixels = bars_figure(
         [labels[feature] for feature in order],
         100 * means[order],
         100 * np.array([low, high])[:, order],
         xlabel=f"mean share of metadata relevance, % (n = {n})",
     )
     text = (
-        f"Mean share of the relevance of all metadata features over {_count(n)}, with a 95 % "
+        f"Mean share in the relevance of all metadata features over {_count(n)}, with a 95 % "
         f"interval that resamples cases ({_RESAMPLES} times)"
     )
     if len(order) < len(labels):
         text += f"; the {len(order)} highest of {len(labels)} features"
-    text += ". “On top” is the share of cases in which a feature is the most relevant one."
+    text += ". “Highest in” is the share of cases in which the feature is the most relevant one."
+    rows = [
+        (
+            labels[feature],
+            Cell(f"{100 * means[feature]:.1f} %", float(means[feature])),
+            Cell(f"{100 * low[feature]:.1f} to {100 * high[feature]:.1f} %", float(low[feature])),
+            Cell(format_percent(tops[feature]), float(tops[feature])),
+        )
+        for feature in order
+    ]
+    columns = ("feature", "mean share", "95 % interval", "highest in")
+    alt = "Bars of the mean share of metadata relevance; the table below has the numbers"
     return Section(
         title,
-        text,
-        plot,
-        "Bars of the mean share of metadata relevance; the table below has the numbers",
-        ("feature", "mean share", "95 % interval", "on top"),
-        [
-            (
-                labels[feature],
-                f"{100 * means[feature]:.1f} %",
-                f"{100 * low[feature]:.1f} to {100 * high[feature]:.1f} %",
-                format_percent(tops[feature]),
-            )
-            for feature in order
-        ],
+        [text],
+        tables=[plain_table(title, columns, rows)],
+        plots=[Plot(pixels, alt)],
+        plots_first=True,
     )
 
 
@@ -117,8 +124,8 @@ def _image_shares(cases: Sequence[ExplainedCase], classes: Sequence[str]) -> Sec
         if known := [100 * share for share in found if share is not None]:
             shares[name] = known
     if not shares:
-        return Section(title, "The image's share of relevance is not defined for any case.")
-    plot = points_figure(
+        return Section(title, ["The image's share of relevance is not defined for any case."])
+    pixels = points_figure(
         shares,
         [float(np.median(values)) for values in shares.values()],
         [BLUE] * len(shares),
@@ -128,18 +135,19 @@ def _image_shares(cases: Sequence[ExplainedCase], classes: Sequence[str]) -> Sec
     )
     every = np.concatenate(list(shares.values()))
     text = (
-        "The image's share of the relevance of image and metadata, by predicted class: a point a "
-        f"case, a line at the median. Over all {_count(every.size)} the median is "
+        "The image's share in the relevance of image and metadata, by predicted class: one point "
+        f"for each case, a line at the median. Over all {_count(every.size)} the median is "
         f"{np.median(every):.0f} %."
     )
-    return Section(title, text, plot, "Points of the image's share by predicted class")
+    alt = "Points of the image's share by predicted class"
+    return Section(title, [text], plots=[Plot(pixels, alt)])
 
 
 def _confidence(cases: Sequence[ExplainedCase]) -> Section:
     title = "Confidence of right and wrong predictions"
     known = [case for case in cases if case.true_class is not None]
     if not known:
-        return Section(title, "No diagnosis is known, so no prediction is known to be right.")
+        return Section(title, ["No diagnosis is known, so no prediction is known to be right."])
     right: list[float] = []
     wrong: list[float] = []
     for case in known:
@@ -152,7 +160,7 @@ def _confidence(cases: Sequence[ExplainedCase]) -> Section:
         else f"no prediction is {verdict}"
         for verdict, mean in zip(groups, means, strict=True)
     ]
-    plot = points_figure(
+    pixels = points_figure(
         groups,
         means,
         [BLUE, DARK_VERMILION],
@@ -160,10 +168,11 @@ def _confidence(cases: Sequence[ExplainedCase]) -> Section:
         largest=1,
     )
     text = (
-        f"Probability of the predicted class: {', '.join(words)}. A point a case, a line at the "
-        "mean; a confident wrong prediction is a point at the lower right."
+        f"Probability of the predicted class: {', '.join(words)}. One point for each case, a line "
+        "at the mean; confident wrong predictions are at the lower right."
     )
-    return Section(title, text, plot, "Points of the confidence, right above wrong")
+    alt = "Points of the confidence, right above wrong"
+    return Section(title, [text], plots=[Plot(pixels, alt)])
 
 
 def _shares(cases: Sequence[ExplainedCase]) -> tuple[list[str], NDArray[np.float64]]:
