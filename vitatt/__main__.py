@@ -1,4 +1,4 @@
-"""`python -m vitatt` is `vitatt`."""
+"""Entry point of `python -m vitatt`."""
 
 import sys
 

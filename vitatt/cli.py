@@ -1,4 +1,4 @@
-"""The commands, and the net below them: no error ends in a traceback."""
+"""The command line: commands by name, and one line instead of a traceback for every error."""
 
 from __future__ import annotations
 
@@ -9,62 +9,53 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
+TRAINER = {
+    "fit": "train a model:  vitatt fit --config conf/pad.yaml --data.root DIR",
+    "validate": "metrics on the inner validation split of a checkpoint's fold",
+    "test": "metrics, intervals and predictions on the outer fold",
+}
+"""Commands of Lightning's trainer, with a line of help."""
+
+OWN = {
+    "predict": "probabilities of new cases, into a CSV file",
+    "ensemble": "the same by several models, averaged",
+    "explain": "maps, relevance of metadata and checks of the methods, in one HTML report",
+    "robustness": "metrics with missing or wrong metadata, or with corrupted images",
+    "embed": "t-SNE of the fused class token, and separation of the classes",
+    "benchmark": "every arm on every fold with every seed, and the comparison of all",
+    "report": "one HTML file and a model card of a benchmark or a test run",
+    "summarise": "metrics of several test runs pooled: all folds together",
+    "associate": "association of each metadata feature with the diagnosis, and label leaks",
+    "check-data": "content of a dataset, and anything that would spoil a training",
+    "demo-data": "write a small synthetic dataset with planted evidence",
+    "doctor": "versions, devices, disk, W&B and caches, for a bug report",
+}
+"""Commands that are functions, ``check-data`` being `vitatt.commands.check_data.check_data`."""
+
 HELP = """usage: vitatt COMMAND [options]
 
 Skin lesion classification from image and metadata by attention fusion (ViTAtt).
 
 commands:
-  fit         train a model:  vitatt fit --config conf/pad.yaml --data.root DIR
-  validate    metrics on the inner validation split of a checkpoint's fold
-  test        metrics, intervals and predictions on the outer fold
-  predict     probabilities of new cases, into a CSV file
-  ensemble    the same by several models, averaged
-  explain     why a model decided as it did: maps, metadata, tests of both, one HTML report
-  robustness  what a model is worth when metadata is missing or wrong, or images are spoilt
-  embed       where a model puts the cases: t-SNE of the fused class token
-  benchmark   every arm on every fold with every seed, and what sets them apart
-  report      one HTML file and a model card of a benchmark or a test run
-  summarise   metrics of several test runs pooled: all folds together
-  associate   which metadata features go with the diagnosis, and which give it away
-  check-data  what is in a dataset, and what would spoil a training
-  demo-data   write a small synthetic dataset with planted evidence
-  doctor      versions, devices, disk, W&B and caches: what to send with a bug report
+{commands}
 
-`vitatt COMMAND --help` lists the options of a command; `vitatt --version` tells the version.
+`vitatt COMMAND --help` lists the options of a command; `vitatt --version` prints the version.
 With --debug, an unexpected error shows its whole traceback at once.
 """
-
-TRAINER = ("fit", "validate", "test", "predict")
-"""Commands of Lightning's trainer."""
-
-OWN = (
-    "associate",
-    "benchmark",
-    "check-data",
-    "demo-data",
-    "doctor",
-    "embed",
-    "ensemble",
-    "explain",
-    "report",
-    "robustness",
-    "summarise",
-)
-"""Commands with a module of their name and a function of its name."""
 
 _SYNONYMS = {"train": "fit", "evaluate": "test", "summarize": "summarise"}
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command, in the shell or in a test.
+    """Run a command, from the shell or a test.
 
     Args:
         args: The command and its options; by default those of the shell.
 
     Returns:
-        The exit status: 0; 1 if `check-data` or `doctor` found a problem; 2 for what the user can
-        put right; 3 for an error that nobody foresaw; 130 after Ctrl-C. Wrong options exit with 2
-        by themselves.
+        The exit status: 0; 1 if `check-data` or `doctor` found a problem; 2 for an error that the
+        user can correct; 3 for an unexpected error; 130 after Ctrl-C. Wrong options exit with 2 by
+        themselves.
     """
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
@@ -79,8 +70,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `vitatt ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Exception as error:  # noqa: BLE001 (the net below all commands)
-        # Imports are slow here (seconds, for torch), so they wait until they are needed.
+    except Exception as error:  # noqa: BLE001 (every command ends here)
+        # Imported only now, as below: torch takes seconds.
         from vitatt.failures import report_failure
 
         return report_failure(error, words, debug=debug)
@@ -88,28 +79,27 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
-        print(HELP, end="")
+        lines = [f"  {name:10}  {line}" for name, line in (TRAINER | OWN).items()]
+        print(HELP.format(commands="\n".join(lines)), end="")
         return 0
     if words[0] == "--version":
         print(f"vitatt {metadata.version('vitatt')}")
         return 0
-    if words[0] not in (*TRAINER, *OWN):
-        return _unknown(words[0])
     if words[0] in OWN:
-        from vitatt.config_files import check_config_files
+        from vitatt.options import run_command
 
-        check_config_files(words)
         name = words[0].replace("-", "_")
-        command = getattr(importlib.import_module(f"vitatt.commands.{name}"), name)
-        status: int = command(words[1:])
-        return status
-    from vitatt.commands.training import train
+        function = getattr(importlib.import_module(f"vitatt.commands.{name}"), name)
+        return run_command(function, words[1:])
+    if words[0] in TRAINER:
+        from vitatt.commands.training import train
 
-    return train(words)
+        return train(words)
+    return _unknown(words[0])
 
 
 def _unknown(word: str) -> int:
-    known = sorted((*TRAINER, *OWN))
+    known = sorted(TRAINER | OWN)
     close = difflib.get_close_matches(word, [*known, *_SYNONYMS], n=1)
     hint = f" Did you mean `{_SYNONYMS.get(close[0], close[0])}`?" if close else ""
     print(

@@ -1,1 +1,1 @@
-"""Every arm on every fold with every seed, and what their predictions say together."""
+"""Benchmark: every arm on every fold with every seed, and the comparison of their predictions."""

@@ -1,4 +1,4 @@
-"""The arms that scikit-learn trains, on the same folds and the same encoded metadata."""
+"""Arms trained by scikit-learn, on the same folds and the same encoded metadata."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from vitatt.data.datamodule import LesionDataModule, SplitName
 from vitatt.data.metadata.encoding import encode
 from vitatt.models.classical.gradient_boosting import EncodedCases, GradientBoosting
 from vitatt.models.classical.two_stage import TwoStage
+from vitatt.types import class_index
 
 INNER_MODELS = 5
 """Models of the first stage, each predicting the training cases that it did not see."""
@@ -23,7 +24,7 @@ def predict_classically(job: Job, training: NetworkTraining) -> dict[SplitName, 
     """Predictions of the validation and the test split, as `NetworkTraining.predict` gives them.
 
     Args:
-        job: What is trained.
+        job: The job.
         training: Has the data; its network is not used.
     """
     data = training.datamodule
@@ -36,7 +37,7 @@ def predict_classically(job: Job, training: NetworkTraining) -> dict[SplitName, 
 
 
 def _two_stage(job: Job, data: LesionDataModule) -> dict[SplitName, pl.DataFrame]:
-    """The first stage out-of-fold on all cases outside the test fold, then the second."""
+    """Predictions of a second stage on the out-of-fold probabilities of the first."""
     rest = pl.concat([data.cases("train"), data.cases("val")])
     names = [f"p_{name}" for name in data.task.classes]
     held_out, test = [], []
@@ -46,7 +47,7 @@ def _two_stage(job: Job, data: LesionDataModule) -> dict[SplitName, pl.DataFrame
                 *job.options(job.benchmark.arms[job.arm].first_stage),
                 f"--data.inner_folds={INNER_MODELS}",
                 f"--data.inner_fold={inner}",
-                # What it predicts must not have decided when it stops.
+                # No early stopping: it would be decided by the cases that are predicted here.
                 "--early_stopping.patience=1000000",
                 "--trainer.logger=false",
             ],
@@ -70,7 +71,7 @@ def _two_stage(job: Job, data: LesionDataModule) -> dict[SplitName, pl.DataFrame
 def _encoded(data: LesionDataModule, cases: pl.DataFrame) -> EncodedCases:
     task = data.task
     soft_one_hot, missing = encode(cases, task.features, smoothing=task.smoothing)
-    index = {name: number for number, name in enumerate(task.classes)}
+    index = class_index(task.classes)
     target = cases["diagnosis"].replace_strict(index, return_dtype=pl.Int64).to_numpy()
     return EncodedCases(soft_one_hot.astype(np.float64), missing, target)
 

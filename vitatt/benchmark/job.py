@@ -1,4 +1,4 @@
-"""One job of a benchmark: trained, predicted, and on disk whole or not at all."""
+"""One job of a benchmark: training and predictions, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def run_job(job: Job) -> float:
     """
     if job.finished:
         return 0.0
-    gc.collect()  # model, trainer and data of the job before know one another
+    gc.collect()  # model, trainer and data of the job before are in reference cycles
     start = time.monotonic()
     torch.set_num_threads(job.benchmark.threads)
-    # Workers on two machines may have one process number.
+    # Workers on two machines may have the same process number.
     name = f".{job.folder.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
     folder = job.folder.with_name(name)
     folder.mkdir(parents=True)
     arm = job.benchmark.arms[job.arm]
-    # One W&B run a job, whatever it trains.
+    # One W&B run for each job, however many models it trains.
     options = [
         *job.options(arm.first_stage),
         "--trainer.logger=vitatt.callbacks.tracking.RunLogger",

@@ -1,10 +1,10 @@
-"""What a benchmark consists of: arms, folds, seeds, and the jobs that they make."""
+"""The plan of a benchmark: arms, folds, seeds, and the jobs that they make."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,23 +27,23 @@ class Arm:
 
     Attributes:
         title: Name for tables and plots.
-        source: Where the method comes from.
+        source: Publication of the method.
         configs: Overlays after the benchmark's own, each a file that `vitatt fit` accepts.
         settings: Options of `vitatt fit` after those, such as ``model.fusion.init_args.depth: 2``.
         classical: A scikit-learn model in the place of a network.
-        first_stage: The arm whose probabilities a ``two_stage`` model starts from.
-        choose_from: No training of its own: in each outer fold, the predictions of whichever of
-            these arms is best on the inner validation parts.
-        average: So many of the best of them, their probabilities averaged.
+        first_stage: The arm whose probabilities are the input of a ``two_stage`` model.
+        choose_from: No training of its own: in each outer fold, the predictions of the arm among
+            these that is best on the inner validation splits.
+        average: Number of the best of them whose probabilities are averaged.
     """
 
     title: str
     source: str = ""
-    configs: tuple[str, ...] = ()
+    configs: Sequence[str] | str = ()
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     classical: Classical | None = None
     first_stage: str | None = None
-    choose_from: tuple[str, ...] = ()
+    choose_from: Sequence[str] | str = ()
     average: int = 1
 
 
@@ -59,11 +59,11 @@ class Benchmark:
         output: Folder for all results.
         num_folds: Outer folds.
         inner_folds: The inner validation split is one of this many parts of the training groups.
-        seeds: Each decides initial weights, dropout, and which inner part validates.
+        seeds: Seeds of initial weights and dropout; each also decides which inner part validates.
         keep: Arms whose trained models stay on disk.
         threads: CPU threads of a training. Sums depend on it in their last digits, so a table that
             does not depend on the machine needs a fixed number.
-        question: What the comparison is to answer, for the report.
+        question: Question of the comparison, for the report.
     """
 
     arms: dict[str, Arm]
@@ -79,7 +79,7 @@ class Benchmark:
     question: str = ""
 
     def check(self) -> None:
-        """Look at what can be wrong before the work begins.
+        """Check the plan before the work begins.
 
         Raises:
             UsageError: If a number is out of its range, or an arm is named that is not there, or
@@ -88,7 +88,7 @@ class Benchmark:
         check_ranges(_RANGES, vars(self))
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise UsageError(f"Expected `seeds` to be different numbers, but got {self.seeds}.")
-        named = {"reference": (self.reference,), "keep": self.keep}
+        named: dict[str, Sequence[str]] = {"reference": (self.reference,), "keep": self.keep}
         for name, arm in self.arms.items():
             named[f"arms.{name}.choose_from"] = arm.choose_from
             if (arm.classical == "two_stage") != (arm.first_stage is not None):
@@ -127,7 +127,7 @@ class Benchmark:
                         )
 
     def jobs(self) -> Iterator[Job]:
-        """All trainings, fold by fold, so that a table can be had of the folds that are done."""
+        """Yield all trainings, fold by fold: a table of the folds that are finished is possible."""
         for fold in range(self.num_folds):
             for seed in self.seeds:
                 for name, arm in self.arms.items():
@@ -137,7 +137,8 @@ class Benchmark:
     def arm_options(self, name: str) -> list[str]:
         """Options of `vitatt fit` that make an arm, whatever the fold and seed.
 
-        What a training draws, tests or keeps for people is left out: there are hundreds of them.
+        Figures, checks of explanations and checkpoints are left out: there are hundreds of
+        trainings.
         """
         arm = self.arms[name]
         return [
@@ -157,7 +158,7 @@ class Job:
     """One arm trained for one outer fold with one seed.
 
     Attributes:
-        benchmark: What it belongs to.
+        benchmark: The plan that it belongs to.
         arm: Name of the arm.
         fold: Outer fold.
         seed: Seed.
@@ -175,12 +176,12 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where its predictions are once it is finished; absent before."""
+        """Folder of its predictions; absent until it is finished."""
         return self.benchmark.output / "jobs" / self.arm / f"fold-{self.fold}-seed-{self.seed}"
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether its predictions are there."""
         return self.folder.is_dir()
 
     def options(self, arm: str | None = None) -> list[str]:

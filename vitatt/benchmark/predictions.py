@@ -10,7 +10,7 @@ import polars as pl
 from vitatt.benchmark.plan import Benchmark, Job
 from vitatt.evaluation.bootstrap import balanced_accuracy, macro_auroc
 from vitatt.evaluation.calibration import fit_temperature
-from vitatt.evaluation.out_of_fold import check_out_of_fold
+from vitatt.evaluation.out_of_fold import arrays, check_out_of_fold
 from vitatt.reading import read_parquet
 from vitatt.types import UsageError
 
@@ -54,7 +54,7 @@ def pool(
                 jobs = [Job(benchmark, source, fold, seed) for source in sources]
                 tested.append(_mean([_read(job, "test", classes) for job in jobs]))
                 validated.append(_mean([inner[source, fold, seed] for source in sources]))
-            temperature = fit_temperature(*_arrays(pl.concat(validated), classes))
+            temperature = fit_temperature(*arrays(pl.concat(validated), classes)[:2])
             frames.append(
                 pl.concat(tested).with_columns(arm=pl.lit(name), temperature=pl.lit(temperature))
             )
@@ -95,7 +95,7 @@ def choose(
         predictions = [
             part for (name, where, _), part in inner.items() if (name, where) == (arm, fold)
         ]
-        probabilities, targets = _arrays(pl.concat(predictions), classes)
+        probabilities, targets, _ = arrays(pl.concat(predictions), classes)
         once = np.ones((1, len(targets)))
         return float(
             balanced_accuracy(probabilities, targets, once)[0]
@@ -136,17 +136,4 @@ def _read(job: Job, part: str, classes: Sequence[str]) -> pl.DataFrame:
         "group",
         "true",
         *scores,
-    )
-
-
-def _arrays(
-    frame: pl.DataFrame, classes: Sequence[str]
-) -> tuple[
-    np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-]:
-    index = {name: number for number, name in enumerate(classes)}
-    return (
-        frame.select(f"p_{name}" for name in classes).to_numpy(),
-        frame["true"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
     )

@@ -1,4 +1,4 @@
-"""The facts of a benchmark: the data, the folds, and whether anything in them leaks."""
+"""The protocol of a benchmark: its data and folds, and checks for leaks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vitatt.data.datamodule import LesionDataModule
 def protocol(
     benchmark: Benchmark, configs: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], LesionDataModule]:
-    """What a reader must know beside the predictions, and the data of the first fold.
+    """Facts about the data, the folds and the arms, and the data module of the first fold.
 
     Args:
-        benchmark: What is run.
+        benchmark: The plan.
         configs: The configuration of each arm that is trained.
 
     Raises:
         DataError: If a feature copies the label, or an encoding was fitted on other rows than a
-            fold's own: the benchmark would report a leak as skill.
+            fold's own training rows.
     """
     trained = [name for name, arm in benchmark.arms.items() if not arm.choose_from]
     reference = benchmark.arms[benchmark.reference]

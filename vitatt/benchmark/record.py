@@ -1,4 +1,4 @@
-"""What a benchmark was asked for, on disk, so that going on with something else is noticed."""
+"""The record of a benchmark's configuration, which a resumed benchmark is compared with."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import yaml
 from vitatt.benchmark.plan import Benchmark
 from vitatt.benchmark.training import ParsedTraining, quiet
 from vitatt.files import write_text
+from vitatt.models.fusion.configuration import with_names
 from vitatt.reading import read_yaml
 from vitatt.types import UsageError
 
 _MAY_CHANGE = ("data.root", "data.cache_dir", "data.num_workers", "trainer.logger", "config")
-"""Where things are, which no result depends on."""
+"""Settings that no result depends on."""
 
 
 def check_and_record(benchmark: Benchmark) -> dict[str, dict[str, Any]]:
@@ -55,7 +56,7 @@ def _compare(path: Path, arm: str, config: dict[str, Any]) -> None:
     if not any(path.parent.glob("fold-*-seed-*/job.json")):  # nothing is there to mix with
         write_text(text, path)
         return
-    before, now = _flat(read_yaml(path)), _flat(config)
+    before, now = _flat(with_names(read_yaml(path))), _flat(config)
     changed = [
         f"{key}: {json.dumps(before.get(key))} before, {json.dumps(now.get(key))} now"
         for key in sorted(before.keys() | now.keys())

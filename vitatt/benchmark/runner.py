@@ -1,4 +1,4 @@
-"""Runs the jobs: one after another here, or side by side on a Ray cluster."""
+"""Run the jobs one after another in this process, or in parallel by Ray."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_all(
     A job that fails does not stop the others; what is finished stays, whatever ends the process.
 
     Args:
-        benchmark: What to run.
+        benchmark: The plan.
         workers: Jobs at a time in processes of this machine, by Ray; None for one after another
             in this process.
         ray_address: A Ray cluster to run on instead, as many at a time as it has room for.
@@ -73,7 +73,7 @@ def require_ray() -> None:
 
 
 def _reason(error: Exception) -> str:
-    """A mistake of the user's in its own words, and any other with its type."""
+    """The message of a `UsageError`, and any other error with its type."""
     cause = _cause(error)
     return str(cause) if isinstance(cause, UsageError) else repr(cause)
 
@@ -83,7 +83,7 @@ def _cause(error: Exception) -> Any:
 
 
 def _described(error: Exception) -> str:
-    """A mistake of the user's in its own words, and any other with its traceback."""
+    """The message of a `UsageError`, and any other error with its traceback."""
     if isinstance(_cause(error), UsageError):
         return _reason(error)
     return "".join(traceback.format_exception(error)).rstrip()

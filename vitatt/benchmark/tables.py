@@ -1,4 +1,4 @@
-"""From pooled predictions to the tables that a report shows."""
+"""Tables of a benchmark from its pooled predictions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def write_tables(
 
 
 def lines(tables: dict[str, pl.DataFrame]) -> list[str]:
-    """The main table as lines for people: all cases, seeds averaged, best first."""
+    """The main table as lines of text: all cases, seeds averaged, best first."""
     scored = tables["arms"].filter(cases="all").filter(pl.col("metric").is_in(SHOWN))
     width = max(len(name) for name in scored["arm"])
     best = scored.filter(metric=SHOWN[0]).sort("value", descending=True, nulls_last=True)

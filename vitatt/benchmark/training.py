@@ -1,4 +1,4 @@
-"""One training of a network inside a benchmark, and what it predicts."""
+"""One training of a network inside a benchmark, and its predictions."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from vitatt.training import TrainingCLI
 
 
 class ParsedTraining(TrainingCLI):
-    """The configuration of a training, checked, with nothing made of it."""
+    """The checked configuration of a training, without model, data and trainer."""
 
     def __init__(self, options: Sequence[str]) -> None:
         super().__init__(options, run=False, callbacks=[])
 
     def instantiate_classes(self) -> None:
-        """Nothing: `config` is what counts."""
+        """Do nothing: only `config` is needed."""
 
     def plain(self) -> dict[str, Any]:
         """The configuration as dicts, lists and scalars."""
@@ -57,7 +57,7 @@ class NetworkTraining:
         assert isinstance(made.datamodule, LesionDataModule)
         self.model = made.model
         self.datamodule = made.datamodule
-        # Lightning tells the data module of its trainer when it runs; tokens are wanted before.
+        # Lightning sets these when the trainer runs; tokens are computed before.
         self.datamodule.trainer = self.trainer
         self.trainer.datamodule = self.datamodule
         self._caching = next(c for c in self.trainer.callbacks if isinstance(c, TokenCaching))
@@ -68,13 +68,13 @@ class NetworkTraining:
             self.trainer.fit(self.model, datamodule=self.datamodule)
 
     def prepare(self) -> None:
-        """Compute the tokens of every image, so that no training waits for another's."""
+        """Compute the tokens of every image before the first training."""
         if self._caches:
             self._caching.prepare(self.trainer, self.model)
 
     @torch.inference_mode()
     def predict(self, split: SplitName) -> pl.DataFrame:
-        """Predictions of a split, a row a case."""
+        """Predictions of a split, one row for each case."""
         if self._caches:
             self._caching.serve(self.trainer, self.model, (split,))
         self.model.eval()
@@ -92,7 +92,7 @@ class NetworkTraining:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silences what Lightning and W&B say of each training: there are hundreds."""
+    """Silence the messages of Lightning and W&B about each of hundreds of trainings."""
     silent = os.environ.get("WANDB_SILENT")
     os.environ["WANDB_SILENT"] = "true"
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
@@ -101,7 +101,7 @@ def quiet() -> Iterator[None]:
         logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # Lightning's doubt whether options may come from Python: here they must.
+            # Lightning warns of options that come from Python instead of the shell.
             warnings.filterwarnings("ignore", "LightningCLI's args parameter")
             yield
     finally:

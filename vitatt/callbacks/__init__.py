@@ -1,1 +1,1 @@
-"""What happens around training: maps, records, reports; the only place that knows W&B."""
+"""Callbacks of trainings and tests: maps, records, reports. The only package that imports W&B."""

@@ -1,4 +1,4 @@
-"""The data of a trainer, for callbacks that run batches of it themselves."""
+"""Data module and batches of a trainer, for callbacks that run the network themselves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vitatt.types import LesionBatch
 
 
 def datamodule_of(trainer: lightning.Trainer) -> LesionDataModule:
-    """The data that a trainer runs on."""
+    """The data module of a trainer."""
     datamodule = trainer.datamodule
     assert isinstance(datamodule, LesionDataModule)
     return datamodule
@@ -19,7 +19,7 @@ def datamodule_of(trainer: lightning.Trainer) -> LesionDataModule:
 def ready(
     batch: LesionBatch, trainer: lightning.Trainer, module: lightning.LightningModule
 ) -> LesionBatch:
-    """The batch as Lightning hands it to a step: in the trainer's precision, on its device."""
+    """The batch in the trainer's precision and on its device, as Lightning gives it to a step."""
     converted = trainer.precision_plugin.convert_input(batch)
     moved: LesionBatch = move_data_to_device(converted, module.device)
     return moved

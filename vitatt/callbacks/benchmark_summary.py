@@ -1,4 +1,4 @@
-"""The tables of a benchmark as a W&B run of their own, in the group of its trainings."""
+"""The tables of a benchmark as a separate W&B run in the group of its trainings."""
 
 from __future__ import annotations
 

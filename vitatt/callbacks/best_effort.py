@@ -1,4 +1,4 @@
-"""Figures must never cost a training."""
+"""Figures whose failure does not end a training."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ _reported: set[str] = set()
 
 @contextmanager
 def best_effort(what: str) -> Iterator[None]:
-    """Reports a failure to draw, loudly and once for each kind of figure, and goes on.
+    """Log a failure to draw once for each kind of figure, and go on with the training.
+
+    Only for figures of a training and its validation: in a test, a failure is an error.
 
     Args:
-        what: The figures, as the report names them.
+        what: Name of the figures, for the log.
     """
     try:
         yield
-    except OSError as error:  # a disk that is full, or gone: nobody has to look for it in our code
+    except OSError as error:  # such as a full disk: no traceback, as the code is not at fault
         if what not in _reported:
             log.error("Could not draw %s (%s); the work goes on without.", what, error)
         _reported.add(what)

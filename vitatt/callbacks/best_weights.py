@@ -13,10 +13,10 @@ from vitatt.types import UsageError
 
 
 class BestWeights(Callback):
-    """Ends a training with the weights of its best validation run, without writing a checkpoint.
+    """End a training with the weights of its best validation run, without writing a checkpoint.
 
-    For many short trainings, where the disk would take longer than the arithmetic. What is frozen
-    is not copied.
+    For many short trainings, which writing checkpoints would slow down. Frozen weights are not
+    copied.
 
     Args:
         monitor: The metric that decides; higher is better.
@@ -50,7 +50,7 @@ class BestWeights(Callback):
             }
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Go back to the best; without any validation run, the last weights stay."""
+        """Restore the best weights; without any validation run, the last ones stay."""
         del trainer
         if not self._weights:
             return

@@ -1,4 +1,4 @@
-"""Checkpoint files that are whole or not there."""
+"""Checkpoint files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vitatt.files import whole_file
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, then moves it there.
+    """Write a checkpoint beside its place, then move it there.
 
     Lightning writes to the folder for temporary files; from another disk the move is a copy, which
     a process that is killed leaves half done in the place of the checkpoint before.
@@ -24,7 +24,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         """Write the file; the one before stays until the new one is complete.
 
         Args:
-            checkpoint: What to save.
+            checkpoint: Content of the file.
             path: The file, on a local disk.
             storage_options: Must be None.
 
@@ -35,7 +35,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         with whole_file(Path(path)) as part, part.open("wb") as file:
             try:
                 torch.save(checkpoint, file)
-            except RuntimeError as error:  # torch says where in its archive, not why
+            except RuntimeError as error:  # its message has no reason
                 if isinstance(error.__context__, OSError):
                     raise error.__context__ from error
                 raise

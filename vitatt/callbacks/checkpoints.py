@@ -1,4 +1,4 @@
-"""The checkpoints of a training: its best epoch, its last one, and what is best of the log."""
+"""The checkpoints of a training: its best validation runs and its last epoch."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class BestCheckpoint(Checkpoint):
     def setup(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        """Know the folder."""
+        """Set the folder."""
         del pl_module
         if stage == "fit":
             self._folder = run_folder(trainer) / "checkpoints"
@@ -87,7 +87,7 @@ class BestCheckpoint(Checkpoint):
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """After resuming, have the best files so far in the own folder."""
+        """After resuming, copy the best files so far into this run's folder."""
         del pl_module
         if trainer.ckpt_path is None or self._folder is None:
             return
@@ -111,7 +111,7 @@ class BestCheckpoint(Checkpoint):
     def on_validation_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Note the metric; save at once, unless the epoch ends with this validation run.
+        """Record the metric; save at once, unless the epoch ends with this validation run.
 
         Raises:
             UsageError: If the metric is undefined.
@@ -135,12 +135,12 @@ class BestCheckpoint(Checkpoint):
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Save, if the validation run that ended the epoch was a good one."""
+        """Save if the validation run at the end of the epoch is among the best."""
         del pl_module
         self._save(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """What is kept, and the log."""
+        """Kept checkpoints, and the metric of every validation run."""
         return {
             "monitor": self.monitor,
             "kept": {name: tuple(scored) for name, scored in self.kept.items()},
@@ -148,7 +148,7 @@ class BestCheckpoint(Checkpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with them.
+        """Restore kept checkpoints and metrics.
 
         Raises:
             UsageError: If another metric decided.
@@ -158,7 +158,7 @@ class BestCheckpoint(Checkpoint):
         self.history = [Scored(*scored) for scored in state_dict["history"]]
 
     def require_same_monitor(self, state_dict: Mapping[str, Any]) -> None:
-        """See that the metric that decided before a training was interrupted still does.
+        """See that a resumed training has the monitored metric that it was begun with.
 
         Args:
             state_dict: Of this callback, in the checkpoint of that training.
@@ -232,7 +232,7 @@ class LastCheckpoint(Checkpoint):
 
 
 def link_file(file: Path, link: Path) -> None:
-    """Give a file a second name, which takes its place at once; a copy where links cannot be."""
+    """Give a file a second name by an atomic link, or a copy where links are not possible."""
     with whole_file(link) as part:
         try:
             part.hardlink_to(file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import lightning
 from lightning.pytorch.callbacks import Callback
 
@@ -12,7 +14,7 @@ from vitatt.plotting.confusion import confusion_figure
 
 
 class ConfusionMatrixFigure(Callback):
-    """Logs ``train/confusion``, ``val/confusion`` and ``test/confusion`` to W&B and TensorBoard."""
+    """Log ``train/confusion``, ``val/confusion`` and ``test/confusion`` to W&B and TensorBoard."""
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -41,6 +43,10 @@ def _log(trainer: lightning.Trainer, module: lightning.LightningModule, stage: s
     with metrics.sync_context():  # the cases of all processes
         matrix = metrics.confusion().cpu().numpy()
     if trainer.is_global_zero and matrix.sum() > 0:
-        with best_effort(f"the confusion matrix of {stage}"):
+        # A test measures, so that its failures are errors; a training goes on without figures.
+        guard = (
+            nullcontext() if stage == "test" else best_effort(f"the confusion matrix of {stage}")
+        )
+        with guard:
             figure = confusion_figure(matrix, module.task.classes)
             log_images(trainer, {f"{stage}/confusion": [figure]})

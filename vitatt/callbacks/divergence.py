@@ -1,4 +1,4 @@
-"""A training whose loss is no number ends, before anything is saved of it."""
+"""Stop a training whose loss is not finite, before its weights are saved."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vitatt.types import UsageError
 
 
 class StopAtDivergence(Callback):
-    """Stops at the first loss that is not finite, in training or validation.
+    """Stop at the first loss that is not finite, in training or validation.
 
     On a CPU every step is looked at. On other devices the first such step is noted there, and read
     as often as Lightning logs and before anything is saved: reading makes the device wait.
@@ -33,7 +33,7 @@ class StopAtDivergence(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Look at the step's loss.
+        """Check the loss of the step.
 
         Raises:
             UsageError: If a loss was not finite.
@@ -59,7 +59,7 @@ class StopAtDivergence(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Look at the batch's loss."""
+        """Check the loss of the batch."""
         del trainer, pl_module, batch, batch_idx, dataloader_idx
         finite = outputs["loss"].detach().isfinite().all()
         self._validation = finite if self._validation is None else self._validation & finite
@@ -102,7 +102,7 @@ class StopAtDivergence(Callback):
 
 
 def _advice(trainer: lightning.Trainer) -> str:
-    """Where the last good weights are."""
+    """A sentence on the last checkpoint with finite weights."""
     folder = run_folder(trainer) / "checkpoints"
     kept = [str(folder / name) for name in (BEST, LAST) if (folder / name).is_file()]
     if not kept:

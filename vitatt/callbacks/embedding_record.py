@@ -1,4 +1,4 @@
-"""Views of a network's vectors as a W&B run of their own."""
+"""Metrics and figures of an embedding as a separate W&B run."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def log_embedding(
     metrics: Mapping[str, float],
     figures: Mapping[str, NDArray[np.uint8]],
 ) -> None:
-    """Log metrics and figures; say how to send them if the run is offline.
+    """Log metrics and figures; print the command that sends them if the run is offline.
 
     Args:
         output: Folder of the results, in which the run's own lies.
-        facts: What was looked at.
+        facts: Checkpoint, data and seed.
         metrics: By name.
         figures: (H, W, 3) by name.
     """

@@ -1,4 +1,4 @@
-"""After a test: are the explanations faithful? Metrics of a sample of the outer fold."""
+"""Metrics of explanations after a test, on a sample of the outer fold."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from vitatt.callbacks.batches import datamodule_of, ready
-from vitatt.callbacks.best_effort import best_effort
 from vitatt.callbacks.tracking import run_logger
-from vitatt.explain.methods import Method
 from vitatt.models.classifier import LesionClassifier
 from vitatt.ranges import Range, Ranges, check_ranges
-from vitatt.studies.explanation_checks import (
+from vitatt.studies.explanation_measures import (
     measure_faithfulness,
     measure_sanity,
     summarise_measures,
 )
 
-_METHODS: tuple[Method, ...] = ("tmme", "attention", "random")
+_METHODS: tuple[str, ...] = ("tmme", "attention", "random")
 _BATCH = 16
 
 
 class ExplanationMetrics(Callback):
-    """Logs faithfulness, stability and randomisation of TMME, raw attention and chance.
+    """Log faithfulness, stability and randomisation of TMME, raw attention and random relevance.
 
     ``test/explanations/<measure>/<method>/<value, low or high>``; `vitatt explain --evaluate` has
     all methods, localisation and figures.
@@ -48,7 +46,7 @@ class ExplanationMetrics(Callback):
         if self.cases == 0 or not trainer.is_global_zero or not pl_module.network.layouts:
             return
         datamodule = datamodule_of(trainer)
-        with best_effort("the metrics of explanations"), trainer.precision_plugin.forward_context():
+        with trainer.precision_plugin.forward_context():
             cases = datamodule.cases("test")
             cases = cases.sample(min(self.cases, cases.height), seed=datamodule.fold_spec.seed)
             dataset = datamodule.make_dataset("test", cases)

@@ -32,7 +32,7 @@ Figures = dict[str, list[NDArray[np.uint8]]]
 
 
 class ExplanationPanel(Callback):
-    """Draws the same validation cases after every validation run, to W&B and as JPEG files.
+    """Draw the same validation cases after every validation run, to W&B and as JPEG files.
 
     Three lists of figures: ``maps/attention`` and ``maps/tmme`` (the image beside its map), and
     ``maps/cases`` (image, attention, TMME for predicted and true class, and the relevance of each
@@ -61,7 +61,7 @@ class ExplanationPanel(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Note the classes that the validation itself predicts."""
+        """Record the classes that the validation run predicts."""
         del trainer, pl_module, batch, batch_idx, dataloader_idx
         self._predicted.append((outputs["case_id"], outputs["probabilities"].argmax(1)))
 
@@ -136,5 +136,5 @@ def _save(folder: Path, figures: Figures, titles: list[str]) -> dict[str, list[P
 
 
 def _save_one(image: NDArray[np.uint8], path: Path) -> None:
-    # A sixth of a PNG's time, and a validation run waits for it; colours at full size.
+    # Six times faster than PNG; colours at full resolution.
     write_image(image, path, quality=95, subsampling=0)

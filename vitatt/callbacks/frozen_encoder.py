@@ -26,7 +26,7 @@ from vitatt.types import Tokens, UsageError
 
 
 class TokenCaching(Callback):
-    """Trains on cached tokens of the encoder's frozen blocks.
+    """Train on cached tokens of the encoder's frozen blocks.
 
     Training cases come in one of `views` augmented views, chosen anew in every epoch; validation
     cases in the plain one. Maps, `vitatt test` and `vitatt predict` see pixels.
@@ -44,7 +44,7 @@ class TokenCaching(Callback):
     def on_fit_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Compute what is not cached yet, and serve tokens instead of pixels."""
+        """Compute the tokens that are not cached yet, and serve them instead of pixels."""
         assert isinstance(pl_module, LesionClassifier)
         if self.views == 0 or pl_module.network.encoder is None:
             return
@@ -63,7 +63,7 @@ class TokenCaching(Callback):
     def serve(
         self, trainer: lightning.Trainer, module: LesionClassifier, splits: Sequence[SplitName]
     ) -> None:
-        """Serve tokens of these splits, computing what is not cached yet.
+        """Serve tokens of these splits, and compute those that are not cached yet.
 
         Raises:
             UsageError: If the network's tokens cannot be computed beforehand.
@@ -80,7 +80,7 @@ class TokenCaching(Callback):
         encoder.given_blocks = module.network.cached_blocks
 
     def prepare(self, trainer: lightning.Trainer, module: LesionClassifier) -> None:
-        """Compute every view of every image, so that no later training has to.
+        """Compute every view of every image, for later trainings as well.
 
         Raises:
             UsageError: If the network's tokens cannot be computed beforehand.
@@ -178,7 +178,7 @@ class TokenSource:
 
 
 def _digest(encoder: ImageEncoder) -> str:
-    """What the tokens depend on."""
+    """Digest of everything that the tokens depend on."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in encoder.frozen_state().items():
         digest.update(name.encode())

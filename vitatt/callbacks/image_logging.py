@@ -30,7 +30,7 @@ def log_images(trainer: lightning.Trainer, images: Mapping[str, Sequence[Shown]]
     for logger in trainer.loggers:
         for key, shown in images.items():
             if isinstance(logger, WandbLogger):
-                # From a file, W&B copies what is encoded already.
+                # W&B copies the encoded file.
                 logger.log_image(key, [str(one) if isinstance(one, Path) else one for one in shown])
             elif isinstance(logger, TensorBoardLogger):
                 for number, one in enumerate(shown):

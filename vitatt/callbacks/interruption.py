@@ -1,4 +1,4 @@
-"""Signals end a training at the next step, with a checkpoint to go on from."""
+"""Signals that end a training at the next step, with a checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INTERRUPTED = "interrupted.ckpt"
 
 
 class SaveOnInterrupt(Callback):
-    """Finishes the step, saves ``checkpoints/interrupted.ckpt`` and exits with 128 + signal.
+    """Finish the step, save ``checkpoints/interrupted.ckpt`` and exit with 128 + signal.
 
     Ctrl-C, SIGTERM (`kill`, a scheduler), SIGHUP (a lost terminal) and SIGUSR1 (a time limit that
     comes near) do so. After SIGUSR1 under SLURM, the job is put into the queue again, and goes on
@@ -44,14 +44,14 @@ class SaveOnInterrupt(Callback):
     def on_fit_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Listen while tokens are computed."""
+        """Install the handlers before tokens are computed."""
         del trainer, pl_module
         self._listen()
 
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Listen again, now that Lightning has put its own handlers in place."""
+        """Install the handlers again: Lightning has replaced them by its own."""
         del trainer, pl_module
         self._listen()
 
@@ -63,7 +63,7 @@ class SaveOnInterrupt(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save and leave, if asked to."""
+        """Save and exit if a signal has come."""
         del pl_module, outputs, batch
         self._stepped = True
         asked = self._received is not None
@@ -85,7 +85,7 @@ class SaveOnInterrupt(Callback):
     def teardown(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        """Stop listening."""
+        """Restore the handlers."""
         del trainer, pl_module, stage
         while self._previous:
             number, handler = self._previous.popitem()
@@ -97,7 +97,7 @@ class SaveOnInterrupt(Callback):
         pl_module: lightning.LightningModule,
         exception: BaseException,
     ) -> None:
-        """Stop listening: Lightning tears nothing down then."""
+        """Restore the handlers: Lightning calls no `teardown` then."""
         del exception
         self.teardown(trainer, pl_module, "fit")
 

@@ -1,64 +1,17 @@
-"""Predictions on file."""
+"""Tables of predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import lightning
 import polars as pl
 import torch
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from vitatt.callbacks.batches import datamodule_of
-from vitatt.callbacks.processes import gather
 from vitatt.data.datamodule import LesionDataModule, SplitName
 from vitatt.files import write_frame
-from vitatt.models.classifier import LesionClassifier
-
-
-class PredictionWriter(Callback):
-    """Writes class probabilities of every predicted case into a CSV file.
-
-    Args:
-        path: The file; written whole or not at all.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._batches: list[tuple[list[str], Tensor]] = []
-
-    def on_predict_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep a batch's predictions."""
-        del trainer, pl_module, batch, batch_idx, dataloader_idx
-        case_ids, probabilities = outputs
-        self._batches.append((case_ids, probabilities.cpu()))
-
-    def on_predict_epoch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        """Write the file, in the order of the input, from the first process."""
-        assert isinstance(pl_module, LesionClassifier)
-        datamodule = datamodule_of(trainer)
-        probabilities = {
-            case_id: row
-            for case_ids, rows in gather(self._batches)
-            for case_id, row in zip(case_ids, rows.double().tolist(), strict=True)
-        }
-        if not trainer.is_global_zero:
-            return
-        write_published(datamodule, probabilities, self.path)
 
 
 def write_published(
@@ -86,7 +39,6 @@ def write_published(
         }
     )
     write_frame(frame, path)
-    rank_zero_info(f"Wrote the probabilities of {frame.height} cases to {path}")
 
 
 def prediction_frame(

@@ -1,4 +1,4 @@
-"""What all processes of a training found, in one place."""
+"""Items of all processes of a training, gathered in the first one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training under SLURM that goes back into the queue, and goes on when its turn comes."""
+"""SLURM jobs that are queued again and then resume their training."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def requeue(runs: Path, checkpoint: Path) -> None:
 
 
 def requeued_checkpoint(runs: Path) -> Path | None:
-    """Where this SLURM job left off before it was queued again; None for any other process.
+    """Checkpoint of this SLURM job from before it was queued again; None for other processes.
 
     Args:
         runs: Folder of the project's runs.

@@ -1,4 +1,4 @@
-"""The record of a run: its configuration, its best checkpoint, and where everything is."""
+"""The record of a run: its configuration, its best checkpoint, and its folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vitatt.files import write_text
 
 
 class RunConfig(SaveConfigCallback):
-    """Saves the configuration into the run's own folder and to W&B.
+    """Save the configuration into the run's folder and to W&B.
 
     Lightning's callback saves it beside all runs and then stops the second one.
     """
@@ -54,7 +54,7 @@ class RunConfig(SaveConfigCallback):
 
 
 class RunRecord(Callback):
-    """Checks what a training leaves, keeps the best checkpoint in W&B, says where everything is."""
+    """Verify the checkpoints, log the best one to W&B, and print the folders of the run."""
 
     def __init__(self) -> None:
         self._trained = False
@@ -72,15 +72,15 @@ class RunRecord(Callback):
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Note that there is something to train."""
+        """Record that a training has begun."""
         del trainer, pl_module
         self._trained = True
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Verify the checkpoints, log the best one; say where it and the maps are.
+        """Verify the checkpoints, log the best one, and print its place and that of the maps.
 
         Raises:
-            UsageError: If a checkpoint is not what it should be.
+            UsageError: If a checkpoint is damaged or not of this training.
         """
         del pl_module
         if not trainer.is_global_zero or trainer.fast_dev_run:
@@ -110,7 +110,7 @@ class RunRecord(Callback):
     def teardown(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        """Say how an offline run gets to W&B."""
+        """Print the command that sends an offline run to W&B."""
         del pl_module, stage
         logger = run_logger(trainer)
         if isinstance(logger, RunLogger) and trainer.is_global_zero and logger.sync_command:

@@ -1,4 +1,4 @@
-"""The folder of a run: one for its checkpoints, maps, configuration and predictions."""
+"""The folder of a run, for its checkpoints, maps, configuration and predictions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_folder(trainer: lightning.Trainer) -> Path:
 
 
 def claim_run_folder(trainer: lightning.Trainer, resumed: Path | None) -> None:
-    """Make the folder of a run; nobody else's results may be in it.
+    """Make the folder of a run; it must hold no results of another run.
 
     Args:
         trainer: Of the run.

@@ -11,7 +11,7 @@ from vitatt.ranges import Range, Ranges, check_ranges
 
 
 class StopEarly(EarlyStopping):
-    """Ends a training that no longer improves, see Lightning's `EarlyStopping`.
+    """End a training that no longer improves, see Lightning's `EarlyStopping`.
 
     Args:
         monitor: The metric of a validation run that decides. Whether higher or lower is better
@@ -32,5 +32,5 @@ class StopEarly(EarlyStopping):
             patience=patience,
             min_delta=min_delta,
             mode=direction(monitor),
-            strict=False,  # the name was checked; a training may do without validation
+            strict=False,  # the name was checked; a training may have no validation
         )

@@ -1,4 +1,4 @@
-"""What a test leaves: metrics of the outer fold, all its predictions, and a table in W&B."""
+"""Results of a test: metrics of the outer fold, all its predictions, and a table in W&B."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitatt.callbacks.batches import datamodule_of
-from vitatt.callbacks.best_effort import best_effort
 from vitatt.callbacks.predictions import prediction_frame
 from vitatt.callbacks.processes import gather
 from vitatt.callbacks.run_folder import run_folder
@@ -36,7 +35,7 @@ class TestReport(Callback):
     def on_test_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Forget what an earlier test left."""
+        """Drop the predictions of an earlier test."""
         self._batches, self._maps = [], []
 
     def on_test_batch_end(
@@ -55,15 +54,20 @@ class TestReport(Callback):
         self._batches.append((outputs["case_id"], probabilities.cpu()))
         if run_logger(trainer) is None or not pl_module.network.layouts:
             return
-        with best_effort("the maps of the test cases"), trainer.precision_plugin.forward_context():
+        with trainer.precision_plugin.forward_context():
             relevance = explain(pl_module.network, batch, probabilities.argmax(1, keepdim=True))
             maps = relevance.patches[:, 0].cpu().numpy()
             pixels = batch.pixels.permute(0, 2, 3, 1).cpu().numpy()
             figures = [heatmap(*pair) for pair in zip(pixels, maps, strict=True)]
             self._maps.append((outputs["case_id"], figures))
 
-    def on_test_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write ``predictions.parquet`` and the table, and print the metrics."""
+    def on_test_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Write ``predictions.parquet`` and the table, and print the metrics.
+
+        Before the metrics of explanations, whose failure is an error but costs no predictions.
+        """
         assert isinstance(pl_module, LesionClassifier)
         predictions, maps = gather(self._batches), gather(self._maps)
         if not trainer.is_global_zero:

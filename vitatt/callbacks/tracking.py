@@ -26,7 +26,7 @@ _chosen_data_dir = os.environ.get(_DATA_DIR)
 
 
 class RunLogger(WandbLogger):
-    """Records a run in Weights & Biases, on this machine alone if nobody is logged in.
+    """Record a run in Weights & Biases, offline if nobody is logged in.
 
     Args:
         project: W&B project, and a folder below `save_dir`.
@@ -57,7 +57,7 @@ class RunLogger(WandbLogger):
         self._folder_name = version or identity
         # Absolute, because W&B writes from a process of its own, wherever that was started.
         folder = Path(save_dir).expanduser().resolve()
-        # What artifacts are made of waits here to be sent, and not in the user's home for ever.
+        # Files of artifacts wait here to be sent; by default they stay in the user's home.
         os.environ[_DATA_DIR] = _chosen_data_dir or str(folder / "wandb")
         super().__init__(
             name=name or identity,
@@ -75,7 +75,7 @@ class RunLogger(WandbLogger):
 
     @property
     def experiment(self) -> Any:
-        """The run, see `WandbLogger`; offline if W&B cannot be reached: results do not need it.
+        """The run, see `WandbLogger`; offline if W&B cannot be reached.
 
         Raises:
             UsageError: If `save_dir` cannot be made or written.
@@ -108,7 +108,7 @@ class RunLogger(WandbLogger):
 
     @property
     def sync_command(self) -> str | None:
-        """What sends an offline run to W&B; None for a run that is online or was never begun."""
+        """The command that sends an offline run to W&B; None for an online run or none."""
         if not self._is_offline or self._experiment is None:
             return None
         return f"wandb sync {os.path.relpath(self.record)}"
@@ -116,7 +116,7 @@ class RunLogger(WandbLogger):
 
 @contextmanager
 def closing_run() -> Iterator[None]:
-    """Ends the W&B run that was begun inside, so that its file is whole and the next is another.
+    """End the W&B run that the block began: its file is complete, and the next run is another.
 
     Raises:
         UsageError: If the variable ``WANDB_MODE`` is none of W&B's.

@@ -1,4 +1,4 @@
-"""What a training leaves is checked at its end: its checkpoints are what they are called."""
+"""Verification of the checkpoints at the end of a training."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from vitatt.callbacks.checkpoints import BEST, LAST, BestCheckpoint
-from vitatt.models.checkpoint import require_finite
+from vitatt.models.weight_checks import require_finite
 from vitatt.types import UsageError
 
 
 def verify_checkpoints(folder: Path, keeper: BestCheckpoint, step: int) -> str:
-    """What was found of a training's checkpoints, in one line, read back from disk.
+    """One line on the checkpoints of a training, read back from disk.
 
     Args:
         folder: Holds them.

@@ -1,4 +1,4 @@
-"""How W&B is set up here, as far as it can be told without a network and without its service."""
+"""Settings of W&B on this machine, read without a network and without its service."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import wandb
+from pydantic import ValidationError
+from wandb.errors import Error as WandbError
 
 
 class WandbState(NamedTuple):
     """Weights & Biases on this machine.
 
     Attributes:
-        mode: What ``WANDB_MODE`` or settings files say; None if nothing does.
-        address: Of the server.
-        login: Where the key for it stands; None if nobody is logged in.
+        mode: Value of ``WANDB_MODE`` or of the settings files; None without one.
+        address: Address of the server.
+        login: File or variable that holds the key; None if nobody is logged in.
         waiting: Folders of offline runs that were not sent yet.
-        problem: What is wrong with W&B's settings or the file of keys; empty if nothing is.
+        problem: Problem of the settings or the file of keys; empty without one.
     """
 
     mode: str | None
@@ -44,7 +46,7 @@ def wandb_state(runs: Path) -> WandbState:
             settings.settings_system = str(Path(config).expanduser() / "settings")
             settings.update_from_system_settings()
         settings.update_from_env_vars(dict(os.environ))
-    except (AttributeError, OSError, ValueError, wandb.errors.Error) as error:
+    except (AttributeError, OSError, UnicodeDecodeError, ValidationError, WandbError) as error:
         problem = f"W&B's settings cannot be read: {' '.join(str(error).split())}"
     address = str(settings.base_url)
     login, wrong = _login(address)
@@ -54,12 +56,12 @@ def wandb_state(runs: Path) -> WandbState:
 
 
 def _login(address: str) -> tuple[str | None, str]:
-    """Where the key stands, and what is wrong with the file it would stand in."""
+    """File or variable that holds the key, and the problem of that file."""
     for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
         if os.environ.get(name):
             return name, ""
     names = [urlsplit(address).netloc]
-    if ".forge." in names[0]:  # it passes on to W&B's own
+    if ".forge." in names[0]:  # a server that forwards to W&B's own
         names.append("api.wandb.ai")
     try:
         files = [Path(os.environ.get("NETRC") or "~/.netrc").expanduser()]
@@ -80,7 +82,7 @@ def _login(address: str) -> tuple[str | None, str]:
 
 
 def _waiting(runs: Path) -> list[Path]:
-    """W&B marks what it has sent by a file."""
+    """Offline runs without the file by which W&B marks those that it has sent."""
     try:
         folders = sorted((runs / "wandb").glob("offline-run-*"))
         return [one for one in folders if not any(one.glob("*.wandb.synced"))]

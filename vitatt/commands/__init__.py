@@ -1,1 +1,1 @@
-"""One file a command (those of the Lightning trainer share one)."""
+"""Commands, one in each file; those of the Lightning trainer share `training`."""

@@ -1,29 +1,37 @@
-"""associate: how strongly each metadata feature goes with the diagnosis, on training rows."""
+"""The command `vitatt associate`."""
 
 from __future__ import annotations
 
 import polars as pl
-from jsonargparse import ArgumentParser
 
-from vitatt.commands.parsing import add_data_arguments
 from vitatt.data.checks.leaks import label_copies, missing_pattern, shared_images
-from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.metadata.association import associate as associate_features
 from vitatt.files import claim_folder, write_frame, write_image
+from vitatt.options import DataSettings
 from vitatt.paths import user_path
 from vitatt.plotting.association import association_figure
+from vitatt.studies.inputs import make_datamodule
 
 
-def associate(options: list[str]) -> int:
-    """Print the table and what gives answers away; both, and a figure, into a folder if given."""
-    parser = ArgumentParser(prog="vitatt associate", description=(__doc__ or "").split(": ")[1])
-    parser.add_argument("--output", type=str | None, help="folder for the table and its figure")
-    add_data_arguments(parser)
-    settings = parser.instantiate_classes(parser.parse_args(options))
-    datamodule: LesionDataModule = settings.data
-    output = None if settings.output is None else user_path(settings.output, "--output")
-    if output is not None:
-        claim_folder(output)
+def associate(data: DataSettings, *, output: str | None = None) -> int:
+    """Print the association of each metadata feature with the diagnosis, and what leaks it.
+
+    Args:
+        data: Arguments of `LesionDataModule`; the training rows of its fold are looked at.
+        output: New folder for the table, ``association.csv``, and its figure.
+
+    Returns:
+        0.
+
+    Raises:
+        UsageError: If a setting is unknown or out of its range, or the folder is not empty or
+            cannot be made.
+        DataError: If the data cannot be read.
+    """
+    datamodule = make_datamodule(data)
+    folder = None if output is None else user_path(output, "--output")
+    if folder is not None:
+        claim_folder(folder)
     training, features = datamodule.cases("train"), datamodule.spec.features
     table = associate_features(training, features)
     spec, fold_spec = datamodule.spec, datamodule.fold_spec
@@ -39,10 +47,10 @@ def associate(options: list[str]) -> int:
     ]
     for leak in leaks:
         print(f"{'' if leak.ok else 'warning: '}{leak.check}: {leak.outcome}")
-    if output is not None:
-        write_frame(table, output / "association.csv")
-        write_image(association_figure(table, title=where), output / "association.png")
-        print(f"Table and figure: {output / 'association.csv'}, {output / 'association.png'}")
+    if folder is not None:
+        write_frame(table, folder / "association.csv")
+        write_image(association_figure(table, title=where), folder / "association.png")
+        print(f"Table and figure: {folder / 'association.csv'}, {folder / 'association.png'}")
     return 0
 
 

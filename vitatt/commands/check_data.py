@@ -1,19 +1,25 @@
-"""check-data: what is in a dataset, and what would spoil a training."""
+"""The command `vitatt check-data`."""
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser
-
-from vitatt.commands.parsing import add_data_arguments
 from vitatt.data.checks.check_data import check
-from vitatt.data.datamodule import LesionDataModule
+from vitatt.options import DataSettings
+from vitatt.studies.inputs import make_datamodule
 
 
-def check_data(options: list[str]) -> int:
-    """Print the report; 1 if something in the data would spoil a training, else 0."""
-    parser = ArgumentParser(prog="vitatt check-data", description=(__doc__ or "").split(": ")[1])
-    add_data_arguments(parser)
-    datamodule: LesionDataModule = parser.instantiate_classes(parser.parse_args(options)).data
-    report = check(datamodule)
+def check_data(data: DataSettings) -> int:
+    """Print what is in a dataset, and what would spoil a training.
+
+    Args:
+        data: Arguments of `LesionDataModule`, such as ``{"dataset": "pad_ufes_20", "root": DIR}``.
+
+    Returns:
+        1 if something in the data would spoil a training, else 0.
+
+    Raises:
+        UsageError: If a setting is unknown or out of its range.
+        DataError: If the data cannot be read.
+    """
+    report = check(make_datamodule(data))
     print(report.text)
     return 1 if report.problems else 0

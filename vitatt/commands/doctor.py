@@ -1,10 +1,8 @@
-"""doctor: versions, devices, disk, W&B and caches: what to send with a bug report."""
+"""The command `vitatt doctor`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from jsonargparse import ArgumentParser
 
 from vitatt.callbacks.wandb_state import wandb_state
 from vitatt.data.images.cache import default_folder
@@ -17,25 +15,30 @@ from vitatt.types import DataError
 _SHOWN = 20
 
 
-def doctor(options: list[str]) -> int:
-    """Print what a maintainer asks for first; 1 if something is wrong, else 0."""
-    parser = ArgumentParser(prog="vitatt doctor", description=(__doc__ or "").split(": ", 1)[1])
-    parser.add_argument(
-        "--cache_dir", type=str | None, help="folder of decoded images, as `data.cache_dir`"
-    )
-    parser.add_argument("--runs", type=str, default="runs", help="folder of the runs")
-    settings = parser.parse_args(options)
-    runs = user_path(settings.runs, "--runs")
+def doctor(*, cache_dir: str | None = None, runs: str = "runs") -> int:
+    """Print versions, devices, disk, W&B and caches, for a bug report.
+
+    Args:
+        cache_dir: Folder of decoded images, as `data.cache_dir`.
+        runs: Folder of the runs.
+
+    Returns:
+        1 if something is wrong, else 0.
+
+    Raises:
+        DataError: If `runs` is no name of a folder.
+    """
+    runs_folder = user_path(runs, "--runs")
     problems: list[str] = []
     try:
-        cache = user_path(settings.cache_dir, "--cache_dir") if settings.cache_dir else None
+        cache = user_path(cache_dir, "--cache_dir") if cache_dir else None
         cache = cache or default_folder()
     except DataError as error:
         problems.append(str(error))
         cache = None
     _section("Versions", version_lines(problems))
     _section("Machine", machine_lines(problems))
-    folders = {"cache": cache, "runs": runs, "here": _here(), "TMPDIR": temporary_folder()}
+    folders = {"cache": cache, "runs": runs_folder, "here": _here(), "TMPDIR": temporary_folder()}
     if folders["TMPDIR"] is None:
         problems.append("No temporary file can be written: set TMPDIR to a folder where they can.")
     _section(
@@ -45,7 +48,7 @@ def doctor(options: list[str]) -> int:
             for name, place in folders.items()
         ],
     )
-    _section("W&B", _wandb_lines(runs, problems))
+    _section("W&B", _wandb_lines(runs_folder, problems))
     _section("Caches", _cache_lines(cache, problems))
     print(f"Problems: {len(problems)}")
     for problem in problems:
@@ -56,7 +59,7 @@ def doctor(options: list[str]) -> int:
 def _here() -> Path:
     try:
         return Path.cwd()
-    except OSError:  # it was removed; what is wrong is said below
+    except OSError:  # it was removed; `disk_line` reports it
         return Path()
 
 

@@ -1,187 +1,171 @@
-"""explain: why a model decided as it did, as figures, a table and one HTML report."""
+"""The command `vitatt explain`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
-import polars as pl
-from jsonargparse import ArgumentParser
-
-from vitatt.commands.checkpoint import (
-    add_checkpoint_arguments,
-    load_model,
-    parse_with_checkpoint,
-)
-from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.datamodule import LesionDataModule, SplitName
 from vitatt.explain.cases import ExplainedCase
-from vitatt.explain.explain_cases import explain_cases
-from vitatt.explain.methods import METHODS, Method, check_methods, predict
+from vitatt.explain.methods import METHODS, check_methods
 from vitatt.files import claim_folder, write_frame, write_image
+from vitatt.inference.predictor import RUNS
+from vitatt.models.checkpoint_files import find_checkpoint
 from vitatt.models.classifier import LesionClassifier
+from vitatt.options import NO_DATA_SETTINGS, DataSettings
 from vitatt.paths import user_path
 from vitatt.plotting.case import case_figure
+from vitatt.reports.explanations.checks import check_sections
 from vitatt.reports.explanations.overview import overview
-from vitatt.reports.explanations.page import Section, write_report
-from vitatt.studies.batches import batches_on_device
-from vitatt.studies.case_selection import CaseSelection, candidates, select_cases
-from vitatt.studies.evaluate_explanations import Evaluation, cases_with_masks, evaluate
+from vitatt.reports.explanations.page import write_report
+from vitatt.studies.case_selection import (
+    RANDOM_SAMPLE,
+    CaseSelection,
+    candidates,
+    select_cases,
+)
+from vitatt.studies.check_result import CheckResult
+from vitatt.studies.explained_cases import explained_cases, relevance_table
+from vitatt.studies.explanation_checks import (
+    ALL_CHECKS,
+    Evaluation,
+    cases_with_masks,
+    check_results,
+    masked_cases,
+    masks_folder,
+    measure_explanations,
+)
+from vitatt.studies.explanation_measures import summarise_measures
+from vitatt.studies.inputs import datamodule_of_checkpoint, load_model
 from vitatt.words import known_words
 
 
-def explain(options: list[str]) -> int:
-    """Write figures, ``relevance.parquet`` and ``report.html``; 130 if interrupted on the way."""
-    settings = _parse(options)
-    output = settings.output
-    datamodule, split = settings.data, settings.split
-    cases = datamodule.cases(split)
-    found = candidates(cases, settings.cases, datamodule, split)
-    methods = list(settings.methods)
-    if settings.evaluate:
-        cases_with_masks(datamodule, cases, settings.evaluation, split)  # if it fails, do so now
-        methods += settings.evaluation.chosen()
-    model = load_model(settings.ckpt_path)
-    check_methods(model.network, methods)
-    chosen = select_cases(found, settings.cases, model, datamodule, split)
-    print(f"Explaining {chosen.height} of {cases.height} cases ({split}).")
-    done: list[ExplainedCase] = []
-    sections: list[Section] = []
+def explain(
+    *,
+    ckpt_path: str,
+    output: str,
+    data: DataSettings = NO_DATA_SETTINGS,
+    split: SplitName = "test",
+    methods: Sequence[str] | str = ("attention", "tmme"),
+    cases: CaseSelection = RANDOM_SAMPLE,
+    evaluate: bool = False,
+    evaluation: Evaluation = ALL_CHECKS,
+) -> int:
+    """Explain predictions: maps, relevance of metadata, checks of the methods, one HTML report.
+
+    The folder holds a figure of each case, ``relevance.parquet`` and ``report.html``; with
+    `evaluate`, also ``measures.parquet`` and ``measures.csv``.
+
+    Args:
+        ckpt_path: The trained model; its file, the folder of its run, or `best` or `last`.
+        output: New folder for all that is written.
+        data: Arguments of `LesionDataModule`; dataset, task and fold are the checkpoint's.
+        split: The checkpoint's outer fold (test), its inner splits, or data.predict_root (predict).
+        methods: Methods of the maps, in their order; `evaluation.methods` has the names.
+        cases: Cases to explain; without any of the first three, a random sample.
+        evaluate: Also check the methods.
+        evaluation: Checks of the methods.
+
+    Returns:
+        0, or 130 if interrupted on the way: the cases explained so far are kept.
+
+    Raises:
+        UsageError: If a setting cannot be used, there is no usable checkpoint, the folder is not
+            empty or cannot be made, or no case is left.
+        DataError: If the data cannot be read, or are not those of the checkpoint.
+    """
+    path = find_checkpoint(ckpt_path, RUNS)
+    datamodule = datamodule_of_checkpoint(path, data)
+    names = known_words(methods, list(METHODS), "methods")
+    cases.check(datamodule.spec.classes)
+    if evaluate:
+        evaluation.check()
+    folder = user_path(output, "--output")
+    claim_folder(folder)
+    every = datamodule.cases(split)
+    found = candidates(every, cases, datamodule, split)
+    if evaluate:
+        cases_with_masks(datamodule, every, evaluation, split)  # fails before the work if it does
+    model = load_model(path)
+    check_methods(model.network, [*names, *(evaluation.chosen() if evaluate else [])])
+    chosen = select_cases(found, cases, model, datamodule, split)
+    print(f"Explaining {chosen.height} of {every.height} cases ({split}).")
+    report = _Report(folder, path, model, datamodule, split, every.height, cases)
+    results: list[CheckResult] = []
     interrupted = False
     try:
-        for explained in _explained(model, datamodule, split, chosen, settings.methods):
-            _save_figure(explained, output / "cases")
-            done.append(explained)
-        if settings.evaluate:
-            # What comes now takes long and may fail: what is explained is safe before.
-            _write(settings, model, cases.height, done, [])
-            sections = evaluate(model, datamodule, split, settings.evaluation, output)
+        for explained in explained_cases(model, datamodule, split, chosen, names):
+            figure = folder / "cases" / f"{explained.figure_name}.png"
+            write_image(case_figure(explained), figure)
+            report.done.append(explained)
+        if evaluate:
+            report.write()  # the checks take long and may fail
+            results = _check(model, datamodule, split, evaluation, folder)
     except KeyboardInterrupt:
         interrupted = True
-        if not done:
+        if not report.done:
             raise
-        print(f"Interrupted: {len(done)} of {chosen.height} cases are explained and are kept.")
-    _write(settings, model, cases.height, done, sections)
-    print(f"Report: {output / 'report.html'}")
+        print(
+            f"Interrupted: {len(report.done)} of {chosen.height} cases are explained and are kept."
+        )
+    report.write(results)
+    print(f"Report: {folder / 'report.html'}")
     return 130 if interrupted else 0
 
 
-def _write(
-    settings: Any,
-    model: LesionClassifier,
-    total: int,
-    done: list[ExplainedCase],
-    sections: list[Section],
-) -> None:
-    """The table and the report of the cases explained, `total` being those of the split."""
-    output, split = settings.output, settings.split
-    write_frame(_relevance_table(done), output / "relevance.parquet")
-    task, fold_spec = model.task, model.task.fold_spec
-    where = f"{settings.data.spec.title}, {split} split"
-    if split != "predict":
-        where += f" of fold {fold_spec.fold} of {fold_spec.num_folds}"
-    facts = {
-        "checkpoint": Path(settings.ckpt_path).name,
-        "data": where,
-        "cases": f"{len(done)} of {total}",
-        "how chosen": settings.cases.words(),
-    }
-    write_report(
-        output / "report.html",
-        done,
-        title="What the predictions rest on",
-        facts=facts,
-        sections=[*overview(done, task.classes, title=where), *sections],
-    )
+@dataclasses.dataclass
+class _Report:
+    """The table and the page of the cases explained so far, `total` being those of the split."""
+
+    folder: Path
+    checkpoint: Path
+    model: LesionClassifier
+    datamodule: LesionDataModule
+    split: SplitName
+    total: int
+    selection: CaseSelection
+    done: list[ExplainedCase] = dataclasses.field(default_factory=list)
+
+    def write(self, results: Sequence[CheckResult] = ()) -> None:
+        """Write ``relevance.parquet`` and ``report.html``."""
+        write_frame(relevance_table(self.done), self.folder / "relevance.parquet")
+        task, fold_spec = self.model.task, self.model.task.fold_spec
+        where = f"{self.datamodule.spec.title}, {self.split} split"
+        if self.split != "predict":
+            where += f" of fold {fold_spec.fold} of {fold_spec.num_folds}"
+        facts = {
+            "checkpoint": self.checkpoint.name,
+            "data": where,
+            "cases": f"{len(self.done)} of {self.total}",
+            "how chosen": self.selection.words(),
+        }
+        write_report(
+            self.folder / "report.html",
+            self.done,
+            title="Explained predictions",
+            facts=facts,
+            sections=[*overview(self.done, task.classes, title=where), *check_sections(results)],
+        )
 
 
-def _parse(options: list[str]) -> Any:
-    """Settings, the data as the checkpoint knows them.
-
-    Raises:
-        UsageError: If there is no usable checkpoint, a setting is out of its range, or the output
-            folder is not empty or cannot be written.
-    """
-    parser = ArgumentParser(prog="vitatt explain", description=(__doc__ or "").split(": ")[1])
-    add_checkpoint_arguments(parser)
-    parser.add_argument(
-        "--split",
-        type=Literal["test", "val", "train", "predict"],
-        default="test",
-        help="the checkpoint's outer fold, its inner splits, or data.predict_root",
-    )
-    parser.add_argument(
-        "--methods",
-        type=list[str] | str,
-        default=["attention", "tmme"],
-        help=f"maps, of {', '.join(METHODS)}",
-    )
-    parser.add_argument("--cases", type=CaseSelection, default=CaseSelection())
-    parser.add_argument("--evaluate", action="store_true", help="also test the methods")
-    parser.add_argument("--evaluation", type=Evaluation, default=Evaluation())
-    parsed = parse_with_checkpoint(parser, options)
-    parsed.methods = known_words(parsed.methods, METHODS, "methods")
-    parsed.cases.check(parsed.data.spec.classes)
-    if parsed.evaluate:
-        parsed.evaluation.check()
-    parsed.output = user_path(parsed.output, "--output")
-    claim_folder(parsed.output)
-    return parsed
-
-
-def _explained(
+def _check(
     model: LesionClassifier,
     datamodule: LesionDataModule,
-    split: Any,
-    chosen: pl.DataFrame,
-    methods: list[Method],
-) -> Iterator[ExplainedCase]:
-    values = [datamodule.describe(row) for row in chosen.iter_rows(named=True)]
-    start = 0
-    for batch in batches_on_device(model, datamodule, split, chosen, "explaining"):
-        end = start + len(batch.target)
-        predicted = predict(model.network, batch)
-        yield from explain_cases(
-            model.network, batch, predicted, model.task, values[start:end], methods=methods
-        )
-        start = end
-
-
-def _save_figure(case: ExplainedCase, folder: Path) -> None:
-    write_image(case_figure(case), folder / f"{case.figure_name}.png")
-
-
-def _relevance_table(cases: list[ExplainedCase]) -> pl.DataFrame:
-    """A row a case and map: relevance of patches, row by row, and of features by name."""
-    return pl.DataFrame(
-        [
-            {
-                "case_id": case.case_id,
-                "true": case.true_class,
-                "predicted": case.predicted_class,
-                "probability": case.probability,
-                "map": title,
-                "patches": patches.tolist(),
-                "features": [
-                    {"feature": label, "relevance": float(value)}
-                    for label, value in zip(case.feature_labels, features, strict=True)
-                ],
-            }
-            for case in cases
-            for (title, patches), features in zip(
-                case.maps.items(), (case.map_features or {}).values(), strict=True
-            )
-        ],
-        schema=_RELEVANCE,
-    )
-
-
-_RELEVANCE: dict[str, Any] = {
-    "case_id": pl.String,
-    "true": pl.String,
-    "predicted": pl.String,
-    "probability": pl.Float64,
-    "map": pl.String,
-    "patches": pl.List(pl.List(pl.Float32)),
-    "features": pl.List(pl.Struct({"feature": pl.String, "relevance": pl.Float32})),
-}
+    split: SplitName,
+    evaluation: Evaluation,
+    folder: Path,
+) -> list[CheckResult]:
+    """Check the methods and write ``measures.parquet`` and ``measures.csv``."""
+    cases = datamodule.cases(split)
+    masked = masked_cases(datamodule, cases, evaluation, split)
+    if masked is None:
+        place = masks_folder(datamodule, evaluation, split)
+        print(f"No lesion masks in {place}: localisation is left out.")
+    else:
+        print(f"{masked.height} of {cases.height} cases have a mask that is not empty.")
+    for table in measure_explanations(model, datamodule, split, evaluation, masked):
+        write_frame(table, folder / "measures.parquet")  # after each check, as they take long
+    summary = summarise_measures(table)
+    write_frame(summary, folder / "measures.csv")
+    return check_results(summary, model, datamodule, split, evaluation)

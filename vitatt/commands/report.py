@@ -1,12 +1,10 @@
-"""report: a benchmark or a test run as one HTML page, and a model card in Markdown."""
+"""The command `vitatt report`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-
-from jsonargparse import ArgumentParser
 
 from vitatt.files import check_writable, write_text
 from vitatt.paths import user_path
@@ -17,27 +15,27 @@ from vitatt.reports.page import is_page, write_page
 from vitatt.types import UsageError
 
 
-def report(options: list[str]) -> int:
-    """Write ``report.html`` and ``model_card.md``."""
-    parser = ArgumentParser(prog="vitatt report", description=(__doc__ or "").split(": ")[1])
-    parser.add_argument(
-        "folder", type=Path, help="of `vitatt benchmark`, or of a run of `vitatt test`"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path | None,
-        default=None,
-        help="the HTML file; by default report.html in that folder. The model card goes beside it",
-    )
-    settings = parser.parse_args(options)
-    folder = user_path(str(settings.folder), "folder")
-    path = folder / "report.html"
-    if settings.output is not None:
-        path = user_path(str(settings.output), "--output")
+def report(folder: str, *, output: str | None = None) -> int:
+    """Write a benchmark or a test run as one HTML page, and a model card in Markdown.
+
+    Args:
+        folder: Folder of `vitatt benchmark`, or of a run of `vitatt test`.
+        output: The HTML file; by default report.html in that folder. The model card
+            (model_card.md) is written beside it.
+
+    Returns:
+        0.
+
+    Raises:
+        UsageError: If the folder is neither of a benchmark nor of a test run, is not finished or
+            was changed, or a file cannot be written or is of something else.
+    """
+    place = user_path(folder, "folder")
+    path = place / "report.html" if output is None else user_path(output, "--output")
     card = path.with_name("model_card.md")
-    reader = _reader(folder)
+    reader = _reader(place)
     _check_output(path, card)
-    source = reader(folder)
+    source = reader(place)
     facts = source.facts
     kind = "Test run" if facts.one_model else "Benchmark"
     write_page(
@@ -54,7 +52,7 @@ def report(options: list[str]) -> int:
 
 
 def _reader(folder: Path) -> Callable[[Path], Source]:
-    """What reads the folder.
+    """The function that reads this kind of folder.
 
     Raises:
         UsageError: If it is neither of a benchmark nor of a test run.
@@ -71,10 +69,10 @@ def _reader(folder: Path) -> Callable[[Path], Source]:
 
 
 def _check_output(path: Path, card: Path) -> None:
-    """See that page and card can be written, over none but those of an earlier report.
+    """Check that page and card can be written, and overwrite only those of an earlier report.
 
     Raises:
-        UsageError: If they cannot, or something else is there.
+        UsageError: If they cannot, or another file is there.
     """
     for file, what, is_own in ((path, "--output", is_page), (card, "the model card", is_card)):
         check_writable(file, what, again=True)
@@ -86,17 +84,20 @@ def _check_output(path: Path, card: Path) -> None:
 
 
 def _short_facts(source: Source) -> dict[str, str]:
+    """Values shown below the heading of the page, by name."""
     facts = source.facts
-    return {
+    shown = {
         "dataset": facts.title,
         "cases": f"{facts.cases:,}",
         f"{facts.group}s": f"{facts.groups:,}",
-        **({} if facts.one_model else {"arms": f"{len(facts.arms)}"}),
-        **(
-            {"outer fold": f"{facts.fold} (of {facts.num_folds})"}
-            if facts.one_model
-            else {"outer folds": f"{facts.num_folds}"}
-        ),
-        "seeds" if len(facts.seeds) > 1 else "seed": ", ".join(map(str, facts.seeds)),
-        **({"encoder": facts.encoder} if facts.encoder else {}),
     }
+    if facts.one_model:
+        shown["outer fold"] = f"{facts.fold} (of {facts.num_folds})"
+    else:
+        shown |= {"arms": f"{len(facts.arms)}", "outer folds": f"{facts.num_folds}"}
+    if facts.seeds:
+        name = "seeds" if len(facts.seeds) > 1 else "seed"
+        shown[name] = ", ".join(map(str, facts.seeds))
+    if facts.encoder:
+        shown["encoder"] = facts.encoder
+    return shown

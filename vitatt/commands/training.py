@@ -1,4 +1,4 @@
-"""fit, validate, test and predict."""
+"""The commands of the Lightning trainer, such as `vitatt fit`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def train(words: Sequence[str]) -> int:
     """
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32 where precision is not bfloat16 anyway
-    # They may be those of the shell, less what is for all commands.
+    # Lightning warns of options that it does not read from the shell itself.
     warnings.filterwarnings("ignore", "LightningCLI's args parameter")
     with outliving_terminal(), closing_run():
         TrainingCLI(words)

@@ -1,1 +1,1 @@
-"""What software and hardware are there."""
+"""Versions of the software, and the hardware."""

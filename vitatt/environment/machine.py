@@ -1,4 +1,4 @@
-"""Processor, memory, GPUs, disk, and what a cluster says of the job."""
+"""Processor, memory, GPUs, disk, and the job of a cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 _ROOM = 1e9
-"""Bytes below which a disk is called full."""
+"""Free bytes below which a disk counts as full."""
 
 _JOB = (
     "SLURM_JOB_ID",
@@ -39,7 +39,7 @@ def machine_lines(problems: list[str]) -> list[str]:
     """Processor, memory, GPUs and job.
 
     Args:
-        problems: Is given what keeps a GPU from being used.
+        problems: Problems found so far; those of the GPUs are appended.
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     lines = [
@@ -110,7 +110,7 @@ def _gpus(problems: list[str]) -> list[str]:
 
 
 def temporary_folder() -> Path | None:
-    """Where temporary files go; None if nowhere."""
+    """Folder of temporary files; None if none can be written."""
     try:
         return Path(tempfile.gettempdir())
     except OSError:
@@ -121,9 +121,9 @@ def disk_line(name: str, folder: Path, problems: list[str]) -> str:
     """Free space of a folder, or of where it would be made, and whether it can be written.
 
     Args:
-        name: What it is for.
+        name: Use of the folder.
         folder: The folder.
-        problems: Is given what is wrong with it.
+        problems: Problems found so far; those of the folder are appended.
     """
     there = folder
     while not os.path.lexists(there) and there != there.parent:

@@ -1,4 +1,4 @@
-"""Versions of what a result depends on, and whether they are those that were asked for."""
+"""Versions of the packages that results depend on, compared with the required ones."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _NAMES = (
 
 
 def version_lines(problems: list[str]) -> list[str]:
-    """A line a package.
+    """One line for each package.
 
     Args:
-        problems: Is given what is not installed, or of another version than vitatt asks for.
+        problems: Problems found so far; missing packages and wrong versions are appended.
     """
     lines = [
         f"vitatt {_version('vitatt') or 'is not installed as a package'}",
@@ -60,7 +60,7 @@ def _version(name: str) -> str | None:
 
 
 def _asked() -> dict[str, str]:
-    """Versions that vitatt asks for, by package; without its extras."""
+    """Required versions by package, without those of extras."""
     asked = {}
     try:
         lines = metadata.requires("vitatt") or []

@@ -1,1 +1,1 @@
-"""Studies of a trained model."""
+"""Studies of trained models: they return tables and figures, and write nothing."""

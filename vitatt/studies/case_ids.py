@@ -1,4 +1,4 @@
-"""Cases by id: which rows they are, or where they are instead."""
+"""Selection of cases by id; for an unknown id, the split that it is in."""
 
 from __future__ import annotations
 

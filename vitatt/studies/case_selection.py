@@ -1,4 +1,4 @@
-"""Which cases are explained."""
+"""Selection of the cases to explain: by id, diagnosis, error or at random."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from vitatt.studies.case_ids import cases_by_id
 from vitatt.types import UsageError
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class CaseSelection:
-    """Which cases to explain; without any of the first three, a random sample.
+    """Cases to explain; without any of the first three, a random sample.
 
     Attributes:
         ids: These cases; one id, or a list.
         diagnosis: Cases of this class.
-        errors: So many of the worst errors: wrong with the highest confidence.
-        sample: At most so many of what is left, drawn at random.
-        seed: Decides the sample.
+        errors: This number of the worst errors: wrong with the highest confidence.
+        sample: Largest number of cases, drawn at random from the others.
+        seed: Seed of the sample.
     """
 
-    ids: list[str] | str = dataclasses.field(default_factory=list)
+    ids: Sequence[str] | str = ()
     diagnosis: str | None = None
     errors: int = 0
     sample: int = 24
     seed: int = 0
 
     def check(self, classes: Sequence[str]) -> None:
-        """Look at the settings before the work begins.
+        """Check the settings before the work begins.
 
         Args:
             classes: Of the data.
@@ -61,13 +61,16 @@ class CaseSelection:
         return ", ".join([*words, f"random sample of at most {self.sample}, seed {self.seed}"])
 
 
+RANDOM_SAMPLE = CaseSelection()
+"""At most 24 cases, drawn at random."""
+
 _RANGES: Ranges = {"errors": Range(least=0), "sample": Range(least=1), "seed": SEED}
 
 
 def candidates(
     cases: pl.DataFrame, selection: CaseSelection, datamodule: LesionDataModule, split: SplitName
 ) -> pl.DataFrame:
-    """The rows to choose from, as far as no model is needed to tell.
+    """The rows to select from: by id or diagnosis, for which no model is needed.
 
     Raises:
         UsageError: If ids are not there, or no case is left.
@@ -76,7 +79,7 @@ def candidates(
         return cases_by_id(cases, selection.ids, datamodule, split)
     if selection.diagnosis is not None:
         cases = cases.filter(pl.col("diagnosis") == selection.diagnosis)
-    if selection.errors:  # what is not known cannot be wrong
+    if selection.errors:  # without diagnosis there is no error
         cases = cases.filter(pl.col("diagnosis").is_not_null())
     return _some(cases, selection)
 

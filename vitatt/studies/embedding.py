@@ -1,143 +1,153 @@
-"""How far a network's vectors set the classes apart, and views of them in the plane."""
+"""Embedding of cases: class token before and after fusion, as tables and figures."""
 
 from __future__ import annotations
 
-import importlib.util
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import polars as pl
+import torch
 from numpy.typing import NDArray
-from sklearn.manifold import TSNE
-from sklearn.metrics import silhouette_samples
-from sklearn.neighbors import NearestNeighbors
 
-from vitatt.evaluation.bootstrap import Floats, Interval, balanced_accuracy, group_bootstrap, mean
-from vitatt.types import UsageError
+from vitatt.data.datamodule import LesionDataModule, SplitName
+from vitatt.data.datasets.schema import Feature
+from vitatt.evaluation.bootstrap import Floats
+from vitatt.models.classifier import LesionClassifier
+from vitatt.plotting.embedding import embedding_figure, largest_groups
+from vitatt.studies.batches import batches_on_device
+from vitatt.studies.projection import TITLES, Projection
+from vitatt.studies.separation import NEIGHBOURS, Separation
 
-Projection = Literal["tsne", "umap"]
+FUSED, ALONE = "fused class token", "image class token"
 
-TITLES: dict[Projection, str] = {"tsne": "t-SNE", "umap": "UMAP"}
+METRICS = {
+    "silhouette": "silhouette of the classes",
+    "accuracy": f"accuracy of the {NEIGHBOURS} nearest",
+    "balanced_accuracy": f"balanced accuracy of the {NEIGHBOURS} nearest",
+}
+"""Titles of the metrics of `Separation`."""
 
-NEIGHBOURS = 5
 
-
-class Separation(NamedTuple):
-    """How far classes are apart, in all dimensions; intervals resample groups.
+class Embedding(NamedTuple):
+    """Vectors of cases.
 
     Attributes:
-        silhouette: Mean over the cases, -1 to 1; 0 where classes overlap.
-        accuracy: Of the vote of the 5 nearest cases of other groups.
-        balanced_accuracy: Of the same vote.
+        by_token: (N, D) by token, `FUSED` or `ALONE`.
+        predicted: Predicted class of each case.
     """
 
-    silhouette: Interval
-    accuracy: Interval
-    balanced_accuracy: Interval
+    by_token: dict[str, Floats]
+    predicted: list[str]
 
 
-def separation(
-    vectors: Floats, targets: NDArray[np.int64], groups: NDArray[np.object_]
-) -> Separation:
-    """Silhouette of the classes and nearest-neighbour accuracy.
-
-    The silhouette compares a case's mean distance to its own class with that to the nearest other
-    one (Rousseeuw, "Silhouettes", Journal of Computational and Applied Mathematics 1987). A case's
-    neighbours are of other patients or lesions: its own would be found by the image's looks.
+def embed_cases(
+    model: LesionClassifier, datamodule: LesionDataModule, split: SplitName, cases: pl.DataFrame
+) -> Embedding:
+    """The fused class token that the head is given, and the encoder's of the image alone.
 
     Args:
-        vectors: (N, D).
-        targets: Class of each, (N,), 0 or more.
-        groups: Patient or lesion of each, (N,).
-
-    Raises:
-        UsageError: If there are fewer than 2 classes, no class has 2 cases, or a case has fewer
-            than 5 of other groups.
+        model: In evaluation mode; one without an image encoder has the fused class token only.
+        datamodule: Has the images.
+        split: Of the data.
+        cases: Rows of that split.
     """
-    check_separable(targets, groups)
-    votes = neighbour_votes(vectors, targets, groups)
-    correct = (votes.argmax(1) == targets).astype(np.float64)[:, None]
-    return Separation(
-        group_bootstrap(mean, silhouette_samples(vectors, targets)[:, None], targets, groups),
-        group_bootstrap(mean, correct, targets, groups),
-        group_bootstrap(balanced_accuracy, votes, targets, groups),
+    encoder = model.network.encoder
+    vectors: dict[str, list[torch.Tensor]] = {FUSED: []}
+    predicted = []
+    with torch.inference_mode():
+        for batch in batches_on_device(model, datamodule, split, cases, "embedding"):
+            if encoder is not None:
+                tokens = encoder(batch.image)
+                vectors.setdefault(ALONE, []).append(tokens[:, 0])
+                if model.network.encodes_alone:  # then the network takes tokens for the image
+                    batch = batch.with_tokens(tokens)
+            output = model(batch)
+            vectors[FUSED].append(output.embedding)
+            predicted += [model.task.classes[n] for n in output.logits.argmax(1).tolist()]
+    by_token = {
+        token: torch.cat(values).double().cpu().numpy() for token, values in vectors.items()
+    }
+    return Embedding(by_token, predicted)
+
+
+def points_table(
+    cases: pl.DataFrame, predicted: list[str], views: dict[Projection, dict[str, Floats]]
+) -> pl.DataFrame:
+    """One row for each case, projection and token: its place in the plane.
+
+    Args:
+        cases: Rows of the split.
+        predicted: Predicted class of each case.
+        views: Points (N, 2) by projection and token.
+    """
+    named = cases.select("case_id", "group", true="diagnosis").with_columns(
+        pl.Series("predicted", predicted)
+    )
+    return pl.concat(
+        named.with_columns(
+            pl.Series("x", points[:, 0], dtype=pl.Float64),
+            pl.Series("y", points[:, 1], dtype=pl.Float64),
+            method=pl.lit(method),
+            token=pl.lit(token),
+        )
+        for method, tokens in views.items()
+        for token, points in tokens.items()
     )
 
 
-def check_separable(targets: NDArray[np.int64], groups: NDArray[np.object_]) -> None:
-    """See that `separation` can say something of some cases.
-
-    Args:
-        targets: Class of each, (N,).
-        groups: Patient or lesion of each, (N,).
-
-    Raises:
-        UsageError: As `separation` does.
-    """
-    found = np.unique(targets).size
-    if not 2 <= found < len(targets):
-        raise UsageError(
-            f"Expected cases of at least 2 classes, several of a class, to see how far they are "
-            f"apart, but got {len(targets)} cases of {found} classes."
-        )
-    _check_neighbours(groups)
-
-
-def _check_neighbours(groups: NDArray[np.object_]) -> None:
-    _, size = np.unique(groups, return_counts=True)
-    if (others := len(groups) - int(size.max())) < NEIGHBOURS:
-        raise UsageError(
-            f"Expected at least {NEIGHBOURS} cases of other groups beside each case, but there "
-            f"are {others}."
-        )
-
-
-def neighbour_votes(
-    vectors: Floats, targets: NDArray[np.int64], groups: NDArray[np.object_]
-) -> Floats:
-    """Share of each class among a case's 5 nearest cases of other groups, (N, C).
-
-    Raises:
-        UsageError: If there are fewer than 5 such cases.
-    """
-    _check_neighbours(groups)
-    _, owner, size = np.unique(groups, return_inverse=True, return_counts=True)
-    # So many that enough are left when those of its own group are taken out.
-    search = NearestNeighbors(n_neighbors=NEIGHBOURS + int(size.max()) - 1).fit(vectors)
-    near = search.kneighbors(return_distance=False)
-    foreign = owner[near] != owner[:, None]
-    kept = foreign & (np.cumsum(foreign, axis=1) <= NEIGHBOURS)
-    chosen = targets[near[kept].reshape(len(vectors), NEIGHBOURS)]
-    votes: Floats = np.stack([(chosen == label).mean(1) for label in range(targets.max() + 1)], 1)
-    return votes
-
-
-def projections() -> tuple[Projection, ...]:
-    """Those that are installed: UMAP is an extra."""
-    return tuple(
-        name for name in get_args(Projection) if name == "tsne" or importlib.util.find_spec(name)
+def separation_table(found: dict[str, Separation]) -> pl.DataFrame:
+    """One row for each token and metric, with its interval."""
+    return pl.DataFrame(
+        [
+            {"token": token, "metric": METRICS[name], **interval._asdict()}
+            for token, metrics in found.items()
+            for name, interval in metrics._asdict().items()
+        ]
     )
 
 
-def project(vectors: Floats, method: Projection, *, seed: int = 0) -> Floats:
-    """A view of vectors (N, D) in the plane, (N, 2); what is near there was near before.
+def embedding_figures(
+    cases: pl.DataFrame,
+    views: dict[Projection, dict[str, Floats]],
+    columns: Sequence[Feature],
+    found: dict[str, Separation],
+    where: str,
+    group: str,
+) -> dict[str, NDArray[np.uint8]]:
+    """Scatter plots, the tokens side by side, by ``PROJECTION_COLOUR``.
 
-    Distances between far points, and sizes of clusters, mean nothing in it. t-SNE: van der Maaten
-    and Hinton, JMLR 2008; its perplexity is 30, or less for fewer than 91 cases. UMAP: McInnes et
-    al. 2018, with 15 neighbours at most.
-
-    Raises:
-        UsageError: If there are fewer than 5 vectors.
+    Args:
+        cases: Rows of the split.
+        views: Points (N, 2) by projection and token.
+        columns: Metadata columns to colour by, beside diagnosis and group.
+        found: Separation of the classes by token.
+        where: The cases in words, for the note below.
+        group: ``patient`` or ``lesion``.
     """
-    count = len(vectors)
-    if count < 5:
-        raise UsageError(f"Expected at least 5 cases to draw, but got {count}.")
-    if method == "tsne":
-        perplexity = min(30.0, (count - 1) / 3)
-        tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed)
-        return tsne.fit_transform(vectors)
-    from umap import UMAP  # slow to import, and an extra
+    titles = {
+        token: f"{token}\nsilhouette of the classes {metrics.silhouette.value:.3f}\n"
+        f"accuracy of the {NEIGHBOURS} nearest {metrics.accuracy.value:.3f}"
+        for token, metrics in found.items()
+    }
+    colourings = {
+        "class": ("diagnosis", cases["diagnosis"]),
+        **{feature.name: (feature.label, _named(cases, feature)) for feature in columns},
+        group: (f"{group} (those with most images)", largest_groups(cases["group"])),
+    }
+    return {
+        f"{method}_{name}": embedding_figure(
+            {titles[token]: points for token, points in tokens.items()},
+            values,
+            title=f"{TITLES[method]}, by {what}",
+            note=where,
+        )
+        for method, tokens in views.items()
+        for name, (what, values) in colourings.items()
+    }
 
-    # Its spectral start needs more cases than dimensions of the plane by a few.
-    start = "spectral" if count > 10 else "random"
-    umap = UMAP(n_neighbors=min(15, count - 1), init=start, random_state=seed, n_jobs=1)
-    return umap.fit_transform(vectors)
+
+def _named(cases: pl.DataFrame, feature: Feature) -> pl.Series:
+    """The column, renamed to its label and unit."""
+    unit = f", {feature.unit}" if feature.unit else ""
+    return cases[feature.name].alias(f"{feature.label}{unit}")

@@ -1,200 +1,241 @@
-"""Are explanations faithful, do they find the lesion, are they sane? With intervals.
-
-One table row a case, method and measure, so that every metric can be computed again; the summary
-resamples patients or lesions, and compares each method with TMME case by case.
-"""
+"""Checks of explanation methods on cases of a split: tables of measures, and results to show."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
-from vitatt.evaluation.bootstrap import Interval, group_bootstrap, mean
-from vitatt.explain.checks.faithfulness import faithfulness
-from vitatt.explain.checks.localization import centre_gaussian, localize, upsample
-from vitatt.explain.checks.sanity import randomisation, stability
-from vitatt.explain.methods import Method, explain_by, predict
-from vitatt.models.fusion.network import LesionNetwork
+from vitatt.data.datamodule import LesionDataModule, SplitName
+from vitatt.data.images.masks import check_folder, read_mask, with_masks
+from vitatt.evaluation.bootstrap import Interval
+from vitatt.explain.methods import METHODS
+from vitatt.models.classifier import LesionClassifier
+from vitatt.paths import user_path
+from vitatt.plotting.overview import intervals_figure
+from vitatt.ranges import SEED, Range, Ranges, check_ranges
+from vitatt.studies.batches import batches_on_device
+from vitatt.studies.check_result import CheckResult
+from vitatt.studies.explanation_measures import (
+    MEASURES,
+    measure_faithfulness,
+    measure_localization,
+    measure_sanity,
+)
+from vitatt.studies.metadata_agreement import metadata_agreement
 from vitatt.types import LesionBatch
+from vitatt.words import known_words
 
-MEASURES = {
-    "most_relevant_first": ("area, most relevant hidden first", "lower"),
-    "least_relevant_first": ("area, least relevant hidden first", "higher"),
-    "deletion": ("deletion area (image)", "lower"),
-    "insertion": ("insertion area (image)", "higher"),
-    "seconds": ("seconds a case, on this machine", "lower"),
-    "stability": ("rank correlation under slight noise", "higher"),
-    "randomised_1": ("rank correlation, upper third of the layers randomised", "nearer to 0"),
-    "randomised_2": ("rank correlation, upper two thirds randomised", "nearer to 0"),
-    "randomised_3": ("rank correlation, all layers randomised", "nearer to 0"),
-    "pointing": ("pointing game", "higher"),
-    "mass": ("share of relevance on the lesion", "higher"),
-    "iou": ("best-threshold IoU", "higher"),
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Checks of the methods.
+
+    Attributes:
+        methods: Methods to compare; occlusion is the slowest by far.
+        cases: Number of cases for perturbation tests and metadata agreement, drawn at random.
+        sanity_cases: Number of them for the sanity checks, which randomise weights and add noise.
+        masked_cases: Number of cases with a lesion mask for localisation, drawn at random.
+        masks: Folder of lesion masks; by default ``masks`` in the folder of the data, if there.
+        seed: Seed of the draws.
+    """
+
+    methods: Sequence[str] | str = tuple(method for method in METHODS if method != "occlusion")
+    cases: int = 100
+    sanity_cases: int = 16
+    masked_cases: int = 500
+    masks: str | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        """Check the settings before the work begins.
+
+        Raises:
+            UsageError: If there is nothing to compare or to test on.
+        """
+        known_words(self.methods, list(METHODS), "evaluation.methods")
+        check_ranges(_RANGES, vars(self), "evaluation")
+        if self.masks is not None:
+            check_folder(user_path(self.masks, "evaluation.masks"))
+
+    def chosen(self) -> list[str]:
+        """Names of the methods, each once."""
+        return known_words(self.methods, list(METHODS), "evaluation.methods")
+
+
+ALL_CHECKS = Evaluation()
+"""The checks with their default methods and numbers of cases."""
+
+_RANGES: Ranges = {
+    "cases": Range(least=1),
+    "sanity_cases": Range(least=0),
+    "masked_cases": Range(least=0),
+    "seed": SEED,
 }
-"""Name for people and which way is better, of each measure."""
-
-CENTRE = "centre"
-"""The baseline of localisation: a Gaussian in the middle, whatever the case."""
-
-_SUMMARY = {
-    **dict.fromkeys(("measure", "better", "method"), pl.String),
-    **dict.fromkeys(("cases", "groups"), pl.Int64),
-    **dict.fromkeys(("value", "low", "high"), pl.Float64),
-    **dict.fromkeys(("difference", "difference_low", "difference_high"), pl.Float64),
-}
 
 
-def measure_faithfulness(
-    network: LesionNetwork,
-    batches: Iterable[LesionBatch],
-    groups: Mapping[str, str],
-    methods: Sequence[Method],
-) -> pl.DataFrame:
-    """Areas of perturbation curves, and what an explanation took, for the predicted class.
+def masked_cases(
+    datamodule: LesionDataModule, cases: pl.DataFrame, settings: Evaluation, split: SplitName
+) -> pl.DataFrame | None:
+    """The cases that have a lesion mask which is not empty; None where there is no folder of them.
 
     Args:
-        network: The network explained; left as it was.
-        batches: Cases, as pixels.
-        groups: Patient or lesion of each case id.
-        methods: To compare.
+        datamodule: Has the cases.
+        cases: Rows of the split.
+        settings: Say which folder.
+        split: Of the data.
 
     Returns:
-        Columns ``case_id``, ``group``, ``method``, ``measure`` and ``value``.
+        Rows of `cases`, with the path of the ``mask``.
+
+    Raises:
+        DataError: If a mask cannot be read, or two images would have one mask.
     """
-    frames = []
-    for batch in batches:
-        target = predict(network, batch).unsqueeze(1)
-        for method, relevance in explain_by(network, batch, target, methods=methods).items():
-            areas = faithfulness(network, batch, target[:, 0], relevance).areas()
-            measured = {str(test): area for test, area in areas.items()}
-            taken = relevance.cost.seconds / len(batch.target)
-            measured["seconds"] = torch.full_like(areas["deletion"], taken)
-            frames.append(_rows(batch, groups, method, measured))
-    return pl.concat(frames)
+    masked = cases_with_masks(datamodule, cases, settings, split)
+    if masked is None:
+        return None
+    size = datamodule.task.image_size
+    seen = [bool(read_mask(path, size).any()) for path in masked["mask"]]
+    return masked.filter(pl.Series(seen, dtype=pl.Boolean))
 
 
-def measure_sanity(
-    network: LesionNetwork,
-    batches: Iterable[LesionBatch],
-    groups: Mapping[str, str],
-    methods: Sequence[Method],
-) -> pl.DataFrame:
-    """Stability under slight noise and randomisation of weights, for the predicted class.
+def measure_explanations(
+    model: LesionClassifier,
+    datamodule: LesionDataModule,
+    split: SplitName,
+    settings: Evaluation,
+    masked: pl.DataFrame | None,
+) -> Iterator[pl.DataFrame]:
+    """Yield the table of measures after each check; the last one is complete.
 
     Args:
-        network: The network explained; left as it was.
-        batches: Cases, as pixels; every method explains each of them five times.
-        groups: Patient or lesion of each case id.
-        methods: To compare.
+        model: In evaluation mode.
+        datamodule: Has the cases.
+        split: Of the data.
+        settings: Methods, and numbers of cases.
+        masked: From `masked_cases`.
 
-    Returns:
-        As `measure_faithfulness`.
+    Yields:
+        Tables as of `measure_faithfulness`, each with the rows of the one before.
     """
-    frames = []
-    for batch in batches:
-        target = predict(network, batch).unsqueeze(1)
-        for method, relevance in explain_by(network, batch, target, methods=methods).items():
-            measured = {"stability": stability(network, batch, target, relevance, method=method)}
-            cascade = randomisation(network, batch, target, relevance, method=method, points=3)
-            for number, correlations in enumerate(cascade.values(), start=1):
-                measured[f"randomised_{number}"] = correlations
-            frames.append(_rows(batch, groups, method, measured))
-    return pl.concat(frames)
+    cases = datamodule.cases(split)
+    groups = dict(cases.select("case_id", "group").iter_rows())
+    sample = _draw(cases, settings.cases, settings.seed)
+    few = sample.head(settings.sanity_cases)
+
+    def batches(chosen: pl.DataFrame, what: str) -> Iterator[LesionBatch]:
+        return batches_on_device(model, datamodule, split, chosen, what)
+
+    network, methods = model.network, settings.chosen()
+    table = measure_faithfulness(network, batches(sample, "faithfulness"), groups, methods)
+    yield table
+    if few.height:
+        sanity = measure_sanity(network, batches(few, "sanity checks"), groups, methods)
+        table = pl.concat([table, sanity])
+        yield table
+    drawn = None if masked is None else _draw(masked, settings.masked_cases, settings.seed)
+    if drawn is not None and drawn.height:
+        pairs = _with_masks(model, datamodule, split, drawn)
+        yield pl.concat([table, measure_localization(network, pairs, groups, methods)])
 
 
-def measure_localization(
-    network: LesionNetwork,
-    batches: Iterable[tuple[LesionBatch, Tensor]],
-    groups: Mapping[str, str],
-    methods: Sequence[Method],
-) -> pl.DataFrame:
-    """Agreement of maps of the predicted class with lesion masks, and of a centred Gaussian.
+def check_results(
+    summary: pl.DataFrame,
+    model: LesionClassifier,
+    datamodule: LesionDataModule,
+    split: SplitName,
+    settings: Evaluation,
+) -> list[CheckResult]:
+    """One result for each measure, and the agreement of metadata relevance.
 
     Args:
-        network: The network explained; left as it was.
-        batches: Cases, as pixels, each with its masks (B, H, W) bool.
-        groups: Patient or lesion of each case id.
-        methods: To compare.
-
-    Returns:
-        As `measure_faithfulness`.
+        summary: From `summarise_measures`.
+        model: In evaluation mode.
+        datamodule: Has the cases.
+        split: Of the data.
+        settings: Number of cases for metadata agreement.
     """
-    frames = []
-    for batch, masks in batches:
-        found = explain_by(network, batch, methods=methods)
-        maps: dict[str, Tensor] = {
-            name: relevance.patches[:, 0].cpu() for name, relevance in found.items()
-        }
-        (count, *grid), (_, *size) = next(iter(maps.values())).shape, masks.shape
-        maps[CENTRE] = centre_gaussian((grid[0], grid[1])).expand(count, -1, -1)
-        for name, relevance in maps.items():
-            agreement = localize(upsample(relevance, (size[0], size[1])), masks)
-            frames.append(_rows(batch, groups, name, agreement._asdict()))
-    return pl.concat(frames)
+    measured = set(summary["measure"])
+    results = [_result(summary, measure) for measure in MEASURES if measure in measured]
+    if model.network.cardinalities and len(model.task.features) > 1:
+        sample = _draw(datamodule.cases(split), settings.cases, settings.seed)
+        results.append(metadata_agreement(model, datamodule, split, sample))
+    return results
 
 
-def summarise_measures(measured: pl.DataFrame, *, reference: Method = "tmme") -> pl.DataFrame:
-    """Mean of each measure by method, and its paired difference from a reference, with intervals.
+def cases_with_masks(
+    datamodule: LesionDataModule, cases: pl.DataFrame, settings: Evaluation, split: SplitName
+) -> pl.DataFrame | None:
+    """The cases that have a lesion mask, see `with_masks`; None where there is no folder of them.
 
     Args:
-        measured: From the functions above.
-        reference: The method that others are compared with.
+        datamodule: Has the cases.
+        cases: Rows of the split.
+        settings: Say which folder.
+        split: Of the data.
 
-    Returns:
-        A row a measure and method, best first: ``measure``, ``better``, ``method``, ``cases`` and
-        ``groups`` that have a value, ``value``, ``low``, ``high``, ``difference``,
-        ``difference_low``, ``difference_high`` (null for the reference, and without one).
+    Raises:
+        DataError: If two images would have one mask.
     """
-    rows = []
-    for (measure,), part in measured.group_by("measure", maintain_order=True):
-        wide = part.pivot("method", index=["case_id", "group"], values="value")
-        better = MEASURES[str(measure)][1]
-        of_measure = []
-        for method in wide.columns[2:]:
-            interval = _interval(wide[method], wide["group"])
-            defined = wide.filter(pl.col(method).is_not_nan())
-            row = {
-                "measure": measure,
-                "better": better,
-                "method": method,
-                "cases": defined.height,
-                "groups": defined["group"].n_unique(),
-                **interval._asdict(),
-                **dict.fromkeys(("difference", "difference_low", "difference_high")),
-            }
-            if method != reference and reference in wide.columns:
-                apart = _interval(wide[method] - wide[reference], wide["group"])
-                row["difference"], row["difference_low"], row["difference_high"] = apart
-            of_measure.append(row)
-        sign = -1 if better == "higher" else 1
-        places = [(math.isnan(row["value"]), sign * abs(row["value"])) for row in of_measure]
-        rows += [of_measure[n] for n in sorted(range(len(places)), key=places.__getitem__)]
-    return pl.DataFrame(rows, schema=_SUMMARY)
+    folder = masks_folder(datamodule, settings, split)
+    return with_masks(cases, folder) if settings.masks or folder.is_dir() else None
 
 
-def _interval(values: pl.Series, groups: pl.Series) -> Interval:
-    column = values.cast(pl.Float64).to_numpy()[:, None]
-    return group_bootstrap(mean, column, np.zeros(len(column)), groups.to_numpy())
+def masks_folder(datamodule: LesionDataModule, settings: Evaluation, split: SplitName) -> Path:
+    """The folder of lesion masks, which may be absent."""
+    if settings.masks is not None:
+        return user_path(settings.masks, "evaluation.masks")
+    root = datamodule.predict_root if split == "predict" else datamodule.root
+    return user_path(str(root), "data.root") / "masks"
 
 
-def _rows(
-    batch: LesionBatch, groups: Mapping[str, str], method: str, measured: Mapping[str, Tensor]
-) -> pl.DataFrame:
-    names = list(batch.case_id)
-    return pl.concat(
-        pl.DataFrame(
-            {
-                "case_id": names,
-                "group": [groups[name] for name in names],
-                "method": method,
-                "measure": measure,
-                "value": values.double().cpu().numpy(),
-            }
-        )
-        for measure, values in measured.items()
+def _draw(cases: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:
+    return cases if cases.height <= count else cases.sample(count, seed=seed)
+
+
+def _with_masks(
+    model: LesionClassifier, datamodule: LesionDataModule, split: SplitName, cases: pl.DataFrame
+) -> Iterator[tuple[LesionBatch, Tensor]]:
+    size, start = datamodule.task.image_size, 0
+    for batch in batches_on_device(model, datamodule, split, cases, "localisation"):
+        paths = cases["mask"][start : start + len(batch.target)]
+        start += len(batch.target)
+        yield batch, torch.from_numpy(np.stack([read_mask(path, size) for path in paths]))
+
+
+def _result(summary: pl.DataFrame, measure: str) -> CheckResult:
+    part = summary.filter(pl.col("measure") == measure)
+    title, better = MEASURES[measure]
+    names = [METHODS[name].title if name in METHODS else name for name in part["method"]]
+    values = part.select("value", "low", "high").to_numpy()
+    cases, groups = part.select(pl.col("cases", "groups").max()).row(0)
+    rows = [
+        [name, _interval(row, ""), _interval(row, "difference_")]
+        for name, row in zip(names, part.iter_rows(named=True), strict=True)
+    ]
+    return CheckResult(
+        title=title[0].upper() + title[1:],
+        text=(
+            f"{better[0].upper() + better[1:]} is better. Mean of {cases} cases of {groups} "
+            "groups, for the predicted class; intervals are 95 %, resampling groups. Differences "
+            "are paired, case by case."
+        ),
+        figure=intervals_figure(names, values, xlabel=f"{title} ({better} is better)"),
+        figure_alt=f"{title}, by method, with intervals",
+        columns=["method", "mean [95 %]", "minus TMME [95 %]"],
+        rows=rows,
     )
+
+
+def _interval(row: dict[str, Any], prefix: str) -> Interval | None:
+    value = row["difference" if prefix else "value"]
+    if value is None or math.isnan(value):
+        return None
+    return Interval(value, row[prefix + "low"], row[prefix + "high"])

@@ -1,4 +1,4 @@
-"""Several checkpoints on the same cases: they share the images, and often an encoder."""
+"""Several checkpoints on the same cases, with shared images and shared frozen encoders."""
 
 from __future__ import annotations
 
@@ -18,10 +18,20 @@ from vitatt.data.metadata.encoding import encode
 from vitatt.models.checkpoint import read_hyper_parameters
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.encoders.base import ImageEncoder
+from vitatt.models.encoders.sharing import same_tokens
 from vitatt.models.fusion.network import LesionNetwork
-from vitatt.types import LesionBatch, LesionTask, Pixels, Tokens, UsageError
+from vitatt.types import LesionBatch, LesionTask, Pixels, Tokens, UsageError, class_index
 
 _BATCH = 16
+
+_COMPARED = {
+    "dataset": "dataset",
+    "classes": "classes",
+    "image_size": "image size",
+    "fold_spec": "split",
+    "seen": "seen",
+}
+"""Attributes of a task that the models of a comparison share, and their titles."""
 
 
 class NamedModel(NamedTuple):
@@ -49,7 +59,7 @@ class NamedModel(NamedTuple):
         """
         task = self.model.task
         metadata, missing = encode(cases, task.features, smoothing=task.smoothing)
-        index = {name: number for number, name in enumerate(task.classes)}
+        index = class_index(task.classes)
         target = cases["diagnosis"].replace_strict(index, return_dtype=pl.Int64)
         return LesionBatch(
             image,
@@ -61,7 +71,7 @@ class NamedModel(NamedTuple):
 
 
 def check_comparable(paths: Sequence[tuple[str, str]], task: LesionTask) -> None:
-    """See that checkpoints know the same data, before any of their models is made.
+    """See that checkpoints are of the same data, before any of their models is made.
 
     Args:
         paths: Name and file of each.
@@ -73,12 +83,12 @@ def check_comparable(paths: Sequence[tuple[str, str]], task: LesionTask) -> None
     """
     for name, path in paths:
         of_path = LesionTask.from_plain(read_hyper_parameters(path)["task"])
-        for what in ("dataset", "classes", "image_size", "fold_spec", "seen"):
+        for what, title in _COMPARED.items():
             expected, found = getattr(task, what), getattr(of_path, what)
             if found != expected:
                 raise UsageError(
                     f"The checkpoints cannot be compared: `{name}` ({path}) was trained with "
-                    f"another {what.replace('_', ' ')} ({found}) than the first ({expected}). "
+                    f"another {title} ({found}) than the first ({expected}). "
                     "Compare models of the same data, split and image size."
                 )
 
@@ -119,7 +129,10 @@ class Images:
             return Tokens(torch.zeros(cases.height, 0, 0, device=device))
         encoder = network.encoder if network.encodes_alone else None
         known, of_encoder, image = self._last.get(split, (("", 0), None, Tokens(torch.empty(0))))
-        if known == corruption and _same(encoder, of_encoder):
+        same = encoder is of_encoder or (
+            encoder is not None and of_encoder is not None and same_tokens(encoder, of_encoder)
+        )
+        if known == corruption and same:
             return image
         image = self._make(encoder, split, cases, corruption, device)
         self._last[split] = (corruption, encoder, image)
@@ -154,13 +167,3 @@ def _corrupted(batch: LesionBatch, corruption: str, strength: int) -> Tensor:
         for image, seed in zip(images, seeds, strict=True)
     ]
     return torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2)
-
-
-def _same(one: ImageEncoder | None, other: ImageEncoder | None) -> bool:
-    """Whether two encoders, None for bare pixels, give the same tokens."""
-    if one is None or other is None or one is other:
-        return one is other
-    weights, others = one.state_dict(), other.state_dict()
-    return repr(one) == repr(other) and all(
-        torch.equal(weights[name], others[name]) for name in weights
-    )

@@ -1,4 +1,4 @@
-"""The measuring part of `robustness`: every perturbation at every level, for every model."""
+"""Robustness of models: every perturbation of metadata and images at every level."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import polars as pl
-from tqdm import tqdm
 
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.images.corruptions import CORRUPTIONS
 from vitatt.data.metadata.noise import NOISE, add_noise
 from vitatt.evaluation.bootstrap import Floats
 from vitatt.explain.checks.agreement import feature_importance
-from vitatt.studies.hidden_metadata import AT_RANDOM, LEAST, MOST, SHARES, perturb_metadata
 from vitatt.studies.models import Images, NamedModel
+from vitatt.studies.perturbed_metadata import AT_RANDOM, LEAST, MOST, SHARES, perturb_metadata
 from vitatt.studies.robustness_scores import probabilities_of, score_level
 from vitatt.types import LesionBatch
 
@@ -27,28 +26,28 @@ PERTURBATIONS: dict[str, list[str]] = {
     "image": list(CORRUPTIONS),
     "both": list(CORRUPTIONS),
 }
-"""Curves of each kind."""
+"""Perturbations of each kind: one curve for each."""
 
 STRENGTHS = range(1, 6)
 
 Versions = list[LesionBatch] | None
-"""Random versions of the input; None where it is the image with its own metadata."""
+"""Random versions of the input; None for the image with its own metadata."""
 
 
 @dataclasses.dataclass
-class Study:
-    """What is measured.
+class RobustnessStudy:
+    """Metrics of models on perturbed cases.
 
     Attributes:
         datamodule: Has the images.
         cases: Test cases.
-        validation: Validation cases, which the importance of features is measured on.
+        validation: Validation cases, on which the importance of features is measured.
         models: The models; the first is the reference if `has_reference`.
-        has_reference: Whether differences to the first model are wanted.
-        kinds: Of perturbations.
+        has_reference: Whether the curves have differences to the first model.
+        kinds: Kinds of perturbations.
         repeats: Random draws averaged at each level.
-        seed: Decides them.
-        importance: Permutation importance by model, found on the way.
+        seed: Seed of the draws.
+        importance: Permutation importance of features by model, see `measure_importance`.
     """
 
     datamodule: LesionDataModule
@@ -73,7 +72,7 @@ class Study:
         self._groups = self.cases["group"].to_numpy()
 
     def points(self) -> int:
-        """How many points all curves have together."""
+        """Number of points of all curves."""
         images = len(CORRUPTIONS) * len(STRENGTHS)
         count = 0
         for named in self.models:
@@ -87,10 +86,28 @@ class Study:
             count += sum(len(PERTURBATIONS[kind]) + more[kind] for kind in self.kinds)
         return count
 
-    def measure(self) -> Iterator[list[dict[str, Any]]]:
-        """Points of curves, as they are measured: a row a metric.
+    def ranked(self) -> list[NamedModel]:
+        """The models whose features are perturbed by their importance."""
+        if "missing" not in self.kinds:
+            return []
+        return [named for named in self.models if named.network.cardinalities]
 
-        A model that sees no metadata has the first point of the curves over metadata and no more.
+    def measure_importance(self, named: NamedModel) -> None:
+        """Measure the permutation importance of a model's features on the validation cases.
+
+        Args:
+            named: One of `ranked`.
+        """
+        image = self._images.of(named, "val", self.validation)
+        batch = named.batch(self.validation, image)
+        importance = feature_importance(named.network, batch, seed=self.seed)
+        self.importance[named.name] = importance.permutation
+
+    def measure(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield each point of a curve as it is measured, with one row for each metric.
+
+        A model that sees no metadata has only the first point of the curves over metadata. The
+        importance of the features of each model in `ranked` must have been measured.
         """
         yield from self._with_images(None)
         if {"image", "both"} & set(self.kinds):
@@ -99,7 +116,7 @@ class Study:
                     yield from self._with_images((corruption, strength))
 
     def _with_images(self, corruption: tuple[str, int] | None) -> Iterator[list[dict[str, Any]]]:
-        """All points that show the models these images."""
+        """Points with these images, corrupted or not."""
         reference: Floats | None = None
         for number, named in enumerate(self.models):
             image = self._images.of(named, "test", self.cases, corruption)
@@ -133,24 +150,16 @@ class Study:
             for perturbation in PERTURBATIONS[kind]:
                 yield kind, perturbation, 0, None
         if "missing" in self.kinds and sees_metadata:
-            importance = self._importance(named)
-            hidden = perturb_metadata(
+            importance = self.importance[named.name]
+            perturbed = perturb_metadata(
                 named.network, own, importance, repeats=self.repeats, seed=self.seed
             )
-            for perturbation, level, versions in hidden:
+            for perturbation, level, versions in perturbed:
                 yield "missing", perturbation, level, versions
         if "noise" in self.kinds and sees_metadata:
             for noise, levels in NOISE.items():
                 for strength, level in zip(STRENGTHS, levels, strict=True):
                     yield "noise", noise, level, self._noisy(named, own, noise, strength)
-
-    def _importance(self, named: NamedModel) -> Floats:
-        tqdm.write(f"Importance of features to `{named.name}`: {self.validation.height} cases.")
-        image = self._images.of(named, "val", self.validation)
-        batch = named.batch(self.validation, image)
-        found = feature_importance(named.network, batch, seed=self.seed).permutation
-        self.importance[named.name] = found
-        return found
 
     def _noisy(
         self, named: NamedModel, own: LesionBatch, noise: str, strength: int

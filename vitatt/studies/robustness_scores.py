@@ -1,4 +1,4 @@
-"""How metrics fall when the input gets worse: curves with intervals, and where they cross."""
+"""Metrics on perturbed input: curves with intervals, and where they fall below another model's."""
 
 from __future__ import annotations
 
@@ -10,20 +10,10 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from vitatt.evaluation.bootstrap import (
-    Floats,
-    Statistic,
-    balanced_accuracy,
-    group_bootstrap,
-    macro_auroc,
-)
+from vitatt.evaluation.bootstrap import Floats, Statistic, group_bootstrap
+from vitatt.evaluation.metrics import COMPARED
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionBatch
-
-FIGURES: dict[str, Statistic] = {
-    "balanced accuracy": balanced_accuracy,
-    "macro AUROC": macro_auroc,
-}
 
 RESAMPLES = 1000
 """Bootstrap resamples of each interval."""
@@ -36,7 +26,7 @@ CURVES: dict[str, Any] = {
     **dict.fromkeys(("difference", "difference_low", "difference_high"), pl.Float64),
     **dict.fromkeys(("n", "groups", "repeats"), pl.Int64),
 }
-"""Columns of a table of curves: a row a model, perturbation, level and metric."""
+"""Columns of a table of curves: one row for each model, perturbation, level and metric."""
 
 
 def probabilities_of(network: LesionNetwork, batch: LesionBatch, *, batch_size: int = 64) -> Floats:
@@ -68,7 +58,7 @@ def score_level(
             resample.
 
     Returns:
-        A row a metric: ``metric``, ``value``, ``low``, ``high``, ``difference``,
+        One row for each metric: ``metric``, ``value``, ``low``, ``high``, ``difference``,
         ``difference_low``, ``difference_high`` (None without a reference), ``n``, ``groups``,
         ``repeats``.
     """
@@ -76,7 +66,7 @@ def score_level(
     shared = {"n": len(targets), "groups": len(np.unique(groups)), "repeats": count}
     columns = np.concatenate([*versions, *([] if reference is None else [reference])], axis=1)
     rows = []
-    for name, statistic in FIGURES.items():
+    for name, statistic in COMPARED.items():
         averaged = _weighted(statistic, [1 / count] * count)
         interval = group_bootstrap(
             averaged, np.concatenate(versions, axis=1), targets, groups, num_resamples=RESAMPLES
@@ -92,15 +82,15 @@ def score_level(
 
 
 def falls_below(curves: pl.DataFrame) -> pl.DataFrame:
-    """Where each curve falls below the reference: the first level measured, none in between.
+    """First measured level at which each curve is below the reference.
 
     Args:
         curves: As `CURVES`.
 
     Returns:
-        A row a model, kind, perturbation and metric that has differences: ``below_at``, the first
-        level at which the difference is negative, and ``surely_below_at``, the first at which its
-        whole interval is; null if there is none.
+        One row for each model, kind, perturbation and metric that has differences: ``below_at``,
+        the first level at which the difference is negative, and ``surely_below_at``, the first at
+        which its whole interval is; null if there is none.
     """
     keys = ["model", "kind", "perturbation", "metric"]
     compared = curves.filter(pl.col("difference").is_not_null()).sort("level", maintain_order=True)

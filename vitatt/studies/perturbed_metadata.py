@@ -1,4 +1,4 @@
-"""Cases of which ever more metadata is hidden: value by value, or feature by feature."""
+"""Perturbed metadata: values made missing at random, or features by their importance."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from vitatt.types import LesionBatch
 AT_RANDOM, MOST, LEAST = "at random", "most important first", "least important first"
 
 SHARES = tuple(tenths / 10 for tenths in range(1, 11))
-"""Shares of the values hidden at random."""
+"""Shares of the values made missing at random."""
 
 
-class HiddenMetadata(NamedTuple):
-    """Cases without part of their metadata.
+class PerturbedMetadata(NamedTuple):
+    """Cases with part of their metadata missing.
 
     Attributes:
         perturbation: `AT_RANDOM`, `MOST` or `LEAST`.
-        level: Share of values, or number of features, hidden.
-        versions: The cases, once a repeat.
+        level: Share of values, or number of features, made missing.
+        versions: The cases, one version for each repeat.
     """
 
     perturbation: str
@@ -36,18 +36,19 @@ class HiddenMetadata(NamedTuple):
 
 def perturb_metadata(
     network: LesionNetwork, batch: LesionBatch, importance: Floats, *, repeats: int, seed: int = 0
-) -> Iterator[HiddenMetadata]:
-    """Hide values at random, then features by their importance, from a little to all.
+) -> Iterator[PerturbedMetadata]:
+    """Yield cases with values missing at random, then with features missing by importance.
 
-    A value is hidden with the share as its probability, whatever was observed; the draws of a
-    repeat are the same at every share, so that what a lower share hides a higher one hides too.
+    A value is made missing with the share as its probability, whether it was observed or not; a
+    repeat has the same draws at every share, so that a value missing at one share is missing at
+    every higher one.
 
     Args:
-        network: Says what the metadata columns are; it must see metadata.
+        network: Network that knows the metadata columns; it must see metadata.
         batch: All cases, as pixels or tokens.
-        importance: A value a feature, (F,); ties are hidden in the features' own order.
+        importance: Importance of each feature, (F,); ties keep the order of the features.
         repeats: Random draws.
-        seed: Decides them.
+        seed: Seed of the draws.
     """
 
     def without(mask: NDArray[np.bool_]) -> LesionBatch:
@@ -56,7 +57,7 @@ def perturb_metadata(
     shape = tuple(batch.missing.shape)
     draws = [np.random.default_rng([seed, number]).random(shape) for number in range(repeats)]
     for share in SHARES:
-        yield HiddenMetadata(AT_RANDOM, share, [without(chance < share) for chance in draws])
+        yield PerturbedMetadata(AT_RANDOM, share, [without(chance < share) for chance in draws])
     for name, order in (
         (MOST, np.argsort(-importance, kind="stable")),
         (LEAST, np.argsort(importance, kind="stable")),
@@ -64,4 +65,4 @@ def perturb_metadata(
         mask = np.zeros(shape, np.bool_)
         for count, feature in enumerate(order, start=1):
             mask[:, feature] = True
-            yield HiddenMetadata(name, float(count), [without(mask)])
+            yield PerturbedMetadata(name, float(count), [without(mask)])
