@@ -48,7 +48,7 @@ test: $(READY)  ## Run the tests (minutes)
 	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder --durations=15 -m "not slow and not bench" $(ARGS)
 
 test-fast: $(READY)  ## Run the fast tests (seconds), for use after every change
-	$(BIN)/python -m pytest -n logical --dist loadfile -m fast $(ARGS)
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not long and not slow and not bench" $(ARGS)
 
 test-slow: $(READY)  ## Run the tests that take minutes each or need the real data (VITATT_DATA)
 	$(BIN)/python -m pytest -m "slow" $(ARGS)

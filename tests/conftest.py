@@ -9,7 +9,7 @@ import torch
 @pytest.fixture(autouse=True, scope="module")
 def single_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     """Tensors of tests are tiny: more threads only wait for one another, on a busy machine long."""
-    if "benchmarks" in request.path.parts:
+    if "performance" in request.path.parts:
         yield
         return
     threads = torch.get_num_threads()

@@ -86,6 +86,11 @@ def make_batch(
     )
 
 
+def tensors(batch: LesionBatch) -> tuple[Tensor, ...]:
+    """Image, metadata, missing mask and target of a batch."""
+    return batch.image.values, *batch[1:4]
+
+
 def make_network(
     task: LesionTask,
     encoder: str = "test_vit",

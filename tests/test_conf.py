@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import operator
 import sys
 from pathlib import Path
@@ -13,6 +12,9 @@ import yaml
 
 from tests.tasks import make_task
 from vitatt.models.encoders.factory import make_encoder
+from vitatt.models.fusion import FUSIONS
+
+pytestmark = pytest.mark.long
 
 CONF = Path(__file__).parents[1] / "conf"
 RECIPES = sorted(CONF.glob("*.yaml"))
@@ -53,20 +55,29 @@ def test_overlay(overlay, capsys, monkeypatch):
     for section, settings in shipped.items():
         for key, value in settings.items():
             found = config[section][key]
-            if isinstance(value, dict):  # a class, whose other arguments have their defaults
+            if key == "fusion" and isinstance(value, str):
+                assert found["class_path"] == value
+            elif isinstance(value, dict):  # a class, whose other arguments have their defaults
                 assert found["class_path"] == value["class_path"]
                 assert value.get("init_args", {}).items() <= found.get("init_args", {}).items()
             else:
                 assert found == value
 
 
+def test_overlays_of_fusions_are_named_as_these_are_registered():
+    for path in CONF.glob("fusion/*.yaml"):
+        fusion = yaml.safe_load(path.read_text())["model"]["fusion"]
+        assert path.stem == (fusion if isinstance(fusion, str) else fusion["class_path"])
+        assert path.stem in FUSIONS
+
+
 @pytest.mark.parametrize("plan", BENCHMARKS, ids=lambda path: path.stem)
 def test_every_arm_of_a_benchmark(plan, tmp_path, monkeypatch):
+    from tests.benchmark.conftest import plan_of
     from vitatt.benchmark.record import check_and_record
-    from vitatt.commands.benchmark import _parse
 
     monkeypatch.setattr(sys, "argv", ["vitatt"])
-    _, benchmark = _parse([f"--config={plan}", f"--output={tmp_path}"])
+    benchmark = plan_of([f"--config={plan}", f"--output={tmp_path}"])
     configs = check_and_record(benchmark)
     shipped = yaml.safe_load(plan.read_text())
     trained = {name for name, arm in shipped["arms"].items() if "choose_from" not in arm}
@@ -82,19 +93,19 @@ def test_every_arm_of_a_benchmark(plan, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("plan", BENCHMARKS, ids=lambda path: path.stem)
+@pytest.mark.slow
 def test_every_network_of_a_benchmark_has_the_tokens_that_it_caches(plan, tmp_path, monkeypatch):
+    from tests.benchmark.conftest import plan_of
     from vitatt.benchmark.record import check_and_record
-    from vitatt.commands.benchmark import _parse
 
     monkeypatch.setattr(sys, "argv", ["vitatt"])
-    _, benchmark = _parse([f"--config={plan}", f"--output={tmp_path}"])
+    benchmark = plan_of([f"--config={plan}", f"--output={tmp_path}"])
     for name, config in check_and_record(benchmark).items():
         model = config["model"]
         # As many blocks as the encoder that is meant, and smaller.
         encoder = model["encoder"].replace("small_patch14_dinov2", "tiny_patch16_224")
         made = make_encoder(encoder, image_size=32, frozen=model["freeze_encoder"])
-        module, _, fusion = model["fusion"]["class_path"].rpartition(".")
-        arguments = model["fusion"].get("init_args", {})
-        network = getattr(importlib.import_module(module), fusion)(made, make_task(), **arguments)
+        fusion = FUSIONS[model["fusion"]["class_path"]]
+        network = fusion(made, make_task(), **model["fusion"].get("init_args", {}))
         caches = config["token_cache"]["views"] > 0 and network.encoder is not None
         assert not caches or network.cached_blocks > 0, name

@@ -34,8 +34,8 @@ ELSEWHERE = {
     "callbacks/run_config.py": "LightningCLI's parser and W&B write on their own",
     "benchmark/training.py": "to a string",
     "data/images/corruptions.py": "to memory",
-    "reports/explanations/report_case.py": "to memory",
-    "data/images/partial_array.py": "an array that is filled bit by bit, with marks of what is there",
+    "reports/addresses.py": "to memory",
+    "data/images/partial_array.py": "an array filled bit by bit, with marks of what is there",
     "data/synthetic/demo.py": "a folder that takes its place when all is in it",
     "data/synthetic/tables.py": "the same folder",
 }

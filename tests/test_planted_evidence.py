@@ -15,9 +15,11 @@ from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.images.masks import read_mask
 from vitatt.data.synthetic.demo import DemoTruth, write_demo
 from vitatt.explain.checks.localization import pointing_game, upsample
-from vitatt.explain.methods import METHODS, Method, explain_by
+from vitatt.explain.methods import METHODS, explain_by
 from vitatt.models.classifier import LesionClassifier
 from vitatt.types import LesionBatch
+
+pytestmark = pytest.mark.long
 
 CONF = Path(__file__).parents[1] / "conf" / "demo.yaml"
 SIZE = 128
@@ -44,7 +46,7 @@ def measure(
     masks: torch.Tensor,
     decoys: torch.Tensor,
     planted: list[int],
-    methods: Sequence[Method] = METHODS,
+    methods: Sequence[str] = tuple(METHODS),
 ) -> pl.DataFrame:
     """Per method: pointing game where a sign shows, and how often a planted feature is on top."""
     shown = masks.flatten(1).any(1)

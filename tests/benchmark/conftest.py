@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import polars as pl
 import pytest
 import yaml
 
-from vitatt.commands.benchmark import benchmark
+from vitatt.benchmark.plan import Benchmark
+from vitatt.commands.benchmark import benchmark, make_plan
 from vitatt.data.synthetic.demo import write_demo
+from vitatt.options import arguments_of, run_command
 
 TRAINING = {
     "data": {"dataset": "pad_ufes_20", "image_size": 32, "batch_size": 16, "num_workers": 0},
@@ -45,6 +48,19 @@ def cache_dir(tmp_path_factory) -> Path:
 
 
 Words = Callable[..., list[str]]
+
+
+def run(words: list[str]) -> int:
+    """The exit status of `vitatt benchmark`."""
+    return run_command(benchmark, words)
+
+
+def plan_of(words: list[str]) -> Benchmark:
+    """The plan that options of `vitatt benchmark` describe."""
+    bound = inspect.signature(benchmark).bind(**arguments_of(benchmark, words))
+    bound.apply_defaults()
+    of_plan = inspect.signature(make_plan).parameters
+    return make_plan(**{name: bound.arguments[name] for name in of_plan})
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +99,7 @@ def finished(tmp_path_factory, words) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
         patch.setenv("WANDB_SILENT", "true")
-        assert benchmark(words(folder)) == 0
+        assert run(words(folder)) == 0
     return folder / "out"
 
 

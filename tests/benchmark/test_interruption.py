@@ -11,8 +11,7 @@ import time
 
 import pytest
 
-from tests.benchmark.conftest import tables_of
-from vitatt.commands.benchmark import benchmark
+from tests.benchmark.conftest import run, tables_of
 
 
 def start(options: list[str], folder) -> subprocess.Popen[bytes]:
@@ -47,7 +46,7 @@ def test_killed_three_times(words, finished, tmp_path):
 @pytest.mark.slow
 def test_two_ray_workers(words, finished, tmp_path):
     pytest.importorskip("ray")
-    assert benchmark([*words(tmp_path / "ray"), "--workers=2"]) == 0
+    assert run([*words(tmp_path / "ray"), "--workers=2"]) == 0
     expected, again = tables_of(finished), tables_of(tmp_path / "ray" / "out")
     for name, table in expected.items():
         assert again[name].equals(table), name

@@ -9,9 +9,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from vitatt.commands.benchmark import benchmark
+from tests.benchmark.conftest import run
 from vitatt.data import fold as fold_module
 from vitatt.types import DataError, UsageError
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture
@@ -34,10 +36,11 @@ def test_a_copy_of_the_label_is_refused(root, words, cheap, tmp_path):
     table = pl.read_csv(root / "metadata.csv", infer_schema=False)
     table.with_columns(region=pl.col("diagnostic")).write_csv(root / "metadata.csv")
     with pytest.raises(DataError, match=r"'region' alone gives the diagnosis away"):
-        benchmark(words(tmp_path / "bench", root=root, **cheap))
+        run(words(tmp_path / "bench", root=root, **cheap))
     assert not list((tmp_path / "bench" / "out" / "jobs").rglob("test.parquet"))
 
 
+@pytest.mark.slow
 def test_one_image_under_two_patients_is_named_and_kept_together(
     root, words, cheap, tmp_path, capsys
 ):
@@ -46,7 +49,7 @@ def test_one_image_under_two_patients_is_named_and_kept_together(
     one, other = twins["img_id"]
     files = {path.name: path for path in root.rglob("*.png")}
     shutil.copyfile(files[one], files[other])
-    assert benchmark(words(tmp_path / "bench", root=root, **cheap)) == 0
+    assert run(words(tmp_path / "bench", root=root, **cheap)) == 0
     out = tmp_path / "bench" / "out"
     (check,) = (
         check
@@ -62,9 +65,10 @@ def test_one_image_under_two_patients_is_named_and_kept_together(
     assert of_twins["fold"].n_unique() == of_twins["group"].n_unique() == 1
 
 
+@pytest.mark.slow
 def test_a_patient_in_two_folds_is_refused(words, cheap, tmp_path):
     options = words(tmp_path, **cheap)
-    assert benchmark(options) == 0
+    assert run(options) == 0
     first, second = (
         tmp_path / "out" / "jobs" / "trees" / f"fold-{number}-seed-0" / "test.parquet"
         for number in range(2)
@@ -74,7 +78,7 @@ def test_a_patient_in_two_folds_is_refused(words, cheap, tmp_path):
     group = pl.Series("group", [patient, *moved["group"][1:]])
     moved.with_columns(group).write_parquet(second)
     with pytest.raises(UsageError, match=patient):
-        benchmark(options)
+        run(options)
 
 
 def test_an_encoding_fitted_on_all_rows_is_refused(bench_root, words, cheap, tmp_path, monkeypatch):
@@ -100,4 +104,4 @@ def test_an_encoding_fitted_on_all_rows_is_refused(bench_root, words, cheap, tmp
     with pytest.raises(
         DataError, match=r"the encoding of 'age' was not fitted on the \d+ training"
     ):
-        benchmark(words(tmp_path / "bench", **cheap))
+        run(words(tmp_path / "bench", **cheap))

@@ -13,7 +13,10 @@ from PIL import Image
 from vitatt.commands.associate import associate
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.metadata.association import associate as associate_features
+from vitatt.options import run_command
 from vitatt.types import UsageError
+
+pytestmark = pytest.mark.long
 
 Run = Callable[..., int]
 
@@ -21,7 +24,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def run(options, demo_root) -> Run:
     data = [word for word in options if word.startswith("--data.")]
-    return lambda *others: associate([*data, *others])
+    return lambda *others: run_command(associate, [*data, *others])
 
 
 @pytest.mark.parametrize("fold", [0, 1])

@@ -20,6 +20,8 @@ from PIL import Image
 from tests.commands.runs import history, only_run
 from vitatt.cli import main
 
+pytestmark = pytest.mark.slow  # each starts processes that import torch
+
 VITATT = str(Path(sys.executable).with_name("vitatt"))
 SHARDED = Path(__file__).parents[2] / "conf" / "hardware" / "sharded.yaml"
 PROCESSES = {

@@ -13,6 +13,8 @@ from vitatt.cli import main
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.losses import WeightedLoss
 
+pytestmark = pytest.mark.long
+
 QUIET = [
     "--trainer.logger=false",
     "--explanations.size=0",
@@ -40,7 +42,9 @@ def status_and_error(words: list[str], capsys) -> tuple[int, str]:
     return status, " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "value", [float("nan"), pytest.param(float("inf"), marks=pytest.mark.slow)]
+)
 def test_the_first_loss_that_is_no_number(options, monkeypatch, capsys, value):
     with monkeypatch.context() as patch:
         no_number_at(patch, 13, value)

@@ -18,6 +18,9 @@ from vitatt.data.images.cache_check import check_caches
 from vitatt.data.images.token_cache import TokenCache
 from vitatt.environment import machine as doctor_machine
 from vitatt.environment import versions as doctor_versions
+from vitatt.options import run_command
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def said(cache, capsys):
     """What the command prints, and its status."""
 
     def run(*words: str, folder: Path = cache) -> tuple[int, str]:
-        status = doctor([f"--cache_dir={folder}", *words])
+        status = run_command(doctor, [f"--cache_dir={folder}", *words])
         return status, capsys.readouterr().out
 
     return run
@@ -207,6 +210,7 @@ def test_offline_runs_and_logins(said, tmp_path, monkeypatch) -> None:
     assert "SECRET" not in text
 
 
+@pytest.mark.slow
 def test_no_home_folder(tmp_path) -> None:
     """As in a container whose user has no name."""
     code = (
@@ -215,7 +219,7 @@ def test_no_home_folder(tmp_path) -> None:
         "pwd.getpwuid = nobody\n"
         "for name in ('HOME', 'XDG_CACHE_HOME', 'NETRC'): os.environ.pop(name, None)\n"
         "from vitatt.commands.doctor import doctor\n"
-        "sys.exit(doctor([]))\n"
+        "sys.exit(doctor())\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False

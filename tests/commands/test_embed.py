@@ -16,8 +16,11 @@ from vitatt.commands.embed import embed
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.fusion.metadata_only import MetadataOnly
-from vitatt.studies import embedding_results
+from vitatt.options import run_command
+from vitatt.studies import embedding
 from vitatt.types import UsageError
+
+pytestmark = pytest.mark.long
 
 Run = Callable[..., int]
 
@@ -27,7 +30,7 @@ def _fast(monkeypatch) -> None:
     """One view, drawn only where a test looks at it."""
     white = np.full((2, 2, 3), 255, np.uint8)
     monkeypatch.setattr(command, "projections", lambda: ("tsne",))
-    monkeypatch.setattr(embedding_results, "embedding_figure", lambda *_, **__: white)
+    monkeypatch.setattr(embedding, "embedding_figure", lambda *_, **__: white)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +47,7 @@ def words(checkpoint, options, demo_root, tmp_path) -> list[str]:
 
 @pytest.fixture
 def run(words) -> Run:
-    return lambda *others: embed([*words, *others])
+    return lambda *others: run_command(embed, [*words, *others])
 
 
 @pytest.fixture
@@ -112,7 +115,8 @@ def test_a_network_without_image_has_one_token(run, words, out, tmp_path, checkp
     other.on_save_checkpoint(saved)
     torch.save(saved, tmp_path / "other.ckpt")
     own = [word for word in words if not word.startswith("--ckpt_path")]
-    assert embed([*own, f"--ckpt_path={tmp_path / 'other.ckpt'}", "--split=val"]) == 0
+    others = [f"--ckpt_path={tmp_path / 'other.ckpt'}", "--split=val"]
+    assert run_command(embed, [*own, *others]) == 0
     table = pl.read_parquet(out / "embedding.parquet")
     assert table["token"].unique().to_list() == ["fused class token"]
 
@@ -128,7 +132,7 @@ def test_one_column_in_a_configuration(run, out, tmp_path) -> None:
 def test_what_cannot_be_is_found_before_the_model_is_made(run, out, monkeypatch) -> None:
     monkeypatch.setattr(command, "load_model", lambda path: pytest.fail("the model was made"))
     with monkeypatch.context() as patch:
-        patch.setattr(LesionDataModule, "part", lambda self, name: few(part(self, name)))
+        patch.setattr(LesionDataModule, "cases", lambda self, name: few(cases(self, name)))
         with pytest.raises(UsageError, match="at least 5 cases of other groups"):
             run()
     assert not list(out.iterdir())
@@ -137,7 +141,7 @@ def test_what_cannot_be_is_found_before_the_model_is_made(run, out, monkeypatch)
         run()
 
 
-part = LesionDataModule.part
+cases = LesionDataModule.cases
 
 
 def few(cases: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,9 @@ import torch
 import yaml
 
 from vitatt.cli import main
-from vitatt.commands import ensemble as command
+from vitatt.inference.ensemble import Ensemble
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def test_a_model_that_cannot_be_loaded_is_found_before_the_work(
     broken = torch.load(checkpoints[1], weights_only=True)
     broken["state_dict"]["network.head.bias"] = torch.zeros(3)
     torch.save(broken, checkpoints[1])
-    monkeypatch.setattr(command, "batches_on_device", lambda *_: pytest.fail("predicted"))
+    monkeypatch.setattr(Ensemble, "probabilities", lambda *_: pytest.fail("predicted"))
     words = [f"--data.predict_root={demo_root}", "--output=x.csv"]
     assert main(["ensemble", "--ckpt_paths", *checkpoints, *words]) in (2, 3)
     assert "network.head.bias" in capsys.readouterr().err

@@ -15,6 +15,8 @@ from PIL import Image
 
 from vitatt.cli import main
 
+pytestmark = pytest.mark.long
+
 
 def fails(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """What a command says as it fails with status 2."""
@@ -165,10 +167,9 @@ def test_wrong_weights_file(options, tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+@pytest.mark.parametrize("command", ["validate", "test"])
 def test_evaluation_needs_a_checkpoint(options, capsys, command):
-    output = ["--output=x.csv"] if command == "predict" else []
-    assert "needs a trained model: --ckpt_path" in fails([command, *options, *output], capsys)
+    assert "needs a trained model: --ckpt_path" in fails([command, *options], capsys)
 
 
 def test_files_that_are_no_checkpoints(options, tmp_path, capsys):

@@ -19,17 +19,18 @@ from PIL import Image
 from vitatt.callbacks import tracking
 from vitatt.cli import main
 from vitatt.commands import explain as command
-from vitatt.commands import progress
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.explain.methods import explain as relevance_of
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.metadata_only import MetadataOnly
 from vitatt.models.fusion.vitatt import AttentionFusion
-from vitatt.reports.explanations.page import Section
-from vitatt.studies import evaluate_explanations as testing
-from vitatt.studies.evaluate_explanations import Evaluation
-from vitatt.studies.explanation_checks import MEASURES, summarise_measures
+from vitatt.reports.section import Section
+from vitatt.studies import batches, explained_cases, explanation_checks, metadata_agreement
+from vitatt.studies.explanation_checks import Evaluation
+from vitatt.studies.explanation_measures import MEASURES, summarise_measures
+
+pytestmark = pytest.mark.long
 
 FAST = ["tmme", "attention", "rollout", "grad_cam", "random"]
 COLUMNS = ["case_id", "true", "predicted", "probability", "map", "patches", "features"]
@@ -43,9 +44,9 @@ def _undrawn(request, monkeypatch) -> None:
     if "drawn" in request.fixturenames:
         return
     white = np.full((2, 2, 3), 255, np.uint8)
-    fast = functools.partial(testing.feature_importance, repeats=1)
-    monkeypatch.setattr(testing, "feature_importance", fast)
-    monkeypatch.setattr(testing, "intervals_figure", lambda *_, **__: white)
+    fast = functools.partial(metadata_agreement.feature_importance, repeats=1)
+    monkeypatch.setattr(metadata_agreement, "feature_importance", fast)
+    monkeypatch.setattr(explanation_checks, "intervals_figure", lambda *_, **__: white)
     monkeypatch.setattr(command, "case_figure", lambda case: white)
     monkeypatch.setattr(command, "overview", lambda cases, classes, *, title: [Section(title)])
 
@@ -266,7 +267,7 @@ def test_worst_errors_are_wrong_with_the_highest_confidence(run, out, prediction
 
 
 def test_worst_errors_across_batches_and_of_one_class(run, out, predictions, monkeypatch):
-    monkeypatch.setattr(progress, "BATCH", 5)
+    monkeypatch.setattr(batches, "BATCH", 5)
     wrong = predictions.filter(pl.col("true") != pl.col("predicted"))
     worst = wrong.sort("probability", descending=True)
     assert run("--cases.errors=100") == 0
@@ -335,7 +336,7 @@ def test_a_choice_that_cannot_be_is_found_before_the_model_is_made(run, monkeypa
 def test_results_of_two_runs_do_not_mix(run, out, monkeypatch, capsys):
     assert run("--cases.sample=1", "--methods=random") == 0
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    monkeypatch.setattr(LesionDataModule, "part", lambda *_: pytest.fail("data were read"))
+    monkeypatch.setattr(LesionDataModule, "cases", lambda *_: pytest.fail("data were read"))
     said = fails(lambda: run("--cases.sample=2"), capsys)
     assert f"new or empty folder, but {out} holds 3 entries (cases, relevance.parquet," in said
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
@@ -344,7 +345,7 @@ def test_results_of_two_runs_do_not_mix(run, out, monkeypatch, capsys):
 def test_a_wrong_method_of_the_evaluation_for_this_network_is_found_first(
     run, out, model, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(command, "explain_cases", lambda *_, **__: pytest.fail("explained"))
+    monkeypatch.setattr(explained_cases, "explain_cases", lambda *_, **__: pytest.fail("explained"))
     path = save(model, MetadataOnly, tmp_path / "metadata.ckpt")
     said = fails(lambda: run(f"--ckpt_path={path}", "--methods=random", "--evaluate"), capsys)
     assert "no method applies" in said
@@ -354,7 +355,7 @@ def test_a_bug_is_no_mistake_of_the_users(run, monkeypatch, capsys):
     def broken(*_, **__):
         raise ValueError("shapes do not fit")
 
-    monkeypatch.setattr(command, "explain_cases", broken)
+    monkeypatch.setattr(explained_cases, "explain_cases", broken)
     assert run("--cases.sample=1") == 3
     assert "Unexpected ValueError" in capsys.readouterr().err
 
@@ -405,7 +406,8 @@ def test_evaluation(drawn, run, out, demo_root, predictions, capsys):
     assert headings(out)[4:] == [*titles, "Metadata agreement"]
     html = (out / "report.html").read_text()
     best = summary.filter(pl.col("measure") == "iou").row(0, named=True)
-    assert f"{best['value']:.3f} [{best['low']:.3f}, {best['high']:.3f}]" in html
+    interval = f"[{best['low']:.3f}, {best['high']:.3f}]"
+    assert f'{best["value"]:.3f} <span class="quiet">{interval}</span>' in html
     assert "minus TMME" in html
     assert "Spearman" in html
     assert "association in training rows" in html
@@ -533,7 +535,7 @@ def test_the_demo_configuration(run, out, checkpoint, options, demo_root):
         ("--cases.sample=two", "cases.sample.*two"),
         ("--methods=[]", "`methods` to name a method"),
         ("--methods=[lime]", "methods.*tmme.*lime"),
-        ("--split=all", "part.*all"),
+        ("--split=all", "split.*all"),
         ("--data.fold=1", "trained with fold 0 of 5 .* fold 1 of 5"),
         ("--data.inner_fold=1", "inner fold 0 of 5.*inner fold 1 of 5"),
         ("--data.root=nowhere", "nowhere does not exist"),
@@ -612,20 +614,20 @@ def test_no_error_where_no_diagnosis_is_known(run, demo_copy, capsys):
 # Ctrl-C.
 
 
-def interrupt_call(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
-    calls, real = itertools.count(1), getattr(command, name)
+def interrupt_call(monkeypatch: pytest.MonkeyPatch, module: object, name: str, number: int) -> None:
+    calls, real = itertools.count(1), getattr(module, name)
 
     def interrupted(*args, **kwargs):
         if next(calls) == number:
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(command, name, interrupted)
+    monkeypatch.setattr(module, name, interrupted)
 
 
 def test_interrupted_on_the_way(run, out, predictions, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "BATCH", 5)
-    interrupt_call(monkeypatch, "explain_cases", 2)
+    monkeypatch.setattr(batches, "BATCH", 5)
+    interrupt_call(monkeypatch, explained_cases, "explain_cases", 2)
     assert run("--evaluate", *evaluation(2)) == 130
     printed = capsys.readouterr()
     assert "Interrupted: 5 of 12 cases are explained and are kept." in printed.out
@@ -636,14 +638,14 @@ def test_interrupted_on_the_way(run, out, predictions, monkeypatch, capsys):
 
 
 def test_interrupted_in_the_evaluation(run, out, monkeypatch, capsys):
-    interrupt_call(monkeypatch, "evaluate", 1)
+    interrupt_call(monkeypatch, command, "measure_explanations", 1)
     assert run("--cases.sample=2", "--evaluate") == 130
     assert "Interrupted: 2 of 2 cases" in capsys.readouterr().out
     assert len(explained(out)) == 2
 
 
 def test_interrupted_before_anything_is_finished(run, out, monkeypatch, capsys):
-    interrupt_call(monkeypatch, "explain_cases", 1)
+    interrupt_call(monkeypatch, explained_cases, "explain_cases", 1)
     assert run() == 130
     assert "Interrupted." in capsys.readouterr().err
     assert not list(out.iterdir())

@@ -15,6 +15,8 @@ from vitatt.callbacks.checkpoints import BestCheckpoint
 from vitatt.cli import main
 from vitatt.models.metrics import LesionMetrics
 
+pytestmark = pytest.mark.long
+
 QUIET = ["--trainer.logger=false", "--explanations.size=0", "--early_stopping.patience=50"]
 
 
@@ -83,7 +85,12 @@ def test_a_best_that_is_not_there_is_said(options, scores):
 
 
 @pytest.mark.parametrize(
-    ("keep", "kept", "best"), [(3, [1, 2, 4], 2), (-1, [0, 1, 2, 3, 4], 2), (1, [], 2)]
+    ("keep", "kept", "best"),
+    [
+        (3, [1, 2, 4], 2),
+        pytest.param(-1, [0, 1, 2, 3, 4], 2, marks=pytest.mark.slow),
+        pytest.param(1, [], 2, marks=pytest.mark.slow),
+    ],
 )
 def test_the_best_epochs_have_names_of_their_own(options, scores, keep, kept, best):
     scores([0.1, 0.4, 0.7, 0.2, 0.5])
@@ -102,6 +109,7 @@ def test_the_best_epochs_have_names_of_their_own(options, scores, keep, kept, be
     }
 
 
+@pytest.mark.slow
 def test_keeping_several_goes_on_elsewhere(options, scores):
     scores([0.5, 0.7, 0.6])
     words = ["fit", *options, *QUIET, "--checkpoint.save_top_k=2"]
@@ -135,7 +143,9 @@ def test_steps_that_end_within_an_epoch(options):
     "logger",
     [
         "--trainer.logger=vitatt.callbacks.tracking.RunLogger",
-        "--trainer.logger=lightning.pytorch.loggers.CSVLogger",
+        pytest.param(
+            "--trainer.logger=lightning.pytorch.loggers.CSVLogger", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_name_that_is_taken_is_refused(options, capsys, logger):
@@ -151,6 +161,7 @@ def test_a_name_that_is_taken_is_refused(options, capsys, logger):
     assert main([*words, "--trainer.logger.init_args.version=exp2"]) == 0
 
 
+@pytest.mark.slow
 def test_two_trainings_without_a_logger_have_two_folders(options):
     words = ["fit", *options, *QUIET, "--trainer.logger=false", "--trainer.max_epochs=1"]
     assert main(words) == 0
@@ -160,6 +171,7 @@ def test_two_trainings_without_a_logger_have_two_folders(options):
     assert sorted(path.name for path in Path().iterdir() if path.name != "runs") == []
 
 
+@pytest.mark.slow
 def test_a_test_run_does_not_land_in_its_training(options, trained, tmp_path, capsys):
     copy = Path(shutil.copytree(trained, tmp_path / "runs" / "vitatt" / "exp1"))
     config = (copy / "config.yaml").read_text()
@@ -215,6 +227,7 @@ def _latest(one: Any) -> int:
     return -one.step
 
 
+@pytest.mark.slow
 def test_nothing_is_left_in_the_home(options, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
@@ -227,6 +240,7 @@ def test_nothing_is_left_in_the_home(options, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["CSVLogger", "TensorBoardLogger"])
+@pytest.mark.slow
 def test_other_loggers_have_one_folder(options, kind):
     if kind == "TensorBoardLogger":
         pytest.importorskip("tensorboard")

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import torch
 
+pytestmark = pytest.mark.long
+
 MOMENTS = 20
 WORDS = ["--trainer.max_epochs=10", "--early_stopping.patience=50", "--explanations.size=4"]
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from tests.commands.runs import only_run
 from vitatt.cli import main
 from vitatt.models.classifier import LesionClassifier
 
+pytestmark = pytest.mark.long
 
+
+@pytest.mark.slow
 def test_fit_test_and_explain(options, tmp_path) -> None:
     words = [*options, "--data.features=hc-0"]
     assert main(["fit", *words, "--trainer.max_epochs=1", "--explanations.size=4"]) == 0

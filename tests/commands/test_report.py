@@ -14,15 +14,17 @@ from tests.benchmark_folder import ARMS, CLASSES, predictions, write_benchmark
 from vitatt.cli import main
 from vitatt.commands.report import report
 from vitatt.evaluation.summary import summarise
-from vitatt.reports import source as report_source
+from vitatt.reports.benchmark import source as report_source
 from vitatt.types import FoldSpec, LesionTask, UsageError
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A benchmark with its report."""
     folder = write_benchmark(tmp_path_factory.mktemp("benchmark"))
-    assert report([str(folder)]) == 0
+    assert report(str(folder)) == 0
     return folder
 
 
@@ -60,7 +62,7 @@ def test_tables_on_file_are_read_and_give_the_same_page(
 ) -> None:
     monkeypatch.setattr(report_source, "write_tables", forbidden)
     output = copied / "elsewhere" / "page.html"
-    assert report([str(copied), "--output", str(output)]) == 0
+    assert report(str(copied), output=str(output)) == 0
     assert output.read_text() == (finished / "report.html").read_text()
     card = output.with_name("model_card.md")
     assert card.read_text() == (finished / "model_card.md").read_text()
@@ -73,7 +75,7 @@ def test_tables_older_than_the_predictions_are_made_again(
     os.utime(copied / "tables" / "ranks.csv", (0, 0))
     monkeypatch.setattr(report_source, "write_tables", forbidden)
     with pytest.raises(AssertionError, match="made again"):
-        report([str(copied)])
+        report(str(copied))
 
 
 def test_a_test_run(trained: Path, options: list[str], tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_a_test_run(trained: Path, options: list[str], tmp_path: Path) -> None:
     undrawn = ["--explanations.size=0", "--explanation_tests.cases=0"]
     assert main(["test", *options, *undrawn, f"--ckpt_path={checkpoint}"]) == 0
     (run,) = (tmp_path / "runs" / "vitatt").iterdir()
-    assert report([str(run)]) == 0
+    assert report(str(run)) == 0
     html = (run / "report.html").read_text()
     frame = pl.read_parquet(run / "predictions.parquet")
     features = frame.columns[frame.columns.index(f"p_{CLASSES[-1]}") + 1 :]
@@ -100,7 +102,7 @@ def test_a_test_run(trained: Path, options: list[str], tmp_path: Path) -> None:
 
 def test_a_training_is_no_test(trained: Path) -> None:
     with pytest.raises(UsageError, match=r"not of a test.*vitatt test"):
-        report([str(trained)])
+        report(str(trained))
 
 
 def rename(folder: Path) -> None:
@@ -205,7 +207,7 @@ def test_a_damaged_folder_is_named(
     (copied / "report.html").unlink()
     damage(copied)
     with pytest.raises(UsageError, match=message) as caught:
-        report([str(copied)])
+        report(str(copied))
     assert str(copied) in str(caught.value)
     assert not (copied / "report.html").exists()
 
@@ -268,21 +270,21 @@ def test_a_damaged_run_is_named(
     folder = Path(shutil.copytree(tested, tmp_path / "run"))
     damage(folder)
     with pytest.raises(UsageError, match=message):
-        report([str(folder)])
+        report(str(folder))
     assert not (folder / "report.html").exists()
 
 
 def test_a_run_that_is_whole(tested: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tested, tmp_path / "run"))
-    assert report([str(folder)]) == 0
+    assert report(str(folder)) == 0
     first = (folder / "report.html").read_text()
-    assert report([str(folder)]) == 0, "its own files are written anew"
+    assert report(str(folder)) == 0, "its own files are written anew"
     assert (folder / "report.html").read_text() == first
     # As pages were before they said whose they are.
     earlier = first.replace('<meta name="generator" content="vitatt">\n', "")
     assert earlier != first
     (folder / "report.html").write_text(earlier)
-    assert report([str(folder)]) == 0
+    assert report(str(folder)) == 0
     assert (folder / "report.html").read_text() == first
 
 
@@ -292,17 +294,17 @@ def test_a_file_of_somebody_else_is_not_written_over(copied: Path, name: str) ->
     folder.mkdir()
     (folder / name).write_text("<!doctype html><title>mine</title># Model card: mine")
     with pytest.raises(UsageError, match=rf"{name} exists already and is no .* of vitatt"):
-        report([str(copied), "--output", str(folder / "page.html")])
+        report(str(copied), output=str(folder / "page.html"))
     assert [path.name for path in folder.iterdir()] == [name]
     assert "mine" in (folder / name).read_text()
 
 
 def test_output_that_is_a_folder(copied: Path) -> None:
     with pytest.raises(UsageError, match="to be a file"):
-        report([str(copied), "--output", str(copied)])
+        report(str(copied), output=str(copied))
 
 
 def test_output_below_a_file(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_source, "read_json", lambda path: pytest.fail("it was read"))
     with pytest.raises(UsageError, match="which --output names, cannot be made"):
-        report([str(copied), "--output", str(copied / "protocol.json" / "report.html")])
+        report(str(copied), output=str(copied / "protocol.json" / "report.html"))

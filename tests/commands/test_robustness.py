@@ -25,10 +25,13 @@ from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.metadata_only import MetadataOnly
 from vitatt.models.fusion.vitatt import AttentionFusion
+from vitatt.options import run_command
 from vitatt.studies import robustness as study
-from vitatt.studies import robustness_report
+from vitatt.studies import robustness_results
 from vitatt.studies import robustness_scores as evaluation
-from vitatt.types import UsageError
+from vitatt.types import Pixels, UsageError
+
+pytestmark = pytest.mark.long
 
 Run = Callable[..., int]
 
@@ -41,7 +44,7 @@ def _fast(request, monkeypatch) -> None:
     monkeypatch.setattr(study, "feature_importance", once)
     if "drawn" not in request.fixturenames:
         white = np.full((2, 2, 3), 255, np.uint8)
-        monkeypatch.setattr(robustness_report, "curves_figure", lambda *_, **__: white)
+        monkeypatch.setattr(robustness_results, "curves_figure", lambda *_, **__: white)
 
 
 @pytest.fixture
@@ -78,7 +81,7 @@ def words(checkpoint, options, demo_root, tmp_path) -> list[str]:
 
 @pytest.fixture
 def run(words) -> Run:
-    return lambda *others: robustness([*words, *others])
+    return lambda *others: run_command(robustness, [*words, *others])
 
 
 @pytest.fixture
@@ -152,8 +155,11 @@ def test_everything_it_leaves_behind(
     words = ["--name=mask", f"--image_only={image_only}", "--sample=8", "--repeats=1"]
     assert run(*words, "--against", f"other={other}") == 0
     kinds = ["missing", "noise", "image", "both"]
-    tables = ["curves.csv", "curves.parquet", "falls_below.csv", "importance.csv"]
-    assert {path.name for path in out.iterdir()} == {*tables, *(f"{kind}.png" for kind in kinds)}
+    files = ["curves.csv", "curves.parquet", "falls_below.csv", "importance.csv", "report.html"]
+    assert {path.name for path in out.iterdir()} == {*files, *(f"{kind}.png" for kind in kinds)}
+    page = (out / "report.html").read_text()
+    assert "<dt>models</dt><dd>image only, mask, other</dd>" in page
+    assert "8 test cases of" in page
     for kind in kinds:
         assert np.asarray(Image.open(out / f"{kind}.png")).std() > 5
     curves = pl.read_parquet(out / "curves.parquet")
@@ -200,7 +206,7 @@ def test_one_pass_of_the_encoder_for_all_metadata_and_all_who_share_it(
     forward = ImageEncoder.forward
 
     def spy(self, image, *others):
-        seen.append(len(image) if image.ndim == 4 else 0)  # those that come as pixels
+        seen.append(len(image.values) if isinstance(image, Pixels) else 0)
         return forward(self, image, *others)
 
     monkeypatch.setattr(ImageEncoder, "forward", spy)
@@ -244,6 +250,7 @@ def test_interrupted_on_the_way(run, out, monkeypatch, capsys):
     for table in (pl.read_csv(out / "curves.csv"), pl.read_parquet(out / "curves.parquet")):
         assert table.height == 2 * 6
     assert (out / "missing.png").exists()
+    assert (out / "report.html").exists()
 
 
 def test_rows_are_on_file_as_they_come(run, out, monkeypatch):

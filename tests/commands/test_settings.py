@@ -19,6 +19,8 @@ from vitatt.models.metrics import LesionMetrics, check_monitor, direction
 from vitatt.ranges import Range, check_ranges
 from vitatt.types import UsageError
 
+pytestmark = pytest.mark.long
+
 QUIET = ["--trainer.logger=false", "--explanations.size=0", "--trainer.max_epochs=1"]
 
 
@@ -66,9 +68,7 @@ def numbers(function: object) -> set[str]:
 NETWORKS = [kind for kind in LesionNetwork.__subclasses__() if kind.__module__.startswith("vitatt")]
 
 
-@pytest.mark.parametrize(
-    "kind", [*training._SECTIONS.values(), *NETWORKS], ids=lambda k: k.__name__
-)
+@pytest.mark.parametrize("kind", [*training.SECTIONS.values(), *NETWORKS], ids=lambda k: k.__name__)
 def test_every_number_has_a_range(kind):
     assert numbers(kind) <= kind.ranges.keys()
 

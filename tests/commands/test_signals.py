@@ -16,6 +16,8 @@ import torch
 
 from vitatt.cli import main
 
+pytestmark = pytest.mark.long
+
 LONG = ["--trainer.max_epochs=500", "--early_stopping.patience=5000", "--explanations.size=2"]
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -61,16 +63,14 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, float]:
 
 
 EACH = [
-    pytest.param(
-        send, name, marks=[] if (send, name) == (os.killpg, "SIGTERM") else [pytest.mark.slow]
-    )
+    (send, name)
     for send in (os.killpg, os.kill)
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
 ]
-"""One of eight in every run of the tests: each is a process that has to start."""
 
 
 @pytest.mark.parametrize(("send", "name"), EACH)
+@pytest.mark.slow
 def test_a_signal_saves_and_ends(start, send, name, tmp_path):
     number = signal.Signals[name]
     process = start()

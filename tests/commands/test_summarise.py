@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from vitatt.cli import main
-from vitatt.commands.summarise import _pool
+from vitatt.studies.pooled_runs import pool_runs
 
 CLASSES = ["A", "B", "C"]
 
@@ -139,7 +139,8 @@ def test_the_average_decides_and_not_the_majority(tmp_path):
         )
         for said, p in (("A", unsure), ("A", unsure), ("B", sure))
     ]
-    pooled = _pool([Path(path) for path in saved(tmp_path, *frames)], average=True)
+    pooled, count = pool_runs(saved(tmp_path, *frames), average=True)
+    assert count == 3
     assert pooled.columns == base.columns
     assert pooled["case_id"].to_list() == base["case_id"].to_list()
     assert pooled["group"].to_list() == base["group"].to_list()
@@ -151,7 +152,7 @@ def test_the_average_decides_and_not_the_majority(tmp_path):
 def test_averaging_predictions_made_once_changes_nothing(tmp_path):
     frame = predictions(0, 0)
     (path,) = saved(tmp_path, frame)
-    once, averaged = (_pool([Path(path)], average=average) for average in (False, True))
+    once, averaged = (pool_runs([path], average=average).frame for average in (False, True))
     assert averaged.equals(once)
 
 

@@ -20,6 +20,8 @@ from vitatt.data.images.transforms import TrainingAugmentation
 from vitatt.data.synthetic.demo import write_demo
 from vitatt.models.classifier import LesionClassifier
 
+pytestmark = pytest.mark.long
+
 
 def test_fit_leaves_checkpoints_config_and_maps(trained):
     assert {p.name for p in (trained / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
@@ -151,6 +153,31 @@ def test_drawing_maps_may_fail_without_stopping_training(options, monkeypatch, c
     assert "no ink" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        "explanation_metrics.measure_faithfulness",
+        "explanation_metrics.measure_sanity",
+        "testing.heatmap",
+        "confusion.confusion_figure",
+    ],
+)
+def test_a_test_whose_explanations_fail_is_an_error(
+    trained, options, monkeypatch, capsys, function
+):
+    def broken(*args, **kwargs):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr(f"vitatt.callbacks.{function}", broken)
+    words = ["--explanation_tests.cases=2", f"--ckpt_path={trained}"]
+    assert main(["test", *options, *words]) == 3
+    said = capsys.readouterr().err
+    assert "Unexpected RuntimeError in `vitatt test`" in said
+    assert "no ink" in said
+    if function != "testing.heatmap":
+        assert (only_run() / "predictions.parquet").is_file(), "written before"
+
+
 def test_arms_without_attention_train(options):
     for arm in ("metadata_only.MetadataOnly", "missing_pattern.MissingPattern"):
         fusion = f"--model.fusion=vitatt.models.fusion.{arm}"
@@ -163,7 +190,7 @@ def test_arms_without_attention_train(options):
         ("test_vit", "true"),
         pytest.param("test_vit", "4", marks=pytest.mark.slow),
         pytest.param("test_efficientnet", "true", marks=pytest.mark.slow),
-        ("test_efficientnet", "2"),
+        pytest.param("test_efficientnet", "2", marks=pytest.mark.slow),
     ],
 )
 def test_cached_tokens_of_plain_views_give_the_losses_of_pixels(

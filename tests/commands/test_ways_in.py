@@ -16,8 +16,10 @@ import torch
 from tests.commands.runs import only_run, refused
 from vitatt.cli import main
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.models.checkpoint import find_checkpoint
+from vitatt.models.checkpoint_files import find_checkpoint
 from vitatt.types import UsageError
+
+pytestmark = pytest.mark.long
 
 QUIET = ["--trainer.logger=false", "--explanations.size=0", "--trainer.max_epochs=1"]
 UNREACHABLE = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
@@ -45,20 +47,23 @@ def without_network(*words: str) -> str:
         env={**os.environ, **UNREACHABLE},
     )
     assert done.returncode == 0, done.stderr
-    assert "W&B cannot be used" in done.stderr
     return done.stderr
 
 
 @pytest.mark.slow
 def test_a_training_without_network(options):
-    assert "wandb sync" in without_network("fit", *options, *QUIET[1:])
+    said = without_network("fit", *options, *QUIET[1:])
+    assert "W&B cannot be used" in said
+    assert "wandb sync" in said
     assert (only_run() / "checkpoints" / "best.ckpt").is_file()
     assert len(list(Path("runs/wandb").glob("offline-run-*"))) == 1
 
 
+@pytest.mark.slow
 def test_predictions_without_network(predict_words):
-    without_network("predict", *predict_words, "--output=p.csv")
+    assert "W&B" not in without_network("predict", *predict_words, "--output=p.csv")
     assert pl.read_csv("p.csv").height == 60
+    assert not Path("runs").exists()
 
 
 @pytest.mark.slow
@@ -111,6 +116,7 @@ def test_data_are_read_before_a_run_is_begun(predict_words, demo_copy, capsys, t
     assert not Path("runs/vitatt").exists()
 
 
+@pytest.mark.slow
 def test_checkpoints_by_other_names(options, trained, tmp_path, caplog):
     runs = tmp_path / "runs" / "vitatt"
     run = Path(shutil.copytree(trained, runs / trained.name))
@@ -194,6 +200,18 @@ CHANGES = {
         ),
         "names 'antigravity.Fusion' as its network",
     ),
+    "a misspelt network": (
+        lambda c: c["hyper_parameters"].update(fusion={"name": "flim", "init_args": {}}),
+        r"names 'flim' as its network.* Did you mean film\?",
+    ),
+    "another instantiator": (
+        lambda c: c["hyper_parameters"].update(_instantiator="antigravity.make"),
+        "asks for its model to be made by 'antigravity.make'",
+    ),
+    "a class in the task": (
+        lambda c: c["hyper_parameters"]["task"].update(dataset="{class_path: antigravity.Data}"),
+        "Expected `dataset` of the task .* to be a word",
+    ),
     "a function of this package": (
         lambda c: c["hyper_parameters"].update(fusion="vitatt.models.checkpoint.find_checkpoint"),
         "find_checkpoint' as its network, which is none",
@@ -215,6 +233,32 @@ def test_checkpoints_that_do_not_fit(options, trained, capsys, kind, command):
     assert re.search(said, found), found
     assert "antigravity" not in sys.modules
     assert not Path("runs/vitatt").exists()
+
+
+OWN = """
+from vitatt.models.fusion.image_only import ImageOnly
+
+
+class OwnFusion(ImageOnly):
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_a_network_of_the_users_on_the_command_line(options, capsys, monkeypatch, tmp_path):
+    (tmp_path / "own_networks.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = "--model.fusion=own_networks.OwnFusion"
+    assert main(["fit", *options, *QUIET, own, "--model.fusion.dropout=0.3"]) == 0
+    (path,) = Path("runs").rglob("best.ckpt")
+    fusion = torch.load(path, weights_only=True)["hyper_parameters"]["fusion"]
+    assert fusion == {"name": "own_networks.OwnFusion", "init_args": {"dropout": 0.3}}
+    words = [*options, f"--ckpt_path={path}", "--trainer.logger=false"]
+    assert main(["test", *words, own, "--explanation_tests.cases=0"]) == 0
+    shutil.move("runs", "before")
+    words[-2] = f"--ckpt_path={Path('before', *path.parts[1:])}"
+    said = refused(["test", *words], capsys)
+    assert "names 'own_networks.OwnFusion' as its network, which is none of vitatt's" in said
 
 
 def test_weights_alone_cannot_go_on(options, trained, capsys):

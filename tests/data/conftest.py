@@ -51,7 +51,7 @@ def random_pixels(seed: int, size: int) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def save_image() -> Callable[..., Path]:
-    """Write a image of random pixels that the seed decides."""
+    """Write an image of random pixels that the seed decides."""
 
     def save(path: Path, seed: int = 0, size: int = 8) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -70,9 +70,7 @@ def epochs(loader: TrainingLoader, count: int) -> list[Seen]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("count", "batch_size"), [(18, 4), (20, 4), (3, 8), (2, 2), (1, 4), (5, 1)]
-)
+@pytest.mark.parametrize(("count", "batch_size"), [(18, 4), (20, 4), (1, 4), (5, 1)])
 def test_every_case_once_an_epoch(count: int, batch_size: int, make_dataset) -> None:
     loader = training(make_dataset(count), batch_size=batch_size)
     batches = list(loader)
@@ -80,7 +78,7 @@ def test_every_case_once_an_epoch(count: int, batch_size: int, make_dataset) -> 
     assert len(loader) == len(batches)
 
 
-@pytest.mark.parametrize(("count", "batch_size"), [(17, 4), (9, 8), (3, 2)])
+@pytest.mark.parametrize(("count", "batch_size"), [(17, 4), (3, 2)])
 def test_a_last_case_alone_is_left_out(count: int, batch_size: int, make_dataset) -> None:
     loader = training(make_dataset(count), batch_size=batch_size)
     left_out = set()
@@ -115,8 +113,9 @@ def test_pixels_change_from_epoch_to_epoch(make_dataset) -> None:
 
 
 class TestResume:
-    @pytest.mark.parametrize("done", [0, 1, 3, 5])
-    @pytest.mark.parametrize("workers", [(0, 0), (2, 0), (0, 2)])
+    @pytest.mark.parametrize(
+        ("done", "workers"), [(0, (0, 0)), (1, (0, 2)), (3, (2, 0)), (5, (0, 0))]
+    )
     def test_the_rest_of_the_epoch_then_the_next(
         self, done: int, workers: tuple[int, int], make_dataset
     ) -> None:
@@ -152,13 +151,13 @@ class TestResume:
         assert seen(loader) == whole[3:]
         assert len(whole) == 4
 
-    @pytest.mark.parametrize("rank", [0, 1])
-    def test_each_process_on_its_own(self, rank: int, make_dataset) -> None:
-        whole = seen(training(make_dataset(20), rank=rank, world_size=2))
-        loader = training(make_dataset(20), rank=rank, world_size=2)
-        loader.load_state_dict({"epoch": 0, "batches": 1})
-        assert seen(loader) == whole[1:]
-        assert len(whole) == 3
+    def test_each_process_on_its_own(self, make_dataset) -> None:
+        for rank in (0, 1):
+            whole = seen(training(make_dataset(20), rank=rank, world_size=2))
+            loader = training(make_dataset(20), rank=rank, world_size=2)
+            loader.load_state_dict({"epoch": 0, "batches": 1})
+            assert seen(loader) == whole[1:]
+            assert len(whole) == 3
 
     def test_the_state_is_known_before_the_first_batch(self, make_dataset) -> None:
         loader = training(make_dataset(18))
@@ -214,9 +213,7 @@ def trainer(folder: Path, every: int | None = None) -> lightning.Trainer:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("every", "stop_at", "resume_at"), [(3, 8, 6), (None, 7, 5), (5, 13, 10), (1, 5, 4)]
-)
+@pytest.mark.parametrize(("every", "stop_at", "resume_at"), [(3, 8, 6), (None, 7, 5), (5, 13, 10)])
 def test_lightning_goes_on_where_it_stopped(
     every: int | None, stop_at: int, resume_at: int, make_dataset, tmp_path: Path
 ) -> None:
@@ -234,7 +231,7 @@ def test_lightning_goes_on_where_it_stopped(
 
 @pytest.mark.parametrize(
     ("count", "ranks", "num_workers"),
-    [(10, 3, 0), (12, 3, 0), (3, 3, 0), (10, 1, 0), (10, 3, 2)],
+    [(3, 3, 0), (10, 1, 0), (10, 3, 2)],
 )
 def test_evaluation_sees_each_case_once(
     count: int, ranks: int, num_workers: int, make_dataset
@@ -255,28 +252,26 @@ def test_evaluation_sees_each_case_once(
 
 
 @pytest.mark.parametrize(("count", "ranks"), [(2, 3), (1, 2)])
-def test_every_process_has_a_batch(count: int, ranks: int, make_dataset) -> None:
+def test_every_process_needs_a_batch(count: int, ranks: int, make_dataset) -> None:
     """One that had none would not take part in what all do together, and they would wait."""
     settings = {"batch_size": 4, "world_size": ranks, "num_workers": 0}
-    parts = [
-        names(evaluation_loader(make_dataset(count), rank=rank, repeats=True, **settings))
-        for rank in range(ranks)
-    ]
-    assert all(parts)
-    assert {*itertools.chain(*parts)} == {str(n) for n in range(count)}
     with pytest.raises(DataError, match=f"there are processes, {ranks}, but got {count}: lower"):
         evaluation_loader(make_dataset(count), rank=0, **settings)
 
 
-@pytest.mark.parametrize("count", [8, 9, 16, 17, 18, 23])
-def test_processes_have_as_many_evaluation_batches(count: int, make_dataset) -> None:
-    loaders = [
-        evaluation_loader(make_dataset(count), batch_size=4, rank=rank, world_size=2, num_workers=0)
-        for rank in range(2)
-    ]
-    sizes = [[len(batch.case_id) for batch in loader] for loader in loaders]
-    assert len(sizes[0]) == len(sizes[1]) == len(loaders[0]) == math.ceil(count / 8)
-    assert max(itertools.chain(*sizes)) <= 4
+def test_processes_have_the_same_number_of_evaluation_batches(make_dataset) -> None:
+    for count in (8, 9, 16, 17, 18, 23):
+        settings = {"batch_size": 4, "world_size": 2, "num_workers": 0}
+        loaders = [evaluation_loader(make_dataset(count), rank=n, **settings) for n in range(2)]
+        sizes = [[len(batch.case_id) for batch in loader] for loader in loaders]
+        assert len(sizes[0]) == len(sizes[1]) == len(loaders[0]) == math.ceil(count / 8)
+        assert max(itertools.chain(*sizes)) <= 4
+
+
+def test_only_batches_of_one_case_may_be_fewer_in_a_process(make_dataset) -> None:
+    settings = {"batch_size": 1, "world_size": 2, "num_workers": 0}
+    loaders = [evaluation_loader(make_dataset(5), rank=rank, **settings) for rank in range(2)]
+    assert [names(loader) for loader in loaders] == [["0", "2", "4"], ["1", "3"]]
 
 
 @pytest.mark.parametrize(("count", "ranks"), [(20, 2), (12, 3)])

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from vitatt.data.cases import READERS, load_cases
+from vitatt.data.cases import load_cases
 from vitatt.data.checks.check_data import check
 from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.datasets import DATASETS
 from vitatt.data.datasets.table import LesionTable
 from vitatt.data.splits import split_rows
 from vitatt.types import FoldSpec
@@ -32,7 +33,7 @@ def real(name: str) -> Path:
 
 def read(name: str, *, labelled: bool) -> LesionTable:
     dataset = name.removesuffix("_test")
-    return READERS[dataset].read(real(name), labelled=labelled)
+    return DATASETS[dataset].read(real(name), labelled=labelled)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,7 @@ def test_no_lesion_straddles() -> None:
     assert_no_group_straddles(read("isic_2019", labelled=True))
 
 
+@pytest.mark.slow  # decodes every image
 def test_the_known_twins_of_pad_are_found(tmp_path: Path) -> None:
     module = LesionDataModule(
         "pad_ufes_20", root=str(real("pad_ufes_20")), image_size=16, cache_dir=str(tmp_path)
@@ -125,6 +127,7 @@ def test_the_known_twins_of_pad_are_found(tmp_path: Path) -> None:
     assert "Images unreadable: 0" in text
 
 
+@pytest.mark.slow  # decodes every image
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_known_twins_of_isic_are_in_one_group(tmp_path: Path) -> None:
     usable = load_cases(

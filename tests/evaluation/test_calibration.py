@@ -1,13 +1,16 @@
-"""Temperature scaling against a search by scikit-learn's log loss."""
+"""Temperature scaling against scikit-learn's log loss, and reliability curves against its own."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
-from vitatt.evaluation.calibration import BOUNDS, fit_temperature, temper
+from vitatt.evaluation.calibration import BOUNDS, fit_temperature, reliability_curve, temper
+from vitatt.evaluation.metrics import calibration_error
+from vitatt.types import CALIBRATION_BINS
 
 
 def sample(seed: int, sharpness: float, cases: int = 400, classes: int = 5):
@@ -89,3 +92,19 @@ def test_no_case_and_other_lengths_are_refused():
         fit_temperature(np.zeros((0, 3)), [])
     with pytest.raises(ValueError, match="but got 4 and 3"):
         fit_temperature(np.eye(4), [0, 1, 2])
+
+
+def test_reliability_curve_agrees_with_scikit_learn_and_the_calibration_error():
+    rng = np.random.default_rng(3)
+    probabilities = rng.dirichlet(np.ones(4), 500)
+    targets = rng.integers(0, 4, 500)
+    confidence, right, count = reliability_curve(probabilities, targets)
+    correct = probabilities.argmax(1) == targets
+    expected = calibration_curve(correct, probabilities.max(1), n_bins=CALIBRATION_BINS)
+    known = count > 0
+    assert not known.all()
+    np.testing.assert_allclose((right[known], confidence[known]), expected)
+    assert np.isnan(right[~known]).all()
+    gap = np.nansum(np.abs(right - confidence) * count) / count.sum()
+    error = calibration_error(probabilities, targets, np.ones((1, 500)))[0]
+    np.testing.assert_allclose(gap, error)

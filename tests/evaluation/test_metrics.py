@@ -89,6 +89,7 @@ def expected(probabilities, targets, weight):
 
 @pytest.mark.parametrize("rounded", [False, True])
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.long
 def test_all_metrics_agree_with_scikit_learn_under_weights(seed, rounded):
     probabilities, targets, weights = sample(seed, rounded=rounded)
     ours = {

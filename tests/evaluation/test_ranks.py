@@ -12,7 +12,7 @@ from scipy.stats import friedmanchisquare, rankdata
 from tests.evaluation.predictions import CLASSES, make_predictions
 from vitatt.evaluation.metrics import COMPARED
 from vitatt.evaluation.out_of_fold import score_folds
-from vitatt.evaluation.ranks import critical_difference, not_told_apart, rank_arms, ranks_figure
+from vitatt.evaluation.ranks import critical_difference, rank_arms, similar_runs
 from vitatt.types import UsageError
 
 ARMS = {"image": 0.3, "metadata": 0.5, "fusion": 1.5}
@@ -82,10 +82,10 @@ def test_other_metrics_are_refused():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_runs_join_exactly_the_pairs_that_are_not_told_apart(seed):
+def test_runs_join_exactly_the_pairs_that_are_similar_runs(seed):
     rng = np.random.default_rng(seed)
     ranks = np.sort(rng.uniform(1, 12, 12))
-    runs = not_told_apart(ranks, 2.5)
+    runs = similar_runs(ranks, 2.5)
     for one, other in itertools.combinations(range(12), 2):
         joined = any(first <= one and other <= last for first, last in runs)
         assert joined == (ranks[other] - ranks[one] < 2.5)
@@ -94,34 +94,6 @@ def test_runs_join_exactly_the_pairs_that_are_not_told_apart(seed):
 
 
 def test_runs_of_extremes():
-    assert not_told_apart(np.array([1.0, 5.0, 9.0]), 2.0) == []
-    assert not_told_apart(np.array([1.0, 2.0, 3.0]), 9.0) == [(0, 2)]
-    assert not_told_apart(np.array([1.0, 3.0]), 2.0) == []  # from the difference on
-
-
-@pytest.mark.parametrize("arms", [2, 7, 25])
-def test_the_figure_grows_with_the_arms(arms):
-    ranks = np.linspace(1, arms, arms)
-    names = [f"arm number {n} with a name that is rather long" for n in range(arms)]
-    figure = ranks_figure(names, ranks, 3.0, xlabel="mean rank")
-    assert figure.dtype == np.uint8
-    assert figure.shape[1:] == (1280, 3)
-    short = ranks_figure([f"arm {n}" for n in range(arms)], ranks, 3.0, xlabel="mean rank")
-    assert short.shape[0] <= figure.shape[0] <= (2 + 0.5 * arms) * 200
-    # Nothing is cut: the margin is paper.
-    for edge in (figure[:2], figure[-2:], figure[:, :2], figure[:, -2:]):
-        assert (edge > 250).all()
-
-
-def test_the_figure_shows_a_point_an_arm_best_on_top():
-    figure = ranks_figure(["worse", "best"], [2.0, 1.0], 0.5, xlabel="mean rank").astype(int)
-    blue = (figure[..., 2] - figure[..., 0]) > 120
-    columns = [np.flatnonzero(rows.any(0)).mean() for rows in _bands(blue)]
-    assert len(columns) == 2
-    assert columns[0] < columns[1]
-
-
-def _bands(mask):
-    """Runs of rows in which anything is set."""
-    rows = np.flatnonzero(mask.any(1))
-    return [mask[band] for band in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)]
+    assert similar_runs(np.array([1.0, 5.0, 9.0]), 2.0) == []
+    assert similar_runs(np.array([1.0, 2.0, 3.0]), 9.0) == [(0, 2)]
+    assert similar_runs(np.array([1.0, 3.0]), 2.0) == []  # the difference itself is significant

@@ -129,6 +129,7 @@ def test_a_batch_of_one_kind(network, kind) -> None:
         (list(METHODS), None, "occlusion"),
     ],
 )
+@pytest.mark.long
 def test_maps_in_the_order_asked_for_and_the_bars_of_the_last(
     network, methods, titles, main
 ) -> None:

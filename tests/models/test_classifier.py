@@ -25,6 +25,8 @@ from vitatt.models.fusion.vitatt import AttentionFusion
 from vitatt.models.losses import class_weights
 from vitatt.types import LesionBatch, UsageError
 
+pytestmark = pytest.mark.long
+
 TASK = make_task()
 
 

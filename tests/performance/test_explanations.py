@@ -20,7 +20,7 @@ from vitatt.callbacks import explanations
 from vitatt.callbacks.explanations import ExplanationPanel
 from vitatt.explain.cases import ExplainedCase
 from vitatt.explain.explain_cases import explain_cases
-from vitatt.explain.methods import METHODS, Method, explain
+from vitatt.explain.methods import METHODS, explain
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.encoders.factory import make_encoder
 from vitatt.models.fusion.network import LesionNetwork
@@ -100,7 +100,7 @@ def test_one_case_at_a_time_over_a_batch(name: str, size: int, record: Record) -
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m not in ("occlusion", "random")])
-def test_methods_over_a_plain_forward(method: Method, record: Record) -> None:
+def test_methods_over_a_plain_forward(method: str, record: Record) -> None:
     network, batch = network_of(ENCODERS[0]), cases(8)
     cost = ratio(
         lambda: explain(network, batch, one_class(8), method=method),

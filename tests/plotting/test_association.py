@@ -1,4 +1,4 @@
-"""Bars as long as the figures say."""
+"""Lengths of the bars."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def table(association: float | None, gaps: float) -> pl.DataFrame:
 
 
 def width(drawn: np.ndarray, colour: tuple[int, int, int]) -> int:
-    """Pixels of a colour in the line that has most, legend apart."""
+    """Largest number of pixels of a colour in one line, without the legend."""
     found = (drawn == colour).all(2)[: -drawn.shape[0] // 6]
     return int(found.sum(1).max())
 
 
-def test_lengths_are_the_figures() -> None:
+def test_lengths_are_the_associations() -> None:
     blue = (0x00, 0x72, 0xB2)
     half, whole = (
         width(association_figure(table(value, 0.0), title="t"), blue) for value in (0.4, 0.8)

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from vitatt.explain.cases import ExplainedCase
 from vitatt.plotting.case import case_figure
 from vitatt.plotting.confusion import confusion_figure
-from vitatt.plotting.feature_bars import feature_bars, format_percent
+from vitatt.plotting.feature_bars import feature_bars
 from vitatt.plotting.heatmap import heatmap, map_figure
+from vitatt.plotting.shares import format_percent
 from vitatt.plotting.style import clip_text, load_font
+
+pytestmark = pytest.mark.long
 
 WHITE = 255
 LABELS = [f"feature {index}" for index in range(21)]
@@ -184,7 +187,7 @@ class TestCaseFigure:
         assert (drawn[:, :20] == WHITE).all()
         assert (drawn[:, -20:] == WHITE).all()
 
-    def test_verdict_tells_right_wrong_and_unknown_apart(self) -> None:
+    def test_verdicts_right_wrong_and_unknown_look_different(self) -> None:
         wrong, right, unknown = (
             case_figure(panel_case(true_class=name))[:70, 900:] for name in ("NEV", "BCC", None)
         )
@@ -203,15 +206,39 @@ class TestCaseFigure:
     @pytest.mark.parametrize("maps", [0, 1, 3, 4])
     def test_any_number_of_maps_and_any_image_shape(self, size: tuple[int, int], maps: int) -> None:
         relevance = {str(index): np.eye(14) for index in range(maps)}
-        case_figure(panel_case(image=skin(*size), maps=relevance))
+        drawn = case_figure(panel_case(image=skin(*size), maps=relevance))
+        columns, rows = min(maps + 1, 4), -(-(maps + 1) // 4)
+        side = min(346, (1064 - 16 * (columns - 1)) // columns)
+        height, width = (round(side * length / max(size)) for length in size)
+        without = case_figure(panel_case(image=skin(1, 1), maps={})).shape[0] - 346
+        scale = 46 if maps else 0  # the legend of the colours
+        assert drawn.shape == (without + scale + height + (rows - 1) * (44 + height), 1120, 3)
+        for tile in range(maps + 1):
+            top = 70 + 36 + tile // columns * (44 + height)
+            left = 28 + tile % columns * (side + 16)
+            assert (drawn[top : top + height, left : left + width] != WHITE).any(axis=2).all()
+            assert (drawn[top + height : top + height + 8, left : left + side] == WHITE).all()
 
     def test_map_without_contrast_says_so(self) -> None:
         tile = case_figure(panel_case(maps={"flat": np.ones((2, 2))}))[106:130, 390:500]
         assert (tile == WHITE).any()
 
     @pytest.mark.parametrize("share", [0.0, 0.001, 0.999, 1.0, None])
-    def test_any_share(self, share: float | None) -> None:
-        case_figure(panel_case(image_share=share))
+    def test_bar_of_the_shares_is_divided_at_the_share_of_the_image(
+        self, share: float | None
+    ) -> None:
+        case = panel_case(image_share=share, maps={}, image=skin(96, 96))
+        middle = case_figure(case)[70 + 36 + 346 + 8 + 30]  # the line through the bar
+        image = (middle == (0xB8, 0xBC, 0xC2)).all(axis=1)
+        metadata = (middle == (0x00, 0x72, 0xB2)).all(axis=1)
+        if share is None:
+            assert not image.any()
+            assert not metadata.any()
+        else:
+            length = 1092 - 486 + 1  # from the labels of the bars to the margin
+            assert image.sum() + metadata.sum() == length
+            assert image.sum() == pytest.approx(share * length, abs=1)
+            assert not image[metadata.argmax() :].any() or not metadata.any()
 
     def test_deterministic_and_safe_in_threads(self) -> None:
         expected = case_figure(panel_case())

@@ -1,4 +1,4 @@
-"""The figure by its pixels: what is in it and what is told apart."""
+"""The figure by its pixels: which colours are in it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def draw(colours: pl.Series, views: int = 2) -> np.ndarray:
     return embedding_figure(named, colours, title="t-SNE", note="60 cases")
 
 
-def drawn(drawn: np.ndarray) -> set[str]:
-    """Which of the colours are in a drawn, but black: points are a little transparent."""
-    packed = np.unique(drawn.astype(np.int64) @ [65536, 256, 1])  # faster than rows
+def colours_in(figure: np.ndarray) -> set[str]:
+    """Which of the colours except black are in a figure; points are a little transparent."""
+    packed = np.unique(figure.astype(np.int64) @ [65536, 256, 1])  # faster than rows
     pixels = np.stack([packed // 65536, packed // 256 % 256, packed % 256], 1) / 255
     found = set()
     for colour, _ in drawing._MARKS:
@@ -31,18 +31,18 @@ def drawn(drawn: np.ndarray) -> set[str]:
 
 
 @pytest.mark.parametrize("count", [2, 8, 9])
-def test_a_colour_a_name_and_the_rest_pale(count: int) -> None:
+def test_one_colour_for_each_name_and_the_rest_pale(count: int) -> None:
     names = pl.Series("sex", [f"n{number % count}" for number in range(60)])
-    drawn = draw(names, views=1)
-    assert drawn.dtype == np.uint8
+    figure = draw(names, views=1)
+    assert figure.dtype == np.uint8
     shown = drawing._MARKS[: count if count <= 8 else 7]
-    assert drawn(drawn) == {colour for colour, _ in shown} - {"#000000"}
+    assert colours_in(figure) == {colour for colour, _ in shown} - {"#000000"}
 
 
 def test_names_without_values_and_numbers_are_drawn() -> None:
     nothing = pl.Series("sex", [None] * 60, dtype=pl.String)
-    assert drawn(draw(nothing, views=1)) == set()
-    assert drawn(draw(pl.Series("age", [None] * 60, dtype=pl.Float64), views=1)) == set()
+    assert colours_in(draw(nothing, views=1)) == set()
+    assert colours_in(draw(pl.Series("age", [None] * 60, dtype=pl.Float64), views=1)) == set()
     numbers = pl.Series("age", [None, *np.linspace(0, 1, 59)])
     assert not np.array_equal(draw(numbers), draw(numbers.reverse()))
 

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from vitatt.plotting.robustness import Axis, curves_figure
 from vitatt.studies.robustness_scores import CURVES
 
+pytestmark = pytest.mark.long
+
 AXES = {
     "blur": Axis("blur", "strength"),
     "hidden": Axis("hidden values", "share hidden", percent=True),
@@ -55,7 +57,7 @@ def drawn(curves, monkeypatch):
         figures.append(self)
 
     monkeypatch.setattr(Figure, "__init__", remember)
-    drawn = curves_figure(
+    pixels = curves_figure(
         curves,
         AXES,
         title="Title",
@@ -63,14 +65,14 @@ def drawn(curves, monkeypatch):
         reference="image only",
         unaffected=["image only"],
     )
-    return drawn, figures[0]
+    return pixels, figures[0]
 
 
 def panels(figure: Figure) -> list[Axes]:
     return [axes for axes in figure.axes if axes.axison]
 
 
-def test_a_panel_a_metric_and_perturbation(drawn):
+def test_one_panel_for_each_metric_and_perturbation(drawn):
     pixels, figure = drawn
     assert pixels.dtype == np.uint8
     assert pixels.shape[2] == 3
@@ -93,8 +95,8 @@ def test_lines_are_in_the_order_of_levels_and_only_an_unaffected_model_goes_thro
         assert len(axes.collections) == 4  # the bands
 
 
-def test_models_are_told_apart_by_colour_and_by_line(drawn):
-    _, figure = drawn
+def test_models_differ_in_colour_and_in_line(drawn):
+    pixels, figure = drawn
     lines = panels(figure)[0].lines
     assert len({line.get_color() for line in lines}) == 4
     assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 4
@@ -102,7 +104,7 @@ def test_models_are_told_apart_by_colour_and_by_line(drawn):
         if line.get_label() == "interrupted":  # a mark without a line
             continue
         colour = np.round(255 * np.array(to_rgb(line.get_color())))
-        assert (np.abs(drawn - colour).max(2) < 3).sum() > 100
+        assert (np.abs(pixels - colour).max(2) < 3).sum() > 100
 
 
 def test_legend_and_note_are_outside_and_inside_the_figure(drawn):

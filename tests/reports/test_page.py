@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from tests.pages import Page
-from vitatt.reports.cells import Cell, count, interval, number, p_value, p_words
-from vitatt.reports.page import Column, Plot, Section, Table, write_page
+from vitatt.evaluation.bootstrap import Interval
+from vitatt.reports.cells import Cell, cell, count, interval, number, p_value, p_words
+from vitatt.reports.page import write_page
+from vitatt.reports.section import Column, Plot, Section, Table, plain_table
 
 BLACK = np.zeros((4, 6, 3), dtype=np.uint8)
 
@@ -34,6 +36,32 @@ def test_cells(cell: Cell, text: str, value: float | None) -> None:
     assert (cell.text, cell.value) == (text, value)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("words", Cell("words")),
+        (0.71234, Cell("0.712", 0.71234)),
+        (166, Cell("166", 166)),
+        (None, Cell("–")),
+        (float("nan"), Cell("–")),
+        (np.float32(0.5), Cell("0.500", 0.5)),
+        (Interval(0.5, 0.25, 0.75), Cell("0.500", 0.5, "[0.250, 0.750]")),
+        (Interval(float("nan"), 0, 1), Cell("–")),
+        (Cell("a", 1, "b"), Cell("a", 1, "b")),
+    ],
+)
+def test_cells_of_plain_values(value: object, expected: Cell) -> None:
+    assert cell(value) == expected  # type: ignore[arg-type]
+
+
+def test_columns_are_numbers_if_any_cell_is() -> None:
+    table = plain_table("t", ["name", "x", "y"], [["a", None, "1 %"], ["b", 2.0, "2 %"]])
+    assert [column.number for column in table.columns] == [False, True, False]
+    assert [cell.sort_key(number=True) for row in table.rows for cell in row[1:2]] == ["", "2.0"]
+    assert Cell("–").sort_key(number=False) == ""
+    assert Cell("a").sort_key(number=False) == "a"
+
+
 def test_words() -> None:
     assert [p_words(p) for p in (0.25, 0.0004, None)] == ["p = 0.250", "p < 0.001", "p = –"]
     assert interval(0.5, -0.25, 1).note == "[−0.250, 1.000]"
@@ -58,6 +86,7 @@ def test_page_sorts_by_the_full_value(tmp_path: Path) -> None:
         ([Section("A"), Section("a!")], "different headings"),
         ([Section("A", plots=[Plot(BLACK, "")])], "`alt`"),
         ([Section("A", plots=[Plot(np.zeros((4, 4)), "x")])], "`pixels`"),  # type: ignore[arg-type]
+        ([], "at least one section"),
     ],
 )
 def test_malformed_page_is_refused(tmp_path: Path, sections: list[Section], message: str) -> None:

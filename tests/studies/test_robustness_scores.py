@@ -45,6 +45,7 @@ def by_sklearn(metric: str, scores: np.ndarray, targets: np.ndarray, weights=Non
     )
 
 
+@pytest.mark.long
 def test_points_agree_with_scikit_learn(measured):
     (*versions, reference), targets, groups = measured
     rows = score_level(versions, targets, groups, reference)

@@ -8,21 +8,33 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from vitatt.data.checks.check_data import check
+from vitatt.data.checks.check_data import Report, check
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.datasets import pad_ufes_20
 from vitatt.types import DataError
 
+pytestmark = pytest.mark.long
+
 Make = Callable[..., LesionDataModule]
 
 
-@pytest.fixture
-def own_pad(pad_demo: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(pad_demo, tmp_path / "own"))
+@pytest.fixture(scope="module")
+def sound(pad_demo: Path, demo_cache: Path) -> Report:
+    """The report on the synthetic data as they are."""
+    return check(
+        LesionDataModule(
+            "pad_ufes_20",
+            root=str(pad_demo),
+            image_size=32,
+            num_folds=2,
+            num_workers=0,
+            cache_dir=str(demo_cache),
+        )
+    )
 
 
-def test_a_sound_dataset_has_no_problems(make_module: Make) -> None:
-    text, problems = check(make_module(num_folds=2))
+def test_a_sound_dataset_has_no_problems(sound: Report) -> None:
+    text, problems = sound
     assert problems == []
     for part in ("240 rows", "Images absent: 0", "Images unreadable: 0", "Problems: 0", "biopsed"):
         assert part in text
@@ -31,8 +43,8 @@ def test_a_sound_dataset_has_no_problems(make_module: Make) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_names_what_would_spoil_a_training(own_pad: Path, make_module: Make) -> None:
-    table = pad_ufes_20.read(own_pad, labelled=True).cases
+def test_names_what_would_spoil_a_training(pad_copy: Path, make_module: Make) -> None:
+    table = pad_ufes_20.read(pad_copy, labelled=True).cases
     first = {
         name: table.filter(pl.col("diagnosis") == name).row(0, named=True)
         for name in ("ACK", "BCC")
@@ -41,7 +53,7 @@ def test_names_what_would_spoil_a_training(own_pad: Path, make_module: Make) -> 
     others = [p for p in table["image"] if p not in {row["image"] for row in first.values()}]
     Path(others[0]).write_text("no image")
     Path(others[1]).unlink()
-    text, problems = check(make_module(root=str(own_pad), num_folds=2))
+    text, problems = check(make_module(root=str(pad_copy), num_folds=2))
     assert len(problems) == 2
     assert problems[0] == "1 image files cannot be read."
     assert problems[1].startswith("1 images stand under two names with different diagnoses")
@@ -52,11 +64,11 @@ def test_names_what_would_spoil_a_training(own_pad: Path, make_module: Make) -> 
     assert f"{names}: the labels disagree" in text
 
 
-def test_names_folds_that_cannot_be(own_pad: Path, make_module: Make) -> None:
-    path = own_pad / "metadata.csv"
+def test_names_folds_that_cannot_be(pad_copy: Path, make_module: Make) -> None:
+    path = pad_copy / "metadata.csv"
     frame = pl.read_csv(path, infer_schema=False)
     frame.filter(pl.col("diagnostic") != "MEL").write_csv(path)
-    _, problems = check(make_module(root=str(own_pad), num_folds=2))
+    _, problems = check(make_module(root=str(pad_copy), num_folds=2))
     assert len(problems) == 2
     assert all("MEL (0 in all)" in problem for problem in problems)
 
@@ -73,9 +85,9 @@ def section(text: str, title: str) -> list[str]:
     return [line.strip() for line in found.splitlines()[1:]]
 
 
-def test_lists_categories_and_ranges(make_module: Make, pad_demo: Path) -> None:
+def test_lists_categories_and_ranges(sound: Report, pad_demo: Path) -> None:
     cases = pad_ufes_20.read(pad_demo, labelled=True).cases
-    text, _ = check(make_module(num_folds=2))
+    text = sound.text
     categories = dict(line.split(": ") for line in section(text, "Categories per feature"))
     for feature in pad_ufes_20.SPEC.features:
         column = cases[feature.name].drop_nulls()
@@ -92,11 +104,11 @@ def test_lists_categories_and_ranges(make_module: Make, pad_demo: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_asks_about_the_odd_and_the_rare(own_pad: Path, make_module: Make) -> None:
-    change(own_pad, "region", {0: "FACEE", 1: "MOON", 2: "face", 3: "Face"})
-    change(own_pad, "age", {0: "550"})
-    change(own_pad, "itch", {0: "1", 1: "0", 2: "yes", 3: "?"})
-    text, problems = check(make_module(root=str(own_pad), num_folds=2))
+def test_asks_about_the_odd_and_the_rare(pad_copy: Path, make_module: Make) -> None:
+    change(pad_copy, "region", {0: "FACEE", 1: "MOON", 2: "face", 3: "Face"})
+    change(pad_copy, "age", {0: "550"})
+    change(pad_copy, "itch", {0: "1", 1: "0", 2: "yes", 3: "?"})
+    text, problems = check(make_module(root=str(pad_copy), num_folds=2))
     assert problems == []
     asked = "\n".join(section(text, "Worth a look"))
     assert "'region' has 2 categories that PAD-UFES-20 does not have: FACEE (1), MOON (1)" in asked

@@ -18,8 +18,7 @@ def one_hot(image: str, **values: str) -> dict[str, str]:
     return {"image": image, **dict.fromkeys((*CLASSES, "UNK"), "0.0"), **values}
 
 
-@pytest.mark.parametrize("newline", ["\n", "\r\n"], ids=["LF", "CRLF"])
-@pytest.mark.parametrize("bom", [False, True], ids=["no BOM", "BOM"])
+@pytest.mark.parametrize(("newline", "bom"), [("\n", False), ("\r\n", True)], ids=["LF", "CRLF"])
 def test_published_form(newline: str, bom: bool, write_isic: Write) -> None:
     rows = [{"diagnosis": name, "lesion_id": f"L{n}"} for n, name in enumerate(CLASSES)]
     table = isic_2019.read(write_isic(*rows, newline=newline, bom=bom), labelled=True)
@@ -41,9 +40,15 @@ def test_other_order_and_extra_columns_do_not_matter(write_isic: Write) -> None:
     assert isic_2019.read(root, labelled=True).cases.equals(plain)
 
 
-@pytest.mark.parametrize("folder", ["ISIC_2019_Training_Input", "a/a", "", "x/ISIC_2019/y"])
-@pytest.mark.parametrize("name", ["ISIC_0000005", "ISIC_0000005_downsampled"])
-@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".jpeg"])
+@pytest.mark.parametrize(
+    ("folder", "name", "suffix"),
+    [
+        ("ISIC_2019_Training_Input", "ISIC_0000005", ".jpg"),
+        ("a/a", "ISIC_0000005_downsampled", ".JPG"),
+        ("", "ISIC_0000005", ".jpeg"),
+        ("x/ISIC_2019/y", "ISIC_0000005_downsampled", ".jpg"),
+    ],
+)
 def test_images_are_found(
     folder: str, name: str, suffix: str, write_isic: Write, save_image: Write
 ) -> None:
@@ -146,28 +151,35 @@ def test_groups_count_where_there_are_images(write_isic: Write, save_image: Writ
 
 
 @pytest.mark.parametrize(
-    ("column", "published", "expected"),
+    ("column", "spellings"),
     [
-        ("age_approx", "55", 55.0),
-        ("age_approx", "", None),
-        ("age_approx", "nan", None),
-        *[("sex", value, "male") for value in ("Male", "M", "m", "MAN", "masculino")],
-        *[("sex", value, "female") for value in ("F", "FEMALE", " female ", "woman")],
-        *[("sex", value, None) for value in ("?", "-", "not recorded", "N.A.", "not_known")],
-        *[
-            ("anatom_site_general", value, "head/neck")
-            for value in ("Head/Neck", "head and neck", "head / neck", "HEAD & NECK", "head_neck")
-        ],
-        ("anatom_site_general", "anterior_torso", "anterior torso"),
-        ("anatom_site_general", "Left Foot", "left foot"),
-        ("sex", "", None),
-        ("sex", "unknown", None),
-        ("anatom_site_general", "head/neck", "head/neck"),
+        ("age_approx", {55.0: ["55"], None: ["", "nan"]}),
+        (
+            "sex",
+            {
+                "male": ["Male", "M", "m", "MAN", "masculino"],
+                "female": ["F", "FEMALE", " female ", "woman"],
+                None: ["", "?", "-", "unknown", "not recorded", "N.A.", "not_known"],
+            },
+        ),
+        (
+            "anatom_site_general",
+            {
+                "head/neck": [
+                    *("head/neck", "Head/Neck", "head and neck", "head / neck", "HEAD & NECK"),
+                    "head_neck",
+                ],
+                "anterior torso": ["anterior_torso"],
+                "left foot": ["Left Foot"],
+            },
+        ),
     ],
 )
-def test_values(column: str, published: str, expected: object, write_isic: Write) -> None:
-    table = isic_2019.read(write_isic({column: published}, {}), labelled=True)
-    assert table.cases[column].to_list()[0] == expected
+def test_values(column: str, spellings: dict[object, list[str]], write_isic: Write) -> None:
+    pairs = [(text, value) for value, texts in spellings.items() for text in texts]
+    root = write_isic(*({column: text} for text, _ in pairs))
+    found = isic_2019.read(root, labelled=True).cases[column]
+    assert [(text, value) for (text, _), value in zip(pairs, found, strict=True)] == pairs
 
 
 def test_tables_that_differ_are_joined_with_notes(write_isic: Write) -> None:

@@ -78,18 +78,20 @@ def test_the_key_is_the_real_path_and_the_stamp_all_that_tells(tmp_path: Path) -
     assert known == {os.path.realpath(path): [*stamp, digest(b"aaaa")]}
 
 
-@pytest.mark.parametrize(
-    "entry", [[4, 10**18, "old"], [], "x", None, {"size": 4}, [4, 1, 2, "inode", "old"]]
-)
-def test_entries_of_another_form_are_ignored(entry: object, tmp_path: Path) -> None:
-    path, other = write(tmp_path / "x.png", b"aaaa"), write(tmp_path / "y.png", b"bb")
-    cache = tmp_path / "cache"
+def test_entries_of_another_form_are_ignored(tmp_path: Path) -> None:
+    entries = [
+        *([4, 10**18, "old"], [], "x", None, {"size": 4}, [4, 1, 2, "inode", "old"]),
+        *([4, 1.5, 2, 3, "old"], [4, 1, 2, 3, ["old"]], [4, 1, 2, 3, "old", "more"]),
+    ]
+    paths = [write(tmp_path / f"{n}.png", b"aaaa") for n in range(len(entries))]
+    other, cache = write(tmp_path / "y.png", b"bb"), tmp_path / "cache"
     digest_files([other], cache)
     ledger = cache / "digests.json"
     known = json.loads(ledger.read_text())
-    ledger.write_text(json.dumps({**known, path: entry, "data/x.png": entry}))
-    assert digest_files([path], cache) == {path: digest(b"aaaa")}
-    assert set(json.loads(ledger.read_text())) == {path, other}, "what was known stays"
+    odd = dict(zip(paths, entries, strict=True)) | {"data/x.png": [4, 10**18, "old"]}
+    ledger.write_text(json.dumps({**known, **odd}))
+    assert digest_files(paths, cache) == dict.fromkeys(paths, digest(b"aaaa"))
+    assert set(json.loads(ledger.read_text())) == {*paths, other}, "what was known stays"
 
 
 class TestFolder:

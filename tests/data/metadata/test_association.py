@@ -72,7 +72,7 @@ def row(table: pl.DataFrame, feature: Feature) -> dict[str, object]:
     return associate(table, [feature]).row(0, named=True)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_equals_the_formulas(seed: int) -> None:
     table = random_table(seed)
     result = associate(table, [AGE, REGION, ITCH])
@@ -94,13 +94,13 @@ def test_equals_the_formulas(seed: int) -> None:
         assert found["missing_association"] == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_eta_squared_follows_from_the_f_test_of_scipy(seed: int) -> None:
-    observed = random_table(seed).drop_nulls("age")
+def test_eta_squared_follows_from_the_f_test_of_scipy() -> None:
+    table = random_table(0)
+    observed = table.drop_nulls("age")
     groups = [part["age"].to_numpy() for part in observed.partition_by("diagnosis")]
     df1, df2 = len(groups) - 1, observed.height - len(groups)
     f = f_oneway(*groups).statistic
-    eta = row(random_table(seed), AGE)["association"]
+    eta = row(table, AGE)["association"]
     assert eta == pytest.approx(math.sqrt(f * df1 / (f * df1 + df2)), rel=1e-10)
 
 
@@ -108,7 +108,7 @@ def test_correction_takes_the_bias_off_unrelated_features() -> None:
     rng = np.random.default_rng(0)
     corrected, raw, squares = [], [], []
     n, classes = 120, 6
-    for _ in range(300):
+    for _ in range(150):
         diagnosis, region = rng.integers(0, classes, n), rng.integers(0, 10, n)
         table = pl.DataFrame(
             {
@@ -139,8 +139,7 @@ def test_correction_vanishes_on_many_rows() -> None:
     assert row(table, REGION)["association"] < expected - 0.005
 
 
-@pytest.mark.parametrize("classes", [2, 3, 6])
-@pytest.mark.parametrize("rows", [12, 60])
+@pytest.mark.parametrize(("classes", "rows"), [(2, 12), (6, 12), (3, 60)])
 def test_what_determines_the_diagnosis_reaches_one(classes: int, rows: int) -> None:
     index = np.arange(rows) % classes
     table = pl.DataFrame(
@@ -157,20 +156,20 @@ def test_what_determines_the_diagnosis_reaches_one(classes: int, rows: int) -> N
         assert gap["missing_association"] == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_association_stays_within_0_and_1_on_few_rows(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    rows = int(rng.integers(2, 9))
-    table = pl.DataFrame(
-        {
-            "diagnosis": rng.integers(0, 4, rows).astype(str),
-            "region": rng.integers(0, 9, rows).astype(str),
-            "age": rng.integers(0, 3, rows) * 0.1,
-        }
-    )
-    result = associate(table, [AGE, REGION])
-    assert result["association"].is_between(0, 1).all()
-    assert result["missing_association"].to_list() == [0, 0]
+def test_association_stays_within_0_and_1_on_few_rows() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows = int(rng.integers(2, 9))
+        table = pl.DataFrame(
+            {
+                "diagnosis": rng.integers(0, 4, rows).astype(str),
+                "region": rng.integers(0, 9, rows).astype(str),
+                "age": rng.integers(0, 3, rows) * 0.1,
+            }
+        )
+        result = associate(table, [AGE, REGION])
+        assert result["association"].is_between(0, 1).all()
+        assert result["missing_association"].to_list() == [0, 0]
 
 
 def test_a_constant_feature_has_no_association() -> None:

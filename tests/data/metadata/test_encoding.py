@@ -54,9 +54,9 @@ def random_table(seed: int, rows: int = 80) -> pl.DataFrame:
     return table.with_columns(pl.when(absent).then(None).otherwise(pl.all()).name.keep())
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.75])
-@pytest.mark.parametrize("num_bins", [2, 8])
+@pytest.mark.parametrize(
+    ("seed", "smoothing", "num_bins"), [(0, 0.0, 8), (1, 0.1, 2), (2, 0.75, 8)]
+)
 def test_equals_the_definition(seed: int, smoothing: float, num_bins: int) -> None:
     features = fit_features(random_table(seed), (AGE, ITCH, REGION), num_bins=num_bins)
     cases = random_table(seed + 100)
@@ -75,38 +75,32 @@ def test_equals_the_definition(seed: int, smoothing: float, num_bins: int) -> No
         np.testing.assert_allclose(block.sum(1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("B", [0.05, 0.9, 0.05]),
-        ("A", [0.9, 0.05, 0.05]),
-        (None, [1 / 3, 1 / 3, 1 / 3]),
-    ],
-)
-def test_categories(value: str | None, expected: list[float]) -> None:
-    encoded = encode(pl.DataFrame({"region": [value, "A"]}), (SITES,), smoothing=0.1)
-    np.testing.assert_allclose(encoded.soft_one_hot[0], expected, rtol=1e-6)
-    assert encoded.missing[:, 0].tolist() == [value is None, False]
+def test_categories() -> None:
+    expected = {
+        "B": [0.05, 0.9, 0.05],
+        "A": [0.9, 0.05, 0.05],
+        None: [1 / 3, 1 / 3, 1 / 3],
+    }
+    encoded = encode(pl.DataFrame({"region": [*expected]}), (SITES,), smoothing=0.1)
+    np.testing.assert_allclose(encoded.soft_one_hot, [*expected.values()], rtol=1e-6)
+    assert encoded.missing[:, 0].tolist() == [False, False, True]
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (10.0, [1, 0, 0, 0]),
-        (20.0, [0, 1, 0, 0]),
-        (12.5, [0.75, 0.25, 0, 0]),
-        (42.5, [0, 0.25, 0.75, 0]),
-        (55.0, [0, 0, 0, 1]),
-        (-1e9, [1, 0, 0, 0]),
-        (1e9, [0, 0, 0, 1]),
-        (None, [0.25, 0.25, 0.25, 0.25]),
-    ],
-)
-def test_numbers(value: float | None, expected: list[float]) -> None:
-    frame = pl.DataFrame({"age": [value]}, schema={"age": pl.Float64})
+def test_numbers() -> None:
+    expected = {
+        10.0: [1, 0, 0, 0],
+        20.0: [0, 1, 0, 0],
+        12.5: [0.75, 0.25, 0, 0],
+        42.5: [0, 0.25, 0.75, 0],
+        55.0: [0, 0, 0, 1],
+        -1e9: [1, 0, 0, 0],
+        1e9: [0, 0, 0, 1],
+        None: [0.25, 0.25, 0.25, 0.25],
+    }
+    frame = pl.DataFrame({"age": [*expected]}, schema={"age": pl.Float64})
     encoded = encode(frame, (YEARS,), smoothing=0.1)
-    np.testing.assert_allclose(encoded.soft_one_hot, [expected], atol=1e-6)
-    assert encoded.missing.tolist() == [[value is None]]
+    np.testing.assert_allclose(encoded.soft_one_hot, [*expected.values()], atol=1e-6)
+    assert encoded.missing[:, 0].tolist() == [value is None for value in expected]
 
 
 def test_fitting_sees_training_rows_only() -> None:
@@ -120,7 +114,7 @@ def test_fitting_sees_training_rows_only() -> None:
     np.testing.assert_allclose(encoded.soft_one_hot, [[0.5, 0.5, 0, 0, 1]])
 
 
-@pytest.mark.parametrize("num_bins", [2, 5, 8])
+@pytest.mark.parametrize("num_bins", [2, 5])
 def test_centres_are_training_quantiles(num_bins: int) -> None:
     values = np.random.default_rng(0).gamma(2.0, 20.0, 1000)
     (fitted,) = fit_features(pl.DataFrame({"age": values}), (AGE,), num_bins=num_bins)
@@ -143,13 +137,12 @@ def test_centres_that_coincide_count_once(
     assert fitted.centres == centres
 
 
-@pytest.mark.parametrize("value", [5.0, -100.0, 100.0, None])
-def test_a_constant_number_is_one_bin(value: float | None) -> None:
-    frame = pl.DataFrame({"age": [value]}, schema={"age": pl.Float64})
+def test_a_constant_number_is_one_bin() -> None:
+    frame = pl.DataFrame({"age": [5.0, -100.0, 100.0, None]})
     fitted = fit_features(pl.DataFrame({"age": [5.0, 5.0]}), (AGE,), num_bins=8)
     encoded = encode(frame, fitted, smoothing=0.1)
-    assert encoded.soft_one_hot.tolist() == [[1.0]]
-    assert encoded.missing.tolist() == [[value is None]]
+    assert encoded.soft_one_hot.tolist() == [[1.0]] * 4
+    assert encoded.missing.tolist() == [[False]] * 3 + [[True]]
 
 
 def test_one_category() -> None:
@@ -196,7 +189,7 @@ def test_a_feature_that_is_always_missing(feature: Feature, kind: type[pl.DataTy
         fit_features(frame, (feature,), num_bins=8)
 
 
-@pytest.mark.parametrize("smoothing", [-0.01, 1.0, 2.0, float("nan")])
+@pytest.mark.parametrize("smoothing", [-0.01, 1.0, float("nan")])
 def test_smoothing_out_of_range(smoothing: float) -> None:
     with pytest.raises(
         DataError, match=rf"`data\.smoothing` to be in \[0, 1\), but got {smoothing}"
@@ -204,10 +197,9 @@ def test_smoothing_out_of_range(smoothing: float) -> None:
         encode(pl.DataFrame({"region": ["A"]}), (SITES,), smoothing=smoothing)
 
 
-@pytest.mark.parametrize("num_bins", [1, 0, -4])
-def test_too_few_bins(num_bins: int) -> None:
-    with pytest.raises(DataError, match=rf"`data\.num_bins` .* at least 2, but got {num_bins}"):
-        fit_features(random_table(0), (AGE,), num_bins=num_bins)
+def test_too_few_bins() -> None:
+    with pytest.raises(DataError, match=r"`data\.num_bins` .* at least 2, but got 1"):
+        fit_features(random_table(0), (AGE,), num_bins=1)
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import log_loss
 
-from tests.tasks import make_batch, make_network, make_task
+from tests.tasks import make_batch, make_network, make_task, tensors
 from vitatt.explain.checks.agreement import Agreement, agreement, feature_importance
 from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.metadata_only import MetadataOnly
 from vitatt.models.fusion.missing_pattern import MissingPattern
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionBatch
+
+pytestmark = pytest.mark.long
 
 TASK = make_task()
 COLUMNS = ([0, 1], [2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12, 13])
@@ -123,6 +125,7 @@ class ByIndex(ClassifierMixin, BaseEstimator):
             return self.network(batch).logits.double().softmax(-1).numpy()
 
 
+@pytest.mark.slow
 def test_many_shuffles_reach_scikit_learn_and_the_exact_expectation() -> None:
     network = make_network(TASK, fusion=MetadataOnly)
     with torch.no_grad():  # confident, so that importance is large beside its noise
@@ -218,14 +221,14 @@ def test_nothing_is_left_behind() -> None:
     network.blocks[0].eval()
     modes = [module.training for module in network.modules()]
     batch = half_labelled()
-    copies = [part.clone() for part in batch[:4]]
+    copies = [part.clone() for part in tensors(batch)]
     state = {name: value.clone() for name, value in network.state_dict().items()}
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     feature_importance(network, batch, repeats=2)
     assert [module.training for module in network.modules()] == modes
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert np.array_equal(np.random.get_state()[1], numpy_state)
-    assert all(torch.equal(part, copy) for part, copy in zip(batch[:4], copies, strict=True))
+    assert all(torch.equal(part, copy) for part, copy in zip(tensors(batch), copies, strict=True))
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
     network(batch).logits.sum().backward()  # no tensor of inference mode stayed in the network

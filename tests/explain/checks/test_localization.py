@@ -61,6 +61,7 @@ def test_equals_a_loop_over_pixels_and_thresholds(seed: int, levels: int | None)
 
 
 @pytest.mark.parametrize("levels", [None, 4])
+@pytest.mark.long
 def test_best_iou_is_the_best_jaccard_score_of_scikit_learn(levels: int | None) -> None:
     maps, masks = sample(10, levels=levels)
     for relevance, mask, iou in zip(

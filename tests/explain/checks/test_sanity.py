@@ -19,6 +19,8 @@ from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionBatch
 
+pytestmark = pytest.mark.long
+
 SIZE = 4
 TASK = make_task(image_size=48)
 TARGET = torch.tensor([[0], [1], [2], [3]])
@@ -290,6 +292,7 @@ def test_noisy_pixels_are_bytes_of_the_said_deviation(
     assert middle.std().item() == pytest.approx(6.0, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_compiled_network(batch: LesionBatch) -> None:
     network = make_network(TASK)
     before = explain(network, batch, TARGET)

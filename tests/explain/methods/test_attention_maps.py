@@ -17,8 +17,11 @@ from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionBatch
 
+pytestmark = pytest.mark.long
+
 SIZE = 3
 TASK = make_task(image_size=48)
+ONE_CLASS = torch.zeros(SIZE, 1, dtype=torch.long)
 REGISTERS, DISTILLED = "vitatt_test_registers", "deit_tiny_distilled_patch16_224"
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -88,11 +91,11 @@ def test_the_order_of_the_layers_matters(name: str) -> None:
     """The reversed product is another: the comparison above can tell them apart."""
     network, batch = make(NETWORKS[name])
     with recorded_forward(network, batch) as recorded:
-        right = torch.cat(rollout(recorded.calls), dim=1)
+        right = torch.cat(rollout(recorded, ONE_CLASS)[0], dim=1)
         layouts = [call.layout for call in recorded.calls]
         same = [n for n, layout in enumerate(layouts) if layout == layouts[0]]
         swapped = [recorded.calls[n] for n in [*same[::-1], *range(len(same), len(layouts))]]
-        wrong = torch.cat(rollout(swapped), dim=1)
+        wrong = torch.cat(rollout(recorded._replace(calls=swapped), ONE_CLASS)[0], dim=1)
     assert (right - wrong).abs().max() > 1e-3
 
 
@@ -100,7 +103,7 @@ def test_the_order_of_the_layers_matters(name: str) -> None:
 def test_rollout_of_all_tokens_sums_to_one(arguments: dict[str, Any]) -> None:
     network, batch = make(arguments)
     with recorded_forward(network, batch) as recorded:
-        row = rollout(recorded.calls)
+        (row,) = rollout(recorded, ONE_CLASS)
     assert row.prefix.shape[1] == network.encoder.num_prefix
     torch.testing.assert_close(
         torch.cat(row, dim=1).sum(1), torch.ones(SIZE).double(), rtol=1e-12, atol=0
@@ -118,7 +121,7 @@ def test_last_attention_is_that_of_the_reference(arguments: dict[str, Any]) -> N
     torch.testing.assert_close(both[:, 0], expected, rtol=1e-10, atol=1e-13)
     torch.testing.assert_close(both[:, 1], both[:, 0], rtol=0, atol=0)
     with recorded_forward(network, batch) as recorded:
-        row = last_attention(recorded.calls)
+        (row,) = last_attention(recorded, ONE_CLASS)
     torch.testing.assert_close(torch.cat(row, dim=1).sum(1), torch.ones(SIZE).double())
 
 

@@ -11,13 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.tasks import make_batch, make_network, make_task
+from tests.tasks import make_batch, make_network, make_task, tensors
 from vitatt.explain.attention.call import attention_probabilities
+from vitatt.explain.attention.class_row import ClassRow
 from vitatt.explain.attention.differentiation import own_inputs
-from vitatt.explain.attention.recorded_forward import recorded_forward
-from vitatt.explain.methods import CLASSLESS, METHODS, TITLES, explain, explain_by, predict
+from vitatt.explain.attention.recorded_forward import RecordedForward, recorded_forward
+from vitatt.explain.methods import METHODS, Method, explain, explain_by, predict
 from vitatt.explain.methods.memory import cases_at_once
+from vitatt.explain.methods.random import random_relevance
 from vitatt.explain.methods.relevance import Cost, Relevance
+from vitatt.explain.methods.tmme import tmme
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.metablock import MetaBlock
@@ -25,7 +28,9 @@ from vitatt.models.fusion.metadata_only import MetadataOnly
 from vitatt.models.fusion.missing_pattern import MissingPattern
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.layers.class_head import ClassHead
-from vitatt.types import LesionBatch, LesionOutput, LesionTask
+from vitatt.types import LesionBatch, LesionOutput, LesionTask, UsageError
+
+pytestmark = pytest.mark.long
 
 TASK = make_task()
 SIZE = 4
@@ -97,7 +102,7 @@ def test_explain_leaves_gradients_flags_hooks_and_random_state(
         assert not module._forward_hooks
         assert not module._forward_pre_hooks
         assert not module._backward_hooks
-    assert not any(tensor.requires_grad for tensor in batch[:4])
+    assert not any(tensor.requires_grad for tensor in tensors(batch))
 
 
 @pytest.mark.parametrize("error", ["class out of range", "in the caller"])
@@ -297,6 +302,7 @@ def test_attention_that_is_not_fused(batch: LesionBatch, blocks: slice) -> None:
 
 EVERY: list[Any] = list(METHODS)
 READING: list[Any] = ["tmme", "attention", "rollout"]
+CLASSLESS = {name for name, method in METHODS.items() if not method.class_specific}
 WITHOUT_ATTENTION: list[Any] = ["grad_cam", "integrated_gradients", "occlusion", "random"]
 
 
@@ -316,11 +322,6 @@ class Pooled(LesionNetwork):
         image = self.encoder(batch.image)[:, self.encoder.num_prefix :].tanh().mean(1)
         embedding = image + self.of_metadata(batch.metadata)
         return LesionOutput(self.head(embedding), embedding)
-
-
-def test_titles_and_classless_methods_are_methods() -> None:
-    assert set(TITLES) == set(METHODS)
-    assert set(METHODS) > CLASSLESS
 
 
 @pytest.mark.parametrize("arguments", [JOIN, {"fusion": ImageOnly}])
@@ -530,6 +531,7 @@ def test_every_method_in_bfloat16(
         assert F.cosine_similarity(*both).min() > 0.9, method
 
 
+@pytest.mark.slow
 def test_every_method_with_a_compiled_network(batch: LesionBatch, target: Tensor) -> None:
     network = make_network(TASK, frozen=True)
     expected = explain_by(network, batch, target, methods=EVERY)
@@ -570,11 +572,11 @@ def test_every_method_leaves_nothing_behind(
         parameter.grad = torch.ones_like(parameter)
     network.train()
     network.encoder.vit.blocks[1].eval()
-    inputs = [part.clone() for part in batch[:4]]
+    inputs = [part.clone() for part in tensors(batch)]
     before = state_of(network)
     found = explain(network, batch, target, method=method)
     torch.testing.assert_close(state_of(network), before, rtol=0, atol=0)
-    for part, copy in zip(batch[:4], inputs, strict=True):
+    for part, copy in zip(tensors(batch), inputs, strict=True):
         assert torch.equal(part, copy)
         assert not part.requires_grad
     # What is returned may be written to without a trace.
@@ -634,3 +636,34 @@ def test_a_hundred_explanations_take_no_memory(batch: LesionBatch) -> None:
     after, later = measure()
     assert after == tensors
     assert later - memory < 20e6
+
+
+# The registry of methods.
+
+
+def even(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
+    """An attention-reading method of a user's: every token counts the same."""
+    layouts = [call.layout for call in recorded.calls]
+    row = ClassRow.start(recorded.logits, layouts)
+    return [ClassRow(*(torch.ones_like(part) for part in row))] * target.shape[1]
+
+
+def test_a_method_is_added_by_a_line(
+    batch: LesionBatch, target: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "even", Method("even", even, True, False, False))
+    monkeypatch.setitem(METHODS, "second", Method("second TMME", tmme, True, True, False))
+    monkeypatch.setitem(METHODS, "dice", Method("dice", random_relevance, False, False, False))
+    network = make_network(TASK)
+    chosen = ["second", "even", "tmme", "dice", "rollout"]
+    found = explain_by(network, batch, target, methods=chosen)
+    assert list(found) == chosen
+    assert (found["even"].patches == 1).all()
+    assert (found["even"].features == 1).all()
+    assert_equal(found["dice"], explain(network, batch, target, method="random"), rtol=0, atol=0)
+    for name in ("tmme", "second"):
+        alone = explain(network, batch, target, method="tmme")
+        assert_equal(found[name], alone, rtol=0, atol=0)
+    assert [found[name].cost[:2] for name in chosen] == [(1, 2), (1, 0), (1, 2), (0, 0), (1, 0)]
+    with pytest.raises(UsageError, match=r"even read how a class token attends .*: .*random, dice"):
+        explain(make_network(TASK, fusion=MetaBlock), batch, target, method="even")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,14 @@ from torch import Tensor
 
 from tests.tasks import CARDINALITIES, make_batch, make_network, make_task, relative_error
 from vitatt.explain.methods import explain
-from vitatt.explain.methods import integrated_gradients as module
 from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.types import LesionBatch, Pixels
+
+pytestmark = pytest.mark.long
+
+# `vitatt.explain.methods.integrated_gradients` is the function of the same name.
+module = importlib.import_module("vitatt.explain.methods.integrated_gradients")
 
 TASK = make_task(image_size=48)
 SIDE, GRID = 16, 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from torch import Tensor
 
 from tests.tasks import CARDINALITIES, make_batch, make_network, make_task, relative_error
 from vitatt.explain.methods import explain
-from vitatt.explain.methods import occlusion as module
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.layers.class_head import ClassHead
 from vitatt.types import LesionBatch, LesionOutput, LesionTask
+
+# `vitatt.explain.methods.occlusion` is the function of the same name.
+module = importlib.import_module("vitatt.explain.methods.occlusion")
 
 PATCH = 16
 
@@ -96,6 +99,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("arguments", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.long
 def test_agrees_with_a_loop(arguments: dict[str, Any]) -> None:
     task = make_task(image_size=48)
     batch = make_batch(task, 3, dtype=torch.float64)
@@ -115,6 +119,7 @@ def test_agrees_with_a_loop(arguments: dict[str, Any]) -> None:
     assert actual.cost.backwards == 0
 
 
+@pytest.mark.long
 def test_windows_of_a_fine_grid_in_a_transformer() -> None:
     task = make_task((2, 3), image_size=160)
     batch = make_batch(task, 2, dtype=torch.float64)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tasks import CARDINALITIES, make_batch, make_network, make_task
+from tests.tasks import CARDINALITIES, make_batch, make_network, make_task, tensors
 from vitatt.explain.attention.differentiation import own_inputs
 from vitatt.explain.methods.perturb import fill, perturb, perturb_features, pixel_mask
 from vitatt.models.fusion.image_only import ImageOnly
@@ -103,7 +103,7 @@ def test_everything_else_stays(batch: LesionBatch, patches: Tensor, features: Te
     network = network_of()
     state = {name: value.clone() for name, value in network.state_dict().items()}
     hidden = perturb(network, batch, patches, features)
-    for part, copy in zip(batch[:4], before[:4], strict=True):
+    for part, copy in zip(tensors(batch), tensors(before), strict=True):
         assert torch.equal(part, copy)
     assert torch.equal(patches, chosen[0])
     assert torch.equal(features, chosen[1])
@@ -115,14 +115,14 @@ def test_everything_else_stays(batch: LesionBatch, patches: Tensor, features: Te
     hidden.pixels.zero_()
     hidden.metadata.zero_()
     hidden.missing.zero_()
-    for part, copy in zip(batch[:4], before[:4], strict=True):
+    for part, copy in zip(tensors(batch), tensors(before), strict=True):
         assert torch.equal(part, copy)
 
 
 def test_hiding_nothing_changes_nothing(batch: LesionBatch) -> None:
     nothing = torch.zeros(SIZE, GRID, GRID, dtype=torch.bool)
     hidden = perturb(network_of(), batch, nothing, torch.zeros_like(batch.missing))
-    for part, expected in zip(hidden[:4], batch[:4], strict=True):
+    for part, expected in zip(tensors(hidden), tensors(batch), strict=True):
         assert torch.equal(part, expected)
 
 
@@ -133,7 +133,7 @@ def test_hiding_is_final(batch: LesionBatch, patches: Tensor, features: Tensor) 
     twice = perturb(network, once, patches, features)
     other = batch._replace(image=Pixels(255 - batch.pixels), metadata=batch.metadata.flip(0))
     everything = torch.ones_like(patches), torch.ones_like(features)
-    for one, same in zip(once[:4], twice[:4], strict=True):
+    for one, same in zip(tensors(once), tensors(twice), strict=True):
         assert torch.equal(one, same)
     of_one, of_other = (perturb(network, each, *everything) for each in (batch, other))
     assert torch.equal(of_one.pixels, of_other.pixels)

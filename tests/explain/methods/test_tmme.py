@@ -36,9 +36,17 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "distilled-join6": {"encoder": DISTILLED, "join_at": 6, "depth": 1},
     "image-only": {"fusion": ImageOnly},
 }
+IN_SECONDS = ("depth1", "join3-depth1", "joint", "registers", "image-only")
+"""Networks of the fast run."""
 
 
-@pytest.mark.parametrize("arguments", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(value, id=name, marks=[] if name in IN_SECONDS else [pytest.mark.long])
+        for name, value in NETWORKS.items()
+    ],
+)
 def test_tmme_agrees_with_a_naive_reference(arguments: dict[str, Any]) -> None:
     task = make_task(image_size=48)
     batch = make_batch(task, SIZE)

@@ -23,6 +23,8 @@ from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.fusion.vitatt import AttentionFusion
 from vitatt.types import LesionBatch, UsageError
 
+pytestmark = pytest.mark.long
+
 TASK = make_task(image_size=64)
 SIZE = 3
 CNN = "test_efficientnet"

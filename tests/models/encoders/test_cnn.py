@@ -14,6 +14,7 @@ from vitatt.models.encoders.factory import make_encoder
 from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.vitatt import AttentionFusion
 from vitatt.models.optimizer import make_optimizer
+from vitatt.types import Pixels
 
 NAME = "test_efficientnet"
 SIZE = 64
@@ -50,7 +51,7 @@ def test_tokens_are_the_positions_of_timms_map_and_their_mean(
     mean, std = (torch.tensor(data[key]).view(3, 1, 1) for key in ("mean", "std"))
     with torch.no_grad():
         expected = cnn.forward_features((pixels(size) / 255 - mean) / std)
-        actual = encoder(pixels(size))
+        actual = encoder(Pixels(pixels(size)))
     side = size // 32
     assert encoder.grid_size == expected.shape[2:] == (side, side)
     assert actual.shape == (2, 1 + side**2, dim) == (2, *encoder.token_shape(encoder.num_blocks))
@@ -69,12 +70,12 @@ def test_frozen_it_stays_in_evaluation_mode_and_keeps_its_statistics() -> None:
     encoder = make_encoder(NAME, image_size=SIZE, frozen=True)
     torch.nn.Sequential(encoder).train()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    assert not encoder(pixels()).requires_grad
+    assert not encoder(Pixels(pixels())).requires_grad
     assert not any(module.training for module in encoder.modules())
     torch.testing.assert_close(encoder.state_dict(), before, rtol=0, atol=0)
     learning = make_encoder(NAME, image_size=SIZE)
     assert all(module.training for module in learning.modules())
-    assert learning(pixels()).requires_grad
+    assert learning(Pixels(pixels())).requires_grad
 
 
 def test_a_blank_image_leaves_no_trace_when_it_is_made() -> None:
@@ -85,7 +86,7 @@ def test_a_blank_image_leaves_no_trace_when_it_is_made() -> None:
 
 def test_frozen_lower_stages_rest_and_the_others_learn() -> None:
     encoder = make_encoder(NAME, image_size=SIZE, frozen=2).train()
-    encoder(pixels()).sum().backward()
+    encoder(Pixels(pixels())).sum().backward()
     resting = ("cnn.conv_stem", "cnn.bn1.", "cnn.blocks.0.", "cnn.blocks.1.")
     for name, parameter in encoder.named_parameters():
         assert parameter.requires_grad != name.startswith(resting), name
@@ -101,7 +102,7 @@ def test_what_frozen_stages_give_does_not_depend_on_the_statistics_of_others() -
     assert {"mean", "std", "cnn.conv_stem.weight", "cnn.blocks.1.0.bn1.running_mean"} <= names
     assert not any(name.startswith(("cnn.blocks.2.", "cnn.bn2.")) for name in names)
     before = {name: value.clone() for name, value in encoder.frozen_state().items()}
-    encoder.train()(pixels())  # moves the statistics of what learns
+    encoder.train()(Pixels(pixels()))  # moves the statistics of what learns
     torch.testing.assert_close(encoder.frozen_state(), before, rtol=0, atol=0)
     rested.load_state_dict({**rested.state_dict(), **before})
     tokens = [part.tokens_after(pixels(), 2) for part in (encoder, rested)]

@@ -10,6 +10,7 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 import tests.tasks  # noqa: F401  (it registers an encoder with register tokens)
 from vitatt.models.encoders.base import EncoderError
 from vitatt.models.encoders.factory import make_encoder
+from vitatt.types import Pixels, Tokens
 
 REGISTERS = "vitatt_test_registers"
 
@@ -37,6 +38,7 @@ def pixels(size: int, batch: int = 2) -> torch.Tensor:
         ("vit_small_patch14_reg4_dinov2", 28, 5),
     ],
 )
+@pytest.mark.long
 def test_tokens_are_those_of_timm_on_normalised_pixels(
     name: str, size: int, prefix: int, tmp_path: Path
 ) -> None:
@@ -50,7 +52,7 @@ def test_tokens_are_those_of_timm_on_normalised_pixels(
     mean, std = (torch.tensor(data[key]).view(3, 1, 1) for key in ("mean", "std"))
     with torch.no_grad():
         expected = vit.forward_features((image / 255 - mean) / std)
-        actual = encoder(image)
+        actual = encoder(Pixels(image))
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
     assert encoder.num_prefix == prefix
     assert actual.shape == (2, prefix + encoder.num_patches, encoder.dim)
@@ -74,7 +76,7 @@ def test_frozen_encoder_stays_in_evaluation_mode_and_without_gradient() -> None:
     torch.nn.Sequential(encoder).train()
     assert not any(module.training for module in encoder.modules())
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
-    assert not encoder(pixels(32)).requires_grad
+    assert not encoder(Pixels(pixels(32))).requires_grad
     learning = make_encoder("test_vit", image_size=32).train()
     assert all(module.training for module in learning.modules())
     assert all(parameter.requires_grad for parameter in learning.parameters())
@@ -83,7 +85,7 @@ def test_frozen_encoder_stays_in_evaluation_mode_and_without_gradient() -> None:
 @pytest.mark.parametrize("blocks", [1, 4])
 def test_frozen_lower_blocks_rest_and_the_others_learn(blocks: int) -> None:
     encoder = make_encoder("test_vit", image_size=32, frozen=blocks).train()
-    encoder(pixels(32)).sum().backward()
+    encoder(Pixels(pixels(32))).sum().backward()
     resting = {f"vit.blocks.{n}." for n in range(blocks)} | {"vit.patch", "vit.pos", "vit.cls"}
     for name, parameter in encoder.named_parameters():
         rests = name.startswith(tuple(resting))
@@ -98,7 +100,9 @@ def test_frozen_lower_blocks_rest_and_the_others_learn(blocks: int) -> None:
 def test_tokens_of_lower_blocks_stand_for_the_pixels(blocks: int) -> None:
     encoder, image = make_encoder("test_vit", image_size=32, frozen=blocks).eval(), pixels(32)
     encoder.given_blocks = blocks
-    torch.testing.assert_close(encoder(encoder.tokens_after(image, blocks)), encoder(image))
+    torch.testing.assert_close(
+        encoder(Tokens(encoder.tokens_after(image, blocks))), encoder(Pixels(image))
+    )
 
 
 @pytest.mark.parametrize("blocks", [-1, 7])
@@ -122,7 +126,7 @@ def test_gradients_with_and_without_checkpointing(frozen: bool | int) -> None:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            encoder(pixels(32)).square().mean().backward()
+            encoder(Pixels(pixels(32))).square().mean().backward()
         gradients = {n: p.grad for n, p in encoder.named_parameters() if p.requires_grad}
         results.append((gradients, sum(tensor.numel() for tensor in kept)))
     torch.testing.assert_close(results[1][0], results[0][0])
@@ -131,7 +135,7 @@ def test_gradients_with_and_without_checkpointing(frozen: bool | int) -> None:
 
 def test_tokens_pass_through() -> None:
     tokens = torch.randn(2, 5, 64).half()
-    passed = make_encoder("test_vit", image_size=32)(tokens)
+    passed = make_encoder("test_vit", image_size=32)(Tokens(tokens))
     assert passed.dtype == torch.float32
     assert torch.equal(passed, tokens.float())
 
@@ -144,7 +148,7 @@ def test_blocks_can_be_run_in_their_place() -> None:
         ran.append(index)
         return encoder.run_block(index, tokens)
 
-    torch.testing.assert_close(encoder(image, at_block), encoder(image))
+    torch.testing.assert_close(encoder(Pixels(image), at_block), encoder(Pixels(image)))
     assert ran == list(range(6))
 
 

@@ -24,6 +24,9 @@ from vitatt.models.fusion.metadata_only import MetadataOnly
 from vitatt.models.fusion.metanet import MetaNet
 from vitatt.models.fusion.mutual_attention import MutualAttention
 from vitatt.models.optimizer import make_optimizer
+from vitatt.types import Pixels
+
+pytestmark = pytest.mark.long
 
 TASK = make_task(image_size=64)
 ENCODERS = ["test_vit", "vitatt_test_registers", "test_efficientnet"]
@@ -62,7 +65,7 @@ def test_logits_come_from_image_and_metadata(arm: Any, encoder: str) -> None:
         output = network(batch)
         torch.testing.assert_close(network.head(output.embedding), output.logits)
         for part, other in (
-            ("image", 255 - batch.pixels),
+            ("image", Pixels(255 - batch.pixels)),
             ("metadata", batch.metadata.flip(1)),
             ("missing", ~batch.missing),
         ):

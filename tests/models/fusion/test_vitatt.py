@@ -13,6 +13,7 @@ from vitatt.models.fusion.metadata_only import MetadataOnly
 from vitatt.models.fusion.missing_pattern import MissingPattern
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.fusion.vitatt import AttentionFusion, FusionBlock, JointAttention
+from vitatt.types import Pixels
 
 TASK = make_task()
 REGISTERS = "vitatt_test_registers"
@@ -30,14 +31,14 @@ networks = pytest.mark.parametrize("arguments", NETWORKS.values(), ids=NETWORKS)
 
 
 class Full(nn.Module):
-    """A fusion block that always asks for every token."""
+    """A fusion block that always updates every token."""
 
     def __init__(self, block: FusionBlock) -> None:
         super().__init__()
         self.block = block
 
-    def forward(self, tokens: Tensor, attendable: Tensor, *, class_only: bool = False) -> Tensor:
-        return self.block(tokens, attendable, class_only=False)
+    def forward(self, tokens: Tensor, ignored: Tensor, *, class_only: bool = False) -> Tensor:
+        return self.block(tokens, ignored, class_only=False)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"depth": 3}, {"join_at": 2, "depth": 1}])
@@ -198,7 +199,7 @@ def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None
 def test_an_arm_sees_its_inputs_alone(arm: type[LesionNetwork], sees: set[str]) -> None:
     network, batch = make_network(TASK, fusion=arm), make_batch(TASK)
     others = {
-        "image": 255 - batch.pixels,
+        "image": Pixels(255 - batch.pixels),
         "metadata": batch.metadata.flip(1),
         "missing": ~batch.missing,
     }
@@ -217,11 +218,11 @@ def test_training_takes_the_short_way_to_the_class_row() -> None:
     for parameter in attention.parameters():
         nn.init.normal_(parameter)
     tokens = torch.randn(4, 7, 24, dtype=torch.float64, requires_grad=True)
-    attendable = torch.rand(4, 7) > 0.3
-    attendable[:, 0] = True
+    ignored = torch.rand(4, 7) < 0.3
+    ignored[:, 0] = False
     inputs = [tokens, *attention.parameters()]
     results = []
     for training in (False, True):
-        attended = attention.train(training)(tokens, attendable, class_only=True)
+        attended = attention.train(training)(tokens, ignored, class_only=True)
         results.append((attended, *torch.autograd.grad(attended.sin().sum(), inputs)))
     torch.testing.assert_close(results[1], results[0], rtol=1e-9, atol=1e-11)

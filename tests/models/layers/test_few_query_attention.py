@@ -28,18 +28,16 @@ def test_it_is_multi_head_attention(count: int, masked: bool) -> None:
     ours = FewQueryAttention(DIM, HEADS).double()
     for parameter in ours.parameters():
         nn.init.normal_(parameter)
-    asking = torch.randn(4, count, DIM, dtype=torch.float64, requires_grad=True)
-    asked = torch.randn(4, 9, DIM, dtype=torch.float64, requires_grad=True)
-    attendable = torch.rand(4, 9) > 0.4
-    attendable[:, 2] = True
-    mask = attendable if masked else None
-    expected, _ = torchs(ours)(
-        asking, asked, asked, key_padding_mask=~attendable if masked else None
-    )
-    actual = ours(asking, asked, mask)
+    query = torch.randn(4, count, DIM, dtype=torch.float64, requires_grad=True)
+    context = torch.randn(4, 9, DIM, dtype=torch.float64, requires_grad=True)
+    ignored = torch.rand(4, 9) < 0.4
+    ignored[:, 2] = False
+    mask = ignored if masked else None
+    expected, _ = torchs(ours)(query, context, context, key_padding_mask=mask)
+    actual = ours(query, context, mask)
     torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
     gradients = [
-        torch.autograd.grad(result.sin().sum(), (asking, asked)) for result in (actual, expected)
+        torch.autograd.grad(result.sin().sum(), (query, context)) for result in (actual, expected)
     ]
     torch.testing.assert_close(*gradients, rtol=1e-8, atol=1e-10)
 

@@ -76,12 +76,14 @@ def test_each_feature_has_its_own_linear_layer_norm_and_embedding() -> None:
 
 def test_mask_hides_what_is_missing() -> None:
     batch = make_batch(TASK)
-    assert torch.equal(make_encoder()(batch.metadata, batch.missing).hidden, batch.missing)
+    assert torch.equal(
+        make_encoder()(batch.metadata, batch.missing).key_padding_mask, batch.missing
+    )
     joint = make_encoder(granularity="joint")(batch.metadata, batch.missing)
     assert joint.tokens.shape == (8, 1, DIM)
-    assert torch.equal(joint.hidden, batch.missing.all(1, keepdim=True))
-    assert joint.hidden.any()
-    assert not joint.hidden.all()
+    assert torch.equal(joint.key_padding_mask, batch.missing.all(1, keepdim=True))
+    assert joint.key_padding_mask.any()
+    assert not joint.key_padding_mask.all()
 
 
 def test_token_puts_the_learned_vector_where_a_feature_is_missing() -> None:
@@ -110,7 +112,7 @@ def test_uniform_is_a_uniform_soft_one_hot(granularity: str) -> None:
     ]
     expected = encoder(torch.cat(blocks, 1), torch.zeros_like(batch.missing))
     actual = encoder(batch.metadata, batch.missing)
-    assert not actual.hidden.any()
+    assert not actual.key_padding_mask.any()
     torch.testing.assert_close(actual.tokens, expected.tokens)
 
 
@@ -134,8 +136,8 @@ def test_dropout_hides_with_the_given_probabilities(p_feature: float, p_all: flo
 @pytest.mark.parametrize("dropout", ["dropout", "dropout_all"])
 def test_encoder_drops_in_training_only(dropout: str) -> None:
     encoder, batch = make_encoder(**{dropout: 0.5}), make_batch(TASK, 64)
-    assert torch.equal(encoder(batch.metadata, batch.missing).hidden, batch.missing)
-    hidden = encoder.train()(batch.metadata, batch.missing).hidden
+    assert torch.equal(encoder(batch.metadata, batch.missing).key_padding_mask, batch.missing)
+    hidden = encoder.train()(batch.metadata, batch.missing).key_padding_mask
     assert (hidden & ~batch.missing).any()
     assert (hidden | ~batch.missing).all()
 

@@ -3,10 +3,12 @@ from __future__ import annotations
 import dataclasses
 import re
 
+import pytest
+
 from tests.benchmark_folder import HOSTILE, source
 from vitatt.reports.benchmark.model_card import model_card
 
-# Mitchell et al. 2019, metric 1.
+# Mitchell et al. 2019, figure 1.
 HEADINGS = [
     "Model details",
     "Intended use",
@@ -20,6 +22,7 @@ HEADINGS = [
 ]
 
 
+@pytest.mark.long
 def test_headings_of_mitchell_et_al_and_how_to_reproduce() -> None:
     facts, _, tables = source()
     card = model_card(facts, tables)

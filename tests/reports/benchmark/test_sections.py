@@ -14,9 +14,12 @@ import pytest
 from tests.benchmark_folder import ARMS, CLASSES, HOSTILE, source
 from tests.pages import Page, chromium
 from vitatt.reports.benchmark.experiments import experiments
+from vitatt.reports.benchmark.prose import limits
 from vitatt.reports.benchmark.sections import report_sections
-from vitatt.reports.benchmark.words import limits
-from vitatt.reports.page import Section, write_page
+from vitatt.reports.page import write_page
+from vitatt.reports.section import Section
+
+pytestmark = pytest.mark.long
 
 MELANOMA = "melanoma sensitivity at 90 % specificity"
 
@@ -112,7 +115,7 @@ class TestNumbers:
         arms = source()[2]["arms"].filter(cases="all", metric="macro AUROC")
         found = {
             row[0]: row[2]
-            for row in rows_of(html, "One model a fold, seeds not averaged, all cases")
+            for row in rows_of(html, "One model per fold, seeds not averaged, all cases")
         }
         for row in arms.iter_rows(named=True):
             title = ARMS[row["arm"]][1]
@@ -122,7 +125,7 @@ class TestNumbers:
     @pytest.mark.parametrize("metric", ["balanced accuracy", "macro AUROC"])
     def test_differences(self, html: str, metric: str) -> None:
         pairs = source()[2]["pairs"].filter(metric=metric)
-        rows = {row[0]: row[1:] for row in rows_of(html, f"{metric}: arm less ViTAtt")[1:]}
+        rows = {row[0]: row[1:] for row in rows_of(html, f"{metric}: arm minus ViTAtt")[1:]}
         assert len(rows) == pairs.height == len(ARMS) - 1
         for one in pairs.iter_rows(named=True):
             difference = written(one["difference"], one["low"], one["high"])
@@ -180,8 +183,8 @@ class TestWords:
         ]
         pairs = source()[2]["pairs"].filter(arm="image_only", metric="balanced accuracy")
         value = written(*pairs["difference", "low", "high"].row(0))
-        assert f"image only less ViTAtt: {value}" in section.points[0]
-        assert "HC-5 less ViTAtt" in section.points[1]
+        assert f"image only minus ViTAtt: {value}" in section.points[0]
+        assert "HC-5 minus ViTAtt" in section.points[1]
 
     def test_no_experiments_without_their_arms(self) -> None:
         facts = source()[0]
@@ -192,7 +195,7 @@ class TestWords:
     def test_protocol_says_who_was_left_out_and_how_it_was_split(self) -> None:
         text = "\n".join(sections()["Protocol"].points)
         assert "7 of 127 labelled rows: 5 without their image, 2 with an image that cannot" in text
-        assert "dealt into 3 outer folds" in text
+        assert "split into 3 outer folds" in text
         assert "chance is 0.167" in text
         assert "Seeds: 0, 1." in text
         assert "frozen; images of 224 × 224 pixels" in text
@@ -214,7 +217,7 @@ class TestWords:
         assert "Few cases of MEL (12), SEK (99):" in text
         assert "frozen" not in text
         assert "4 arms were compared" in text
-        assert "2 seeds a fold" in text
+        assert "2 seeds per fold" in text
         assert "frozen" in "\n".join(sections()["Limits"].points)
 
     def test_answer_counts_what_is_clear(self) -> None:
@@ -225,8 +228,8 @@ class TestWords:
         question = report_sections(facts, predictions, changed)[0]
         assert question.title == "Question"
         assert question.paragraphs == ["Does metadata help?"]
-        assert "1 of 3 other arms are clearly lower" in question.points[0]
-        assert "2 cannot be told apart" in question.points[0]
+        assert "1 of 3 other arms are significantly lower" in question.points[0]
+        assert "2 do not differ significantly" in question.points[0]
 
 
 class TestPage:

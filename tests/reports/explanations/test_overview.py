@@ -13,6 +13,9 @@ from vitatt.explain.cases import ExplainedCase
 from vitatt.plotting.confusion import confusion_figure
 from vitatt.reports.explanations.overview import overview
 from vitatt.reports.explanations.page import write_report
+from vitatt.reports.section import Section
+
+pytestmark = pytest.mark.long
 
 CLASSES = ["ACK", "BCC", "MEL", "NEV"]
 LABELS = [f"feature {index}" for index in range(15)]
@@ -51,35 +54,45 @@ def changed(**changes: Any) -> list[ExplainedCase]:
     return [dataclasses.replace(case, **changes) for case in CASES]
 
 
+def text(section: Section) -> str:
+    (paragraph,) = section.paragraphs
+    return paragraph
+
+
+def cells(section: Section) -> list[list[str]]:
+    (table,) = section.tables
+    return [[cell.text for cell in row] for row in table.rows]
+
+
 @pytest.fixture(scope="module")
-def sections() -> list[Any]:
+def sections() -> list[Section]:
     return overview(CASES, CLASSES, title="Cases shown")
 
 
-def test_verdicts_and_confusion_matrix(sections: list[Any]) -> None:
+def test_verdicts_and_confusion_matrix(sections: list[Section]) -> None:
     first = sections[0]
     assert first.title == "Cases shown"
-    assert f"24 cases, {len(KNOWN)} of them of known diagnosis" in first.text
-    assert f"of these, {len(RIGHT)} ({100 * len(RIGHT) / len(KNOWN):.0f} %)" in first.text
+    assert f"24 cases, {len(KNOWN)} of them of known diagnosis" in text(first)
+    assert f"of these, {len(RIGHT)} ({100 * len(RIGHT) / len(KNOWN):.0f} %)" in text(first)
     truths = [case.true_class for case in KNOWN]
     matrix = confusion_matrix(truths, [case.predicted_class for case in KNOWN], labels=CLASSES)
-    np.testing.assert_array_equal(first.plot, confusion_figure(matrix, CLASSES))
+    np.testing.assert_array_equal(first.plots[0].pixels, confusion_figure(matrix, CLASSES))
 
 
-def test_features_are_ordered_by_their_mean_share(sections: list[Any]) -> None:
+def test_features_are_ordered_by_their_mean_share(sections: list[Section]) -> None:
     means = SHARES.mean(axis=0)
     order = np.argsort(-means)[:12]
-    rows = sections[1].rows
+    rows = cells(sections[1])
     assert [row[0] for row in rows] == [LABELS[feature] for feature in order]
     assert [row[1] for row in rows] == [f"{100 * means[feature]:.1f} %" for feature in order]
     tops = (SHARES.argmax(axis=1)[:, None] == order).mean(axis=0)
     assert [float(row[3].strip("<> %")) for row in rows] == pytest.approx(100 * tops, abs=0.51)
-    assert "over 23 cases" in sections[1].text
-    assert "12 highest of 15" in sections[1].text
+    assert "over 23 cases" in text(sections[1])
+    assert "12 highest of 15" in text(sections[1])
 
 
-def test_intervals_agree_with_scipy(sections: list[Any]) -> None:
-    for label, _, interval, _ in sections[1].rows[:3]:
+def test_intervals_agree_with_scipy(sections: list[Section]) -> None:
+    for label, _, interval, _ in cells(sections[1])[:3]:
         low, high = map(float, interval.removesuffix(" %").split(" to "))
         values = 100 * SHARES[:, LABELS.index(label)]
         by_scipy = scipy.stats.bootstrap((values,), np.mean, method="percentile", rng=1)
@@ -88,50 +101,51 @@ def test_intervals_agree_with_scipy(sections: list[Any]) -> None:
         assert high == pytest.approx(by_scipy.confidence_interval.high, abs=0.1 * width + 0.1)
 
 
-def test_image_shares_and_confidence(sections: list[Any]) -> None:
+def test_image_shares_and_confidence(sections: list[Section]) -> None:
     shares = [case.image_share for case in CASES if case.image_share is not None]
-    assert f"all 22 cases the median is {100 * np.median(shares):.0f} %" in sections[2].text
+    assert f"all 22 cases the median is {100 * np.median(shares):.0f} %" in text(sections[2])
     wrong = [case.probability for case in KNOWN if case not in RIGHT]
     mean = np.mean([case.probability for case in RIGHT])
-    assert f"{mean:.2f} where right (n = {len(RIGHT)})" in sections[3].text
-    assert f"{np.mean(wrong):.2f} where wrong (n = {len(wrong)})" in sections[3].text
+    assert f"{mean:.2f} where right (n = {len(RIGHT)})" in text(sections[3])
+    assert f"{np.mean(wrong):.2f} where wrong (n = {len(wrong)})" in text(sections[3])
 
 
-def test_same_cases_give_the_same_plots(sections: list[Any]) -> None:
+def test_same_cases_give_the_same_plots(sections: list[Section]) -> None:
     for one, other in zip(sections, overview(CASES, CLASSES, title="Cases shown"), strict=True):
-        np.testing.assert_array_equal(one.plot, other.plot)
+        for plot, again in zip(one.plots, other.plots, strict=True):
+            np.testing.assert_array_equal(plot.pixels, again.pixels)
 
 
-def test_sections_fit_the_report(sections: list[Any], tmp_path: Path) -> None:
+def test_sections_fit_the_report(sections: list[Section], tmp_path: Path) -> None:
     write_report(tmp_path / "report.html", CASES, title="R", facts={}, sections=sections)
-    assert (tmp_path / "report.html").read_text(encoding="utf-8").count('class="metric"') == 4
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").count('class="plots"') == 4
 
 
 def test_no_known_diagnosis() -> None:
     sections = overview(changed(true_class=None), CLASSES, title="Cases")
-    assert sections[0].text == "24 cases, all of unknown diagnosis."
-    assert sections[0].plot is None
-    assert sections[3].plot is None
-    assert "No diagnosis is known" in sections[3].text
+    assert text(sections[0]) == "24 cases, all of unknown diagnosis."
+    assert not sections[0].plots
+    assert not sections[3].plots
+    assert "No diagnosis is known" in text(sections[3])
 
 
 def test_no_metadata() -> None:
     cases = changed(feature_labels=(), feature_values=(), feature_relevance=None, image_share=None)
     sections = overview(cases, CLASSES, title="Cases")
-    assert [section.plot is None for section in sections] == [False, True, True, False]
-    assert sections[1].text == "No case has metadata with relevance."
-    assert "not defined" in sections[2].text
+    assert [len(section.plots) for section in sections] == [1, 0, 0, 1]
+    assert text(sections[1]) == "No case has metadata with relevance."
+    assert "not defined" in text(sections[2])
 
 
 def test_metadata_without_any_relevance() -> None:
     cases = [CASES[0], dataclasses.replace(CASES[1], feature_relevance={"a": np.zeros(15)})]
-    assert "over 1 case," in overview(cases, CLASSES, title="Cases")[1].text
+    assert "over 1 case," in text(overview(cases, CLASSES, title="Cases")[1])
 
 
 def test_one_case_that_is_right() -> None:
     sections = overview([RIGHT[0]], CLASSES, title="Cases")
-    assert sections[0].text.startswith("1 case, 1 of them of known diagnosis; of these, 1 (100 %)")
-    assert "no prediction is wrong" in sections[3].text
+    assert text(sections[0]).startswith("1 case, 1 of them of known diagnosis; of these, 1 (100 %)")
+    assert "no prediction is wrong" in text(sections[3])
 
 
 @pytest.mark.parametrize(

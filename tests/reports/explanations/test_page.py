@@ -15,7 +15,8 @@ from PIL import Image
 from tests.pages import Page, chromium
 from vitatt.explain.cases import ExplainedCase
 from vitatt.plotting.heatmap import heatmap, overlay
-from vitatt.reports.explanations.page import Section, write_report
+from vitatt.reports.explanations.page import write_report
+from vitatt.reports.section import Plot, Section, Table, plain_table
 
 CLASSES = ["ACK", "BCC", "MEL", "NEV"]
 LABELS = [f"feature {index}" for index in range(11)]
@@ -52,12 +53,26 @@ def make_case(index: int) -> ExplainedCase:
 CASES = [make_case(index) for index in range(24)]
 SECTION = Section(
     "Metrics",
-    "All <test> cases.",
-    np.zeros((40, 900, 3), dtype=np.uint8),
-    "a black bar",
-    ("metric", "value", "n", "note"),
-    [("balanced accuracy", 0.71234, 166, None), ("AUROC", float("nan"), 12, "95 % of cases")],
+    ["All <test> cases."],
+    tables=[
+        plain_table(
+            "Metrics",
+            ("metric", "value", "n", "note"),
+            [
+                ("balanced accuracy", 0.71234, 166, None),
+                ("AUROC", float("nan"), 12, "95 % of cases"),
+            ],
+        )
+    ],
+    plots=[Plot(np.zeros((40, 900, 3), dtype=np.uint8), "a black bar")],
 )
+
+
+BLACK = np.zeros((4, 6, 3), dtype=np.uint8)
+
+
+def tables(*content: Table) -> Section:
+    return Section("A", tables=content)
 
 
 def verdict(case: ExplainedCase) -> str:
@@ -197,10 +212,11 @@ class TestErrors:
         [
             ({"cases": []}, "at least one case"),
             ({"cases": [CASES[0], CASES[1], CASES[0]]}, "each case once.*PAT_0"),
-            ({"sections": [Section("A", columns=("a", "b"), rows=[("x",)])]}, "`rows`.*2 cells"),
-            ({"sections": [Section("A", rows=[("x",)])]}, "`rows`.*0 cells"),
-            ({"sections": [dataclasses.replace(SECTION, plot_alt="")]}, "`plot_alt`"),
-            ({"sections": [dataclasses.replace(SECTION, plot=np.zeros((4, 4)))]}, "`plot`"),
+            ({"sections": [tables(plain_table("t", ("a", "b"), [("x",)]))]}, "2 cells.*'t'"),
+            ({"sections": [tables(plain_table("t", (), [("x",)]))]}, "0 cells.*'t'"),
+            ({"sections": [Section("A", plots=[Plot(BLACK, "")])]}, "`alt`"),
+            ({"sections": [Section("A", plots=[Plot(np.zeros((4, 4)), "x")])]}, "`pixels`"),
+            ({"sections": [Section("Cases")]}, "different headings"),
         ],
     )
     def test_malformed_report(self, tmp_path: Path, changes: Any, message: str) -> None:
@@ -282,6 +298,7 @@ def ids(wanted: Any) -> set[str]:
     return {case.case_id for case in CASES if wanted(case)}
 
 
+@pytest.mark.long
 class TestBrowser:
     def test_filters_hide_cases_and_the_count_follows(self, page: Any) -> None:
         assert len(shown(page)) == len(CASES)
@@ -343,9 +360,9 @@ class TestBrowser:
         by_id = {case.case_id: case for case in CASES}
         page.click("#table th:nth-child(5) button")
         numbers = [by_id[one].probability for one in first_column(page)]
-        assert numbers == sorted(numbers)
-        assert page.get_attribute("#table th:nth-child(5)", "aria-sort") == "ascending"
-        for reverse in (False, True):
+        assert numbers == sorted(numbers, reverse=True)
+        assert page.get_attribute("#table th:nth-child(5)", "aria-sort") == "descending"
+        for reverse in (True, False):
             page.click("#table th:nth-child(6) button")
             shares = [by_id[one].image_share for one in first_column(page)]
             assert shares[-2:] == [None, None]

@@ -1,4 +1,4 @@
-"""Separation against scikit-learn's own metrics, and views on data of a known shape."""
+"""Separation against scikit-learn's own metrics."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, silhouette_
 from sklearn.model_selection import LeaveOneGroupOut, LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
-from vitatt.studies import embedding
-from vitatt.studies.embedding import neighbour_votes, project, projections, separation
+from vitatt.studies.separation import neighbour_votes, separation
 from vitatt.types import UsageError
 
 Cases = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.object_]]
@@ -62,40 +61,3 @@ def test_needs_classes_and_other_groups() -> None:
     most = np.where(np.arange(60) < 56, "P", groups)
     with pytest.raises(UsageError, match=r"at least 5 cases of other groups .* there are 4"):
         separation(vectors, targets, most)
-
-
-@pytest.mark.parametrize("count", [5, 12, 60])
-def test_tsne_of_any_size_is_repeatable(count: int) -> None:
-    vectors, _, _ = cases(0, apart=50.0)
-    points = project(vectors[:count], "tsne")
-    assert points.shape == (count, 2)
-    np.testing.assert_array_equal(points, project(vectors[:count], "tsne"))
-
-
-def test_tsne_keeps_clusters() -> None:
-    vectors, targets, _ = cases(1, apart=50.0)
-    assert silhouette_score(project(vectors, "tsne"), targets) > 0.5
-
-
-def test_too_few_to_draw() -> None:
-    with pytest.raises(UsageError, match=r"at least 5 cases to draw, but got 4"):
-        project(np.zeros((4, 3)), "tsne")
-
-
-def test_umap_only_where_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding.importlib.util, "find_spec", lambda name: None)
-    assert projections() == ("tsne",)
-    monkeypatch.setattr(embedding.importlib.util, "find_spec", lambda name: name)
-    assert projections() == ("tsne", "umap")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [5, 60])
-def test_umap(count: int) -> None:
-    """Slow: its functions are compiled at the first call."""
-    pytest.importorskip("umap")
-    vectors, targets, _ = cases(1, apart=50.0)
-    points = project(vectors[:count], "umap")
-    assert points.shape == (count, 2)
-    if count == 60:
-        assert silhouette_score(points, targets) > 0.5

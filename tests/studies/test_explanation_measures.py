@@ -19,7 +19,7 @@ from vitatt.explain.checks.sanity import randomisation, stability
 from vitatt.explain.methods import explain, predict
 from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.models.fusion.network import LesionNetwork
-from vitatt.studies.explanation_checks import (
+from vitatt.studies.explanation_measures import (
     CENTRE,
     MEASURES,
     measure_faithfulness,
@@ -28,6 +28,8 @@ from vitatt.studies.explanation_checks import (
     summarise_measures,
 )
 from vitatt.types import LesionBatch
+
+pytestmark = pytest.mark.long
 
 TASK = make_task()
 METHODS = ["tmme", "attention", "random"]
@@ -116,7 +118,7 @@ class TestFaithfulness:
                 for name, seconds in taken.items()
             }
 
-        monkeypatch.setattr("vitatt.studies.explanation_checks.explain_by", explain_by)
+        monkeypatch.setattr("vitatt.studies.explanation_measures.explain_by", explain_by)
         table = measure_faithfulness(network, batches()[:1], GROUPS, METHODS)
         assert_values(table, METHODS[0], "seconds", torch.full((3,), 0.5))
         assert_values(table, METHODS[1], "seconds", torch.full((3,), 1.0))
@@ -305,7 +307,7 @@ def test_the_mass_of_a_map_without_relevance_is_left_out(monkeypatch) -> None:
         found.patches[1] = 0
         return {"tmme": found}
 
-    monkeypatch.setattr("vitatt.studies.explanation_checks.explain_by", explain_by)
+    monkeypatch.setattr("vitatt.studies.explanation_measures.explain_by", explain_by)
     batch = batches()[0]
     table = measure_localization(make_network(TASK), [(batch, masks(3))], GROUPS, ["tmme"])
     found = values(table, "tmme", "mass")

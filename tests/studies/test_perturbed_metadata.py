@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.tasks import CARDINALITIES, make_batch, make_network, make_task
-from vitatt.studies.hidden_metadata import AT_RANDOM, LEAST, MOST, SHARES, perturb_metadata
+from vitatt.studies.perturbed_metadata import AT_RANDOM, LEAST, MOST, SHARES, perturb_metadata
 from vitatt.types import LesionBatch
 
 IMPORTANCE = np.array([0.2, -0.1, 0.5, 0.2])
