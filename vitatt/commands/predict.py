@@ -69,7 +69,10 @@ def predict(
         found |= dict(zip(batches[0].case_id, rows, strict=True))
     write_published(modules[tasks[0].image_size], found, path)
     mean = f", the mean of {len(models)} models," if len(models) > 1 else ""
-    print(f"Wrote the probabilities of {len(found)} cases{mean} to {path}")
+    table = modules[tasks[0].image_size].unlabelled.table
+    left_out = table.cases.height - len(found)
+    rest = f" ({left_out} others have no readable image)" if left_out else ""
+    print(f"Wrote the probabilities of {len(found)} cases{mean} to {path}{rest}")
     return 0
 
 

@@ -93,11 +93,11 @@ def explain_case(
     )
 
 
-def _require_known(argument: str, given: str, known: Sequence[str]) -> None:
+def _require_known(argument: str, given: object, known: Sequence[str]) -> None:
     if given not in known:
         raise UsageError(
-            f"Expected argument `{argument}` to be among {', '.join(known)}, but got '{given}'."
-            f"{did_you_mean(given, known)}"
+            f"Expected argument `{argument}` to be among {', '.join(known)}, but got {given!r}."
+            f"{did_you_mean(str(given), known)}"
         )
 
 

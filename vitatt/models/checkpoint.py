@@ -7,7 +7,6 @@ its network by a registered name, and its settings are plain values of the annot
 from __future__ import annotations
 
 import inspect
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +42,7 @@ def read_checkpoint(path: str | Path, *, mmap: bool = True) -> dict[str, Any]:
         raise UsageError(f"The checkpoint {path} does not exist.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except Exception as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
             f"{path} cannot be read as a checkpoint: it is another kind of file, or was cut short "

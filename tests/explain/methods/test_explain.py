@@ -427,11 +427,12 @@ def test_costs(batch: LesionBatch, target: Tensor) -> None:
     network.register_forward_hook(lambda *_: passes.append(1))
     forwards = {"random": 0, "integrated_gradients": 41, "occlusion": 1 + 4 + len(TASK.features)}
     backwards = {"tmme": 2, "integrated_gradients": 40}
-    for method in EVERY:
+    backwards |= dict.fromkeys(("attention", "rollout", "grad_cam", "occlusion", "random"), 0)
+    for method in backwards:
         passes.clear()
         cost = explain(network, batch, target, method=method).cost
         assert cost.forwards == len(passes) == forwards.get(method, 1), method
-        assert cost.backwards == backwards.get(method, 0), method
+        assert cost.backwards == backwards[method], method
         assert 0 < cost.seconds < 60, method
     together = explain_by(network, batch, target, methods=["random", "integrated_gradients"])
     assert together["integrated_gradients"].cost.seconds > together["random"].cost.seconds
