@@ -11,7 +11,7 @@ from vitatt.types import DataError
 _SHOWN = 3
 
 
-def user_path(text: str, setting: str) -> Path:
+def user_path(text: str | Path, setting: str) -> Path:
     """Return a path as a user wrote it, with ``~`` expanded to the home folder.
 
     Args:
@@ -21,6 +21,7 @@ def user_path(text: str, setting: str) -> Path:
     Raises:
         DataError: If the path is not UTF-8, or the home folder is unknown.
     """
+    text = str(text)
     if not is_text(text):
         raise DataError(
             f"The name of the folder given as `{setting}` is no UTF-8: {escaped(text)}. Rename "

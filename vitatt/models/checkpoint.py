@@ -20,6 +20,7 @@ from vitatt.models.fusion.naming import class_of, plain_fusion
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.plain_values import as_type, read_arguments
 from vitatt.models.weight_checks import require_fitting
+from vitatt.ranges import check_ranges
 from vitatt.types import LesionTask, UsageError
 from vitatt.words import did_you_mean
 
@@ -158,6 +159,11 @@ def _read_task(plain: Any, path: str | Path) -> LesionTask:
                 f"Expected `{name}` of the task of the checkpoint {path} to be a word, but got "
                 f"{value!r}: it was changed."
             )
+    if len(set(task.classes)) != len(task.classes) or len(task.classes) != len(task.class_counts):
+        raise UsageError(
+            f"Expected the task of the checkpoint {path} to have different classes with one count "
+            f"each, but got {task.classes} and {task.class_counts}: it was changed."
+        )
     return task
 
 
@@ -192,4 +198,5 @@ def _read_fusion(saved: Any, path: str | Path, own: type[LesionNetwork] | None) 
         place="fusion.init_args.",
         given=list(inspect.signature(network).parameters)[:2],  # encoder and task
     )
+    check_ranges(network.ranges, arguments, f"{path}: fusion.init_args")
     return {"name": fusion["name"], "init_args": arguments}

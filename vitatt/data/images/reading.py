@@ -116,9 +116,18 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """Return the image in RGB.
+
+    Raises:
+        ValueError: If it has no pixels, or values that are not finite or beyond 16 bits.
+    """
+    if not all(image.size):
+        raise ValueError(f"it has no pixels ({image.width} x {image.height})")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image, dtype=np.float64)
         # A 16-bit scan uses the whole range; Pillow's own conversion would clip it at 255.
+        if not np.isfinite(values).all() or not 0 <= values.min() <= values.max() <= 65535:
+            raise ValueError("its values are not between 0 and 65535")
         scale = 257.0 if values.max(initial=0) > 255 else 1.0
         grey = (values / scale).clip(0, 255).round().astype(np.uint8)
         return Image.fromarray(grey).convert("RGB")
