@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from vitatt.data.checks.check_data import text_table
 from vitatt.data.checks.leaks import label_copies, missing_pattern, shared_images
 from vitatt.data.metadata.association import associate as associate_features
 from vitatt.files import claim_folder, write_frame, write_image
@@ -56,21 +57,12 @@ def associate(data: DataSettings, *, output: str | None = None) -> int:
 
 def _lines(table: pl.DataFrame) -> str:
     """The table for people; the metrics with three digits, shares in per cent."""
-    with pl.Config(
-        tbl_formatting="ASCII_MARKDOWN",
-        tbl_hide_dataframe_shape=True,
-        tbl_hide_column_data_types=True,
-        tbl_rows=-1,
-        tbl_cols=-1,
-        tbl_width_chars=200,
-        float_precision=3,
-    ):
-        shown = table.select(
-            "feature",
-            "measure",
-            "association",
-            pl.col("observed").alias("rows"),
-            (pl.col("missing") * 100).round(0).cast(pl.Int64).alias("missing %"),
-            pl.col("missing_association").alias("association of being missing"),
-        )
-        return str(shown)
+    shown = table.select(
+        "feature",
+        "measure",
+        "association",
+        pl.col("observed").alias("rows"),
+        (pl.col("missing") * 100).round(0).cast(pl.Int64).alias("missing %"),
+        pl.col("missing_association").alias("association of being missing"),
+    )
+    return text_table(shown, float_precision=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -105,7 +105,7 @@ def _per_class(table: LesionTable, usable: pl.DataFrame) -> str:
     joined = titles.join(everything, on="diagnosis", how="left", maintain_order="left").join(
         usable_counts, on="diagnosis", how="left", maintain_order="left"
     )
-    return _format(joined.fill_null(0))
+    return text_table(joined.fill_null(0), fmt_str_lengths=60)
 
 
 def _missing(table: LesionTable) -> str:
@@ -117,7 +117,8 @@ def _missing(table: LesionTable) -> str:
     columns = by_class.drop("diagnosis").transpose(
         include_header=True, column_names=by_class["diagnosis"].to_list()
     )
-    return _format(overall.join(columns, on="column").rename({"column": "feature"}))
+    shown = overall.join(columns, on="column").rename({"column": "feature"})
+    return text_table(shown, fmt_str_lengths=60)
 
 
 def _categories(table: LesionTable) -> str:
@@ -164,7 +165,13 @@ def _some(lines: list[str]) -> str:
     return "\n".join(shown + more)
 
 
-def _format(frame: pl.DataFrame) -> str:
+def text_table(frame: pl.DataFrame, **options: Any) -> str:
+    """Return a whole table as Markdown text, without shape and types.
+
+    Args:
+        frame: The table.
+        options: Of `polars.Config`, beside those of every such table.
+    """
     with pl.Config(
         tbl_formatting="ASCII_MARKDOWN",
         tbl_hide_dataframe_shape=True,
@@ -172,6 +179,6 @@ def _format(frame: pl.DataFrame) -> str:
         tbl_rows=-1,
         tbl_cols=-1,
         tbl_width_chars=200,
-        fmt_str_lengths=60,
+        **options,
     ):
         return str(frame)

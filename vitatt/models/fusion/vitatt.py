@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.fusion.network import LesionNetwork, TokenLayout
 from vitatt.models.layers.class_head import ClassHead
-from vitatt.models.layers.few_query_attention import attend_unprojected
+from vitatt.models.layers.few_query_attention import attend_unprojected, require_whole_heads
 from vitatt.models.layers.metadata_encoder import (
     Granularity,
     MetadataEncoder,
@@ -33,11 +33,7 @@ class JointAttention(nn.Module):
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
-        if num_heads < 1 or dim % num_heads:
-            raise UsageError(
-                f"Expected argument `num_heads` to divide the token width {dim}, but got "
-                f"{num_heads}."
-            )
+        require_whole_heads(dim, num_heads)
         self.num_heads = num_heads
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)

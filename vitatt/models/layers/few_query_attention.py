@@ -9,6 +9,18 @@ from torch import Tensor, nn
 from vitatt.types import UsageError
 
 
+def require_whole_heads(dim: int, num_heads: int) -> None:
+    """Check that tokens of width `dim` can be divided among heads.
+
+    Raises:
+        UsageError: If they cannot.
+    """
+    if num_heads < 1 or dim % num_heads:
+        raise UsageError(
+            f"Expected argument `num_heads` to divide the token width {dim}, but got {num_heads}."
+        )
+
+
 def attend_unprojected(
     query: Tensor,
     key_weight: Tensor,
@@ -60,11 +72,7 @@ class FewQueryAttention(nn.Module):
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
-        if num_heads < 1 or dim % num_heads:
-            raise UsageError(
-                f"Expected argument `num_heads` to divide the token width {dim}, but got "
-                f"{num_heads}."
-            )
+        require_whole_heads(dim, num_heads)
         self.num_heads = num_heads
         self.query = nn.Linear(dim, dim)
         self.key = nn.Linear(dim, dim, bias=False)
