@@ -28,6 +28,7 @@ ARMS = {
     "one_feature": {"title": "HC-1", "settings": {"data.features": "hc-1"}},
     "image_only": {"title": "Image only", "settings": {"model.fusion": IMAGE_ONLY}},
     "trees": {"title": "Boosted trees", "classical": "gradient_boosting"},
+    "regression": {"title": "Regression", "classical": "logistic_regression"},
     "two_stage": {"title": "Two stages", "classical": "two_stage", "first_stage": "image_only"},
     "chosen": {"title": "Chosen inside", "choose_from": ["vitatt", "one_feature"]},
     "averaged": {"title": "Both", "choose_from": ["vitatt", "one_feature"], "average": 2},

@@ -18,7 +18,7 @@ _RANGES: Ranges = {
     "threads": Range(least=1),
 }
 
-Classical = Literal["gradient_boosting", "two_stage"]
+Classical = Literal["gradient_boosting", "logistic_regression", "two_stage"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,15 @@ def prepare_arms(benchmark: Benchmark, names: Iterable[str]) -> None:
         try:
             training = NetworkTraining([*first.options(arm.first_stage), "--trainer.logger=false"])
             training.prepare()
-            if arm.classical == "gradient_boosting" and not training.datamodule.task.features:
-                raise UsageError("boosted trees need a feature, but `data.features` leaves none.")
+            if not training.datamodule.task.features:
+                if arm.classical == "gradient_boosting":
+                    raise UsageError(
+                        "boosted trees need a feature, but `data.features` leaves none."
+                    )
+                if arm.classical == "logistic_regression" and not training.model.network.encoder:
+                    raise UsageError(
+                        "logistic regression needs an image or a feature, but the network has no "
+                        "image input and `data.features` leaves no feature."
+                    )
         except UsageError as error:
             raise UsageError(f"Arm '{name}' cannot be trained: {error}") from error

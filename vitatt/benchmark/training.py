@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning
+import numpy as np
 import polars as pl
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
 
 from vitatt.callbacks.batches import ready
 from vitatt.callbacks.best_weights import BestWeights
@@ -84,6 +86,30 @@ class NetworkTraining:
                 logits = self.model(ready(batch, self.trainer, self.model)).logits
             batches.append((list(batch.case_id), logits.float().softmax(-1).cpu()))
         return prediction_frame(self.datamodule, split, batches)
+
+    @torch.inference_mode()
+    def image_features(self, split: SplitName) -> NDArray[np.float64]:
+        """Features of plain images before any training, for classical models.
+
+        They are the class token and the mean patch token of the encoder, side by side.
+
+        Returns:
+            (N, 2 D), or (N, 0) if the network has no image input.
+        """
+        cases, encoder = self.datamodule.cases(split), self.model.network.encoder
+        if encoder is None:
+            return np.zeros((cases.height, 0))
+        plain = self.datamodule.make_dataset(split, cases)
+        if self._caches:
+            plain.source = self._caching.plain_tokens(self.trainer, self.model, cases)
+        self.model.eval()
+        features = []
+        for batch in plain.batches(self.datamodule.batch_size):
+            with self.trainer.precision_plugin.forward_context():
+                tokens = encoder(ready(batch, self.trainer, self.model).image).float()
+            patches = tokens[:, encoder.num_prefix :]
+            features.append(torch.cat([tokens[:, 0], patches.mean(1)], dim=1).cpu())
+        return torch.cat(features).double().numpy()
 
     @property
     def _caches(self) -> bool:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import lightning
 import numpy as np
+import polars as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
@@ -68,16 +69,38 @@ class TokenCaching(Callback):
         Raises:
             UsageError: If the network's tokens cannot be computed beforehand.
         """
-        tokens = FrozenTokens(trainer, module, self.views)
         datamodule = datamodule_of(trainer)
         for split in splits:
-            slots = datamodule.labelled.cache.rows(datamodule.cases(split)["image"].to_list())
             views = self.views if split == "train" else 0
-            tokens.fill(slots, range(1, 1 + views) if views else (0,))
-            datamodule.use_source(split, TokenSource(tokens.cache, slots, views))
+            datamodule.use_source(
+                split, self._source(trainer, module, datamodule.cases(split), views)
+            )
+
+    def plain_tokens(
+        self, trainer: lightning.Trainer, module: LesionClassifier, cases: pl.DataFrame
+    ) -> TokenSource:
+        """Tokens of images without augmentation; those that are not cached yet are computed.
+
+        Args:
+            trainer: Has the data and the precision.
+            module: Has the network.
+            cases: Rows of labelled cases.
+
+        Raises:
+            UsageError: If the network's tokens cannot be computed beforehand.
+        """
+        return self._source(trainer, module, cases, views=0)
+
+    def _source(
+        self, trainer: lightning.Trainer, module: LesionClassifier, cases: pl.DataFrame, views: int
+    ) -> TokenSource:
+        tokens = FrozenTokens(trainer, module, self.views)
+        slots = datamodule_of(trainer).labelled.cache.rows(cases["image"].to_list())
+        tokens.fill(slots, range(1, 1 + views) if views else (0,))
         encoder = module.network.encoder
         assert encoder is not None
         encoder.given_blocks = module.network.cached_blocks
+        return TokenSource(tokens.cache, slots, views)
 
     def prepare(self, trainer: lightning.Trainer, module: LesionClassifier) -> None:
         """Compute every view of every image, for later trainings as well.

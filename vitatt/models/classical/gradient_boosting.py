@@ -6,38 +6,29 @@ Source: Friedman, "Greedy function approximation: a gradient boosting machine", 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
 
+from vitatt.models.classical.encoded_cases import EncodedCases
 
-class EncodedCases(NamedTuple):
-    """Input of a classical model for N cases.
-
-    Attributes:
-        metadata: Soft one-hot vectors of all features, concatenated, (N, sum of K_f).
-        missing: True where a feature was not observed, (N, F).
-        target: Class index of each case, (N,).
-    """
-
-    metadata: NDArray[np.float64]
-    missing: NDArray[np.bool_]
-    target: NDArray[np.int64]
+_LEARNING_RATES = (0.03, 0.1)
+_LEAF_NODES = (4, 8, 16)
 
 
 class GradientBoosting:
     """Trees on soft one-hot metadata, with missing features as NaN, which trees split on.
 
-    The number of rounds is the one with the lowest log loss on the validation cases.
+    Learning rate, number of leaves and number of rounds are those with the lowest log loss on the
+    validation cases.
 
     Args:
         cardinalities: K_f of each feature.
-        learning_rate: Learning rate of each round.
         max_rounds: Largest number of rounds.
-        max_leaf_nodes: Largest number of leaves of a tree.
         seed: Seed that decides ties.
     """
 
@@ -45,15 +36,11 @@ class GradientBoosting:
         self,
         cardinalities: tuple[int, ...],
         *,
-        learning_rate: float = 0.05,
-        max_rounds: int = 200,
-        max_leaf_nodes: int = 8,
+        max_rounds: int = 300,
         seed: int = 0,
     ) -> None:
         self._owner = np.repeat(np.arange(len(cardinalities)), cardinalities)
         self._settings: dict[str, Any] = {
-            "learning_rate": learning_rate,
-            "max_leaf_nodes": max_leaf_nodes,
             "min_samples_leaf": 5,
             "l2_regularization": 1.0,
             "class_weight": "balanced",
@@ -64,19 +51,24 @@ class GradientBoosting:
         self._model: HistGradientBoostingClassifier | None = None
 
     def fit(self, training: EncodedCases, validation: EncodedCases) -> GradientBoosting:
-        """Fit the trees on the training cases, with the number of rounds best on validation.
+        """Fit the trees on the training cases, with the settings that are best on validation.
 
         Raises:
             ValueError: If a class has no training case.
         """
-        table = self._table(training)
-        model = HistGradientBoostingClassifier(max_iter=self._max_rounds, **self._settings)
-        model.fit(table, training.target)
-        stages = model.staged_predict_proba(self._table(validation))
-        losses = [log_loss(validation.target, p, labels=model.classes_) for p in stages]
-        best = int(np.argmin(losses)) + 1
-        model = HistGradientBoostingClassifier(max_iter=best, **self._settings)
-        self._model = model.fit(table, training.target)
+        table, unseen = self._table(training), self._table(validation)
+        tried = []
+        for rate, leaves in product(_LEARNING_RATES, _LEAF_NODES):
+            settings = {"learning_rate": rate, "max_leaf_nodes": leaves, **self._settings}
+            model = HistGradientBoostingClassifier(max_iter=self._max_rounds, **settings)
+            model.fit(table, training.target)
+            losses = [
+                log_loss(validation.target, probabilities, labels=model.classes_)
+                for probabilities in model.staged_predict_proba(unseen)
+            ]
+            tried.append((min(losses), {"max_iter": int(np.argmin(losses)) + 1, **settings}))
+        best = min(tried, key=lambda one: one[0])[1]
+        self._model = HistGradientBoostingClassifier(**best).fit(table, training.target)
         return self
 
     def predict(self, cases: EncodedCases) -> NDArray[np.float64]:
