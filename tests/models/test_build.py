@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import pytest
@@ -98,3 +99,22 @@ def test_without_initialisation_no_random_number_is_drawn_for_a_weight(encoder):
     ]
     assert shapes[0] == shapes[1]
     assert again.head.weight.std() > 0
+
+
+def test_encoder_of_another_training(tmp_path):
+    path = save(tmp_path / "one.ckpt", encoder="test_vit")
+    elsewhere = dataclasses.replace(TASK, dataset="isic_2019")
+    for task in (TASK, elsewhere):
+        made = build_network(task, AttentionFusion, encoder="test_vit", encoder_weights=str(path))
+        expected = load_network(path).network.encoder.state_dict()
+        for key, value in made.encoder.state_dict().items():
+            assert torch.equal(value, expected[key]), key
+
+
+@pytest.mark.parametrize("change", [{"fold": 1}, {"inner_fold": 1}, {"seed": 9}])
+def test_encoder_of_a_training_on_cases_that_are_held_out(tmp_path, change):
+    path = save(tmp_path / "one.ckpt", encoder="test_vit")
+    spec = dataclasses.replace(TASK.fold_spec, **change)
+    other = dataclasses.replace(TASK, fold_spec=spec)
+    with pytest.raises(UsageError, match="was trained on another fold of synthetic"):
+        build_network(other, AttentionFusion, encoder="test_vit", encoder_weights=str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from vitatt.models.fusion.naming import class_of
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.plain_values import read_arguments
 from vitatt.models.weight_checks import require_fitting
-from vitatt.types import LesionTask
+from vitatt.types import LesionTask, UsageError
 
 _PREFIX = "network."
 """Of the network's weights in a checkpoint, beside those of the loss."""
@@ -52,12 +53,14 @@ def build_network(
         task: Classes, metadata features and image size.
         fusion: A network class, called with encoder and task.
         encoder: Name of a timm vision transformer or EfficientNet.
-        encoder_weights: Path of its weights, ``hub`` to download timm's, or None for random ones.
+        encoder_weights: Path of its weights, or of a checkpoint of another training to take the
+            encoder from; ``hub`` to download timm's, or None for random ones.
         freeze_encoder: Keep the encoder as it is, or only this number of its lower blocks.
         gradient_checkpointing: Compute the encoder's activations again in the backward pass.
 
     Raises:
-        UsageError: If the encoder, its weights and the network do not fit together.
+        UsageError: If the encoder, its weights and the network do not fit together, or the weights
+            are of a training on another fold of these data.
     """
     image_encoder = make_encoder(
         encoder,
@@ -66,6 +69,8 @@ def build_network(
         frozen=freeze_encoder,
         gradient_checkpointing=gradient_checkpointing,
     )
+    if encoder_weights not in (None, "hub"):
+        _require_unseen(Path(str(encoder_weights)).expanduser(), task)
     return fusion(image_encoder, task)
 
 
@@ -101,6 +106,27 @@ def load_network(path: Path) -> TrainedNetwork:
     weights = {name: value.to(types[name]) for name, value in weights.items()}
     module.load_state_dict(weights, assign=True)  # a copy would take longer than reading them
     return TrainedNetwork(path, task, network.eval().requires_grad_(False))
+
+
+def _require_unseen(path: Path, task: LesionTask) -> None:
+    """Refuse the encoder of a training on cases that a training for `task` tests.
+
+    Raises:
+        UsageError: If the file is a checkpoint of another fold of the same dataset.
+    """
+    if not zipfile.is_zipfile(path):  # as torch saves; safetensors hold weights alone
+        return
+    saved = read_checkpoint(path).get("hyper_parameters")
+    if not isinstance(saved, dict) or not isinstance(saved.get("task"), dict):
+        return
+    before = LesionTask.from_plain(saved["task"])
+    if before.dataset == task.dataset and before.fold_spec != task.fold_spec:
+        old, new = (str(one).removeprefix("FoldSpec") for one in (before.fold_spec, task.fold_spec))
+        raise UsageError(
+            f"The encoder in {path} was trained on another fold of {before.dataset} {old}, so on "
+            f"cases that are held out here {new}. Name a checkpoint of the same fold as "
+            "`model.encoder_weights`, or of another dataset."
+        )
 
 
 def without_initialisation() -> TorchFunctionMode:

@@ -58,7 +58,8 @@ class LesionClassifier(lightning.LightningModule):
     Args:
         task: Plain form of the `LesionTask`, on the command line that of the data.
         encoder: Name of a timm vision transformer or EfficientNet.
-        encoder_weights: Path of its weights, ``hub`` to download timm's, or None for random ones.
+        encoder_weights: Path of its weights, or of a checkpoint of another training to take the
+            encoder from; ``hub`` to download timm's, or None for random ones.
         freeze_encoder: Keep the encoder as it is, or only this number of its lower blocks.
         fusion: The network that fuses image and metadata. In configurations and on the command
             line, a registered name such as vitatt, film or image_only, or the import path of a

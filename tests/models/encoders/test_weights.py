@@ -22,6 +22,21 @@ def test_weights_in_safetensors_and_with_a_head(tmp_path: Path) -> None:
             assert torch.equal(value, vit.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("name", ["test_vit", "test_efficientnet", "vitatt_test_registers"])
+def test_encoder_of_a_checkpoint_at_its_own_size(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    trained = make_encoder(name, image_size=32)
+    state = {f"network.encoder.{key}": value for key, value in trained.state_dict().items()}
+    other = {"network.head.weight": torch.zeros(3, 64), "loss.weight": torch.ones(3)}
+    torch.save({"state_dict": state | other}, tmp_path / "best.ckpt")
+    torch.manual_seed(1)
+    again = make_encoder(name, image_size=32, weights=str(tmp_path / "best.ckpt"))
+    for key, value in trained.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value), key
+    larger = make_encoder(name, image_size=64, weights=str(tmp_path / "best.ckpt"))
+    assert larger.num_patches == 4 * trained.num_patches
+
+
 def test_weights_file_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.pt", tmp_path):
         with pytest.raises(EncoderError, match=r"does not exist|is a folder") as info:
