@@ -163,7 +163,7 @@ class TrainingCLI(LightningCLI):
                 (BestCheckpoint, "checkpoint.monitor"),
                 (StopEarly, "early_stopping.monitor"),
             ):
-                if isinstance(callback, kind):
+                if isinstance(callback, kind) and callback.monitor is not None:
                     check_monitor(callback.monitor, self.model.task.classes, setting)
             if isinstance(callback, BestCheckpoint) and (path := self.config.fit.ckpt_path):
                 callback.require_same_monitor(read_callback(path, callback.state_key))

@@ -124,6 +124,19 @@ def test_the_lowest_loss_is_best(options, monkeypatch):
     assert not falling or len(history) == 4, "it does not stop while the loss falls"
 
 
+def test_without_a_metric_the_end_of_the_training_is_kept(options, caplog):
+    words = ["--checkpoint.monitor=null", "--trainer.max_epochs=3", "--explanations.size=0"]
+    assert main(["fit", *options, *words]) == 0
+    assert "is epoch 2, the last of 3 validation runs" in caplog.text
+    folder = only_run() / "checkpoints"
+    best, last = (
+        torch.load(folder / f"{name}.ckpt", weights_only=True) for name in ("best", "last")
+    )
+    assert best["global_step"] == last["global_step"]
+    for key, value in last["state_dict"].items():
+        assert torch.equal(best["state_dict"][key], value), key
+
+
 @pytest.mark.parametrize("section", ["checkpoint", "early_stopping"])
 def test_an_unknown_metric(options, capsys, section):
     said = refused(["fit", *options, f"--{section}.monitor=val/balanced_acc"], capsys)

@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 import torch
 import yaml
-from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 
 from vitatt.callbacks.batches import ready
@@ -23,7 +22,6 @@ from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.predictions import prediction_frame
 from vitatt.data.datamodule import LesionDataModule, SplitName
 from vitatt.models.classifier import LesionClassifier
-from vitatt.models.metrics import SELECTION
 from vitatt.training import TrainingCLI
 
 
@@ -47,13 +45,16 @@ class NetworkTraining:
 
     Args:
         options: Options of `vitatt fit`.
-        last: End with the last weights, not with those of the best validation run.
+        last: End with the last weights, not with those of the validation run that is best by
+            `checkpoint.monitor`.
     """
 
     def __init__(self, options: Sequence[str], *, last: bool = False) -> None:
-        callbacks: list[Callback] = [] if last else [BestWeights(SELECTION)]
         with quiet():
-            made = TrainingCLI(options, run=False, callbacks=callbacks)
+            made = TrainingCLI(options, run=False, callbacks=[])
+        monitor = made.config.checkpoint.monitor
+        if not last and monitor is not None:
+            made.trainer.callbacks.append(BestWeights(monitor))
         self.trainer: lightning.Trainer = made.trainer
         assert isinstance(made.model, LesionClassifier)
         assert isinstance(made.datamodule, LesionDataModule)

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from vitatt.models.metrics import direction
 from vitatt.types import UsageError
 
 
@@ -19,12 +20,13 @@ class BestWeights(Callback):
     copied.
 
     Args:
-        monitor: The metric that decides; higher is better.
+        monitor: The metric that decides. Whether higher or lower is better follows from it.
     """
 
     def __init__(self, monitor: str) -> None:
         self.monitor = monitor
         self.best = float("-inf")
+        self._sign = -1 if direction(monitor) == "min" else 1
         self._weights: dict[str, Tensor] = {}
 
     def on_validation_end(
@@ -40,7 +42,7 @@ class BestWeights(Callback):
                 f"Expected a validation run to log '{self.monitor}', but it logged "
                 f"{', '.join(sorted(trainer.callback_metrics))}."
             )
-        value = float(trainer.callback_metrics[self.monitor])
+        value = self._sign * float(trainer.callback_metrics[self.monitor])
         if math.isnan(value):  # undefined, as where the validation split has one class
             value = float("-inf")
         if not self._weights or value > self.best:

@@ -26,7 +26,7 @@ class Scored(NamedTuple):
     """A validation run of a training.
 
     Attributes:
-        score: The monitored metric.
+        score: The monitored metric; the number of the epoch if none is monitored.
         epoch: From 0.
         step: Optimizer steps before it.
     """
@@ -37,13 +37,14 @@ class Scored(NamedTuple):
 
 
 class BestCheckpoint(Checkpoint):
-    """Keeps ``checkpoints/best.ckpt``: the weights of the best validation run so far.
+    """Keeps ``checkpoints/best.ckpt``: the weights of the best validation run so far, or the last.
 
     Files are remembered by their names alone, so that a run's folder may be moved or copied.
 
     Args:
         monitor: The metric of a validation run that decides. Whether higher or lower is better
-            follows from the metric.
+            follows from the metric. None keeps the end of the training, as is better where few
+            cases validate: the best of many noisy metrics is often an early one.
         save_top_k: Best epochs to keep: of several, or of all (-1), each has a file named by epoch
             and metric, and ``best.ckpt`` is the best of them; 0 keeps none.
 
@@ -57,7 +58,7 @@ class BestCheckpoint(Checkpoint):
 
     ranges: ClassVar[Ranges] = {"save_top_k": Range(least=-1)}
 
-    def __init__(self, monitor: str = SELECTION, save_top_k: int = 1) -> None:
+    def __init__(self, monitor: str | None = SELECTION, save_top_k: int = 1) -> None:
         check_ranges(self.ranges, locals(), "checkpoint")
         self.monitor = monitor
         self.save_top_k = save_top_k
@@ -100,13 +101,15 @@ class BestCheckpoint(Checkpoint):
         trainer.strategy.barrier("best checkpoints")
         if lost := [name for name in self.kept if not (self._folder / name).is_file()]:
             best = self._sorted(self.kept.values())[0]
+            self.kept, self.history = {}, []
+            if self.monitor is None:  # a later one replaces it
+                return
             rank_zero_warn(
                 f"{', '.join(lost)} of the training that goes on is not beside "
                 f"{trainer.ckpt_path}, so that its best epoch so far (epoch {best.epoch}, "
                 f"{self.monitor} {best.score:.4f}) is lost: {BEST} will be the best one from here "
                 "on. To keep it, stop, put the file there and resume again."
             )
-            self.kept, self.history = {}, []
 
     def on_validation_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -119,7 +122,11 @@ class BestCheckpoint(Checkpoint):
         del pl_module
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING or trainer.fast_dev_run:
             return
-        score = float(trainer.callback_metrics[self.monitor])
+        score = float(
+            trainer.current_epoch
+            if self.monitor is None
+            else trainer.callback_metrics[self.monitor]
+        )
         if math.isnan(score):
             raise UsageError(
                 f"The metric {self.monitor}, which `checkpoint.monitor` names, is undefined in "
@@ -195,11 +202,13 @@ class BestCheckpoint(Checkpoint):
                 (self._folder / other).unlink(missing_ok=True)
 
     def _name(self, scored: Scored) -> str:
-        metric = self.monitor.replace("/", "-")
+        metric = "epoch" if self.monitor is None else self.monitor.replace("/", "-")
         return f"epoch-{scored.epoch:03d}-step-{scored.step:06d}-{metric}-{scored.score:.4f}.ckpt"
 
     def _sorted(self, runs: Any) -> list[Scored]:
         """The best first; of equal ones the earlier."""
+        if self.monitor is None:
+            return sorted(runs, key=lambda one: -one.step)
         sign = 1 if direction(self.monitor) == "min" else -1
         return sorted(runs, key=lambda one: (sign * one.score, one.step))
 

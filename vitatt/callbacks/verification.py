@@ -39,16 +39,21 @@ def verify_checkpoints(folder: Path, keeper: BestCheckpoint, step: int) -> str:
     if keeper.save_top_k == 0:
         return f"Checked: {done}. No {BEST} was asked for."
     best, expected = _read(folder / BEST), keeper.best
+    which = (
+        "the last"
+        if keeper.monitor is None
+        else f"the best {keeper.monitor} ({expected.score:.4f})"
+    )
     if (best["epoch"], best["global_step"]) != (expected.epoch, expected.step):
         raise UsageError(
             f"Expected {folder / BEST} to be of epoch {expected.epoch} and step {expected.step}, "
-            f"the best {keeper.monitor} of the log ({expected.score:.4f}), but it is of epoch "
-            f"{best['epoch']} and step {best['global_step']}: something else wrote it while this "
+            f"{which} of the log, but it is of epoch {best['epoch']} and "
+            f"step {best['global_step']}: something else wrote it while this "
             "training ran, or this training went on from before it and did not get there again."
         )
     return (
-        f"Checked: {BEST} loads, is finite and is epoch {expected.epoch}, the best "
-        f"{keeper.monitor} ({expected.score:.4f}) of {len(keeper.history)} validation runs; {done}."
+        f"Checked: {BEST} loads, is finite and is epoch {expected.epoch}, {which} of "
+        f"{len(keeper.history)} validation runs; {done}."
     )
 
 
