@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
+from vitatt.callbacks.calibration import Calibration
 from vitatt.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from vitatt.callbacks.confusion import ConfusionMatrixFigure
 from vitatt.callbacks.divergence import StopAtDivergence
@@ -198,6 +199,7 @@ class TrainingCLI(LightningCLI):
 def _usual_callbacks() -> list[Callback]:
     return [
         StopAtDivergence(),  # before callbacks that save or plot
+        Calibration(),
         TestReport(),
         ConfusionMatrixFigure(),
         SaveOnInterrupt(),

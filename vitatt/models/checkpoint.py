@@ -50,7 +50,16 @@ def read_checkpoint(path: str | Path, *, mmap: bool = True) -> dict[str, Any]:
             f"on its way ({path.stat().st_size} bytes; {first_line}). Copy it again, or use "
             "another one."
         ) from error
-    return checkpoint if isinstance(checkpoint, dict) else {}
+    checkpoint = checkpoint if isinstance(checkpoint, dict) else {}
+    add_temperature(checkpoint)
+    return checkpoint
+
+
+def add_temperature(checkpoint: dict[str, Any]) -> None:
+    """Add the temperature 1 to the weights of a checkpoint from before 0.1.0, which has none."""
+    weights = checkpoint.get("state_dict")
+    if isinstance(weights, dict) and "network.head.weight" in weights:
+        weights.setdefault("network.head.temperature", torch.ones(()))
 
 
 def read_hyper_parameters(

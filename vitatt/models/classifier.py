@@ -18,7 +18,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from vitatt.models import losses
 from vitatt.models.build import build_network
-from vitatt.models.checkpoint import read_checkpoint, read_hyper_parameters
+from vitatt.models.checkpoint import add_temperature, read_checkpoint, read_hyper_parameters
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.fusion.naming import class_of, plain_fusion
 from vitatt.models.fusion.network import LesionNetwork
@@ -301,6 +301,7 @@ class LesionClassifier(lightning.LightningModule):
         Raises:
             UsageError: If weights are not those of this model, or are not finite.
         """
+        add_temperature(checkpoint)
         if "state_dict" in checkpoint:  # else the strategy has loaded it already
             require_fitting(checkpoint["state_dict"], self, "The checkpoint")
 

@@ -92,12 +92,12 @@ class LesionMetrics(Metric):
 
     def confusion(self) -> Tensor:
         """Cases by true class (rows) and predicted class (columns), (C, C) int64."""
-        probabilities, targets = self._labelled()
+        probabilities, targets = self.labelled()
         return tm.multiclass_confusion_matrix(probabilities, targets, len(self.classes))
 
     def compute(self) -> dict[str, Tensor]:
         """All metrics, each a scalar."""
-        probabilities, targets = self._labelled()
+        probabilities, targets = self.labelled()
         count = len(self.classes)
         if len(targets) == 0:
             return {name: probabilities.new_tensor(torch.nan) for name in _names(self.classes)}
@@ -129,7 +129,8 @@ class LesionMetrics(Metric):
             metrics |= dict(zip(labels, values, strict=True))
         return {name: value.float() for name, value in metrics.items()}
 
-    def _labelled(self) -> tuple[Tensor, Tensor]:
+    def labelled(self) -> tuple[Tensor, Tensor]:
+        """Probabilities (N, C) and classes (N,) of the cases whose class is known."""
         probabilities, targets = dim_zero_cat(self.probabilities), dim_zero_cat(self.targets)
         known = targets >= 0
         return probabilities[known], targets[known]
