@@ -216,10 +216,13 @@ class LesionOutput(NamedTuple):
     Attributes:
         logits: (B, C).
         embedding: Input of the last linear layer, (B, E).
+        paths: Logits of each of several paths whose mean the logits are, (B, paths, C); None if
+            there is one path. In training, each has to classify by itself.
     """
 
     logits: Tensor
     embedding: Tensor
+    paths: Tensor | None = None
 
 
 def _untupled(value: Any) -> Any:

@@ -138,11 +138,16 @@ def _forward(
         tokens = _join(state, torch.cat([tokens[:1], tokens[num_prefix:]]), metadata, 1)
         allowed = torch.cat([torch.ones(1 + num_patches, dtype=torch.bool), seen])
         where = [0, *everything[num_prefix:]]
+    added = None
+    if "additive.weight" in state:
+        added = _add_up(state, tokens, allowed, where, num_patches, layers)
     for number in range(len(getattr(network, "blocks", ()))):
         own_heads = network.blocks[number].attn.num_heads
         tokens = _block(state, f"blocks.{number}.", tokens, allowed, where, own_heads, 1e-5, layers)
     class_token = _norm(state, "norm", tokens[0], 1e-5)
     logits = state["head.weight"] @ class_token + state["head.bias"]
+    if added is not None:
+        logits = (logits + added) / 2
     logits = logits - logits.sum() / len(logits)
     return logits, layers, num_patches, num_metadata
 
@@ -220,6 +225,29 @@ def _block(
     tokens = tokens + attended * state.get(f"{name}ls1.gamma", 1.0)
     hidden = F.gelu(_linear(state, f"{name}mlp.fc1", _norm(state, f"{name}norm2", tokens, eps)))
     return tokens + _linear(state, f"{name}mlp.fc2", hidden) * state.get(f"{name}ls2.gamma", 1.0)
+
+
+def _add_up(
+    state: State,
+    tokens: Tensor,
+    allowed: Tensor,
+    where: list[int],
+    num_patches: int,
+    layers: list[Layer],
+) -> Tensor:
+    """Logits of the additive path; only the class token's row of its attention is not zero."""
+    normed = _norm(state, "additive.norm", tokens, 1e-5)
+    kinds = [0] + [1] * num_patches + [2] * (len(tokens) - 1 - num_patches)
+    factors = [1.0] + [1 / num_patches] * num_patches + [1.0] * (len(tokens) - 1 - num_patches)
+    attention = torch.zeros(1, len(tokens), len(tokens), dtype=torch.float64)
+    attention[0, 0, allowed] = 1 / allowed.sum().double()
+    attention.requires_grad_()
+    layers.append(Layer(attention, where))
+    logits = state["additive.bias"]
+    for n, token in enumerate(normed):
+        share = attention[0, 0, n] * allowed.sum()
+        logits = logits + share * factors[n] * (state["additive.weight"][kinds[n]] @ token)
+    return logits
 
 
 def _linear(state: State, name: str, x: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class ContrastNetwork(LesionNetwork):
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Return the advantage (B, C) of each class over the other one, and the embedding."""
-        logits, embedding = self.network(batch)
+        logits, embedding, _ = self.network(batch)
         return LesionOutput(logits - logits[:, self.other : self.other + 1], embedding)
 
     @property

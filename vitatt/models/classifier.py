@@ -306,8 +306,12 @@ class LesionClassifier(lightning.LightningModule):
             require_fitting(checkpoint["state_dict"], self, "The checkpoint")
 
     def _step(self, batch: LesionBatch, stage: str) -> StepOutput:
-        logits = self(batch).logits.float()
+        output = self(batch)
+        logits = output.logits.float()
         loss = self.loss(logits, batch.target)
+        if stage == "train" and output.paths is not None:
+            paths = output.paths.float().unbind(1)
+            loss = torch.stack([self.loss(one, batch.target) for one in paths]).mean()
         probabilities = logits.detach().softmax(-1)
         self.metrics_of(stage).update(probabilities, batch.target)
         size = len(batch.target)

@@ -34,9 +34,13 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "registers-join2": {"encoder": REGISTERS, "join_at": 2},
     "distilled": {"encoder": DISTILLED},
     "distilled-join6": {"encoder": DISTILLED, "join_at": 6, "depth": 1},
+    "additive": {"additive": True},
+    "additive-depth2": {"additive": True, "depth": 2, "num_heads": 8},
+    "additive-joint": {"additive": True, "granularity": "joint", "missing": "token"},
+    "additive-registers": {"additive": True, "encoder": REGISTERS},
     "image-only": {"fusion": ImageOnly},
 }
-IN_SECONDS = ("depth1", "join3-depth1", "joint", "registers", "image-only")
+IN_SECONDS = ("depth1", "additive", "join3-depth1", "joint", "registers", "image-only")
 """Networks of the fast run."""
 
 
@@ -71,7 +75,9 @@ def test_tmme_agrees_with_a_naive_reference(arguments: dict[str, Any]) -> None:
     torch.testing.assert_close(actual.logits, expected.logits, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("arguments", [{}, {"join_at": 3}], ids=["depth1", "join3"])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"join_at": 3}, {"additive": True}], ids=["depth1", "join3", "additive"]
+)
 def test_a_missing_feature_has_no_relevance_when_masked(arguments: dict[str, Any]) -> None:
     task = make_task()
     batch = make_batch(task, SIZE)

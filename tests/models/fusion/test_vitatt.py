@@ -25,6 +25,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "join5-depth1": {"join_at": 5, "depth": 1},
     "joint": {"granularity": "joint"},
     "registers": {"encoder": REGISTERS},
+    "additive": {"additive": True, "depth": 2},
     "registers-join1": {"encoder": REGISTERS, "join_at": 1, "depth": 1},
 }
 networks = pytest.mark.parametrize("arguments", NETWORKS.values(), ids=NETWORKS)

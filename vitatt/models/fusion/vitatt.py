@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.fusion.network import LesionNetwork, TokenLayout
+from vitatt.models.layers.additive_path import AdditivePath
 from vitatt.models.layers.class_head import ClassHead
 from vitatt.models.layers.few_query_attention import attend_unprojected, require_whole_heads
 from vitatt.models.layers.metadata_encoder import (
@@ -121,6 +122,9 @@ class AttentionFusion(LesionNetwork):
         missing: How features that were not observed are encoded, see `MetadataEncoder`.
         metadata_dropout: Probability of hiding an observed feature in training.
         metadata_dropout_all: Probability of hiding all features of a case in training.
+        additive: Add a path on which the evidence of tokens adds up, see `AdditivePath`. The logits
+            are the mean of its logits and those of the attention, each of which is trained to
+            classify by itself (a product of experts, Hinton, Neural Computation 2002).
 
     Raises:
         UsageError: If an argument is out of range.
@@ -140,6 +144,7 @@ class AttentionFusion(LesionNetwork):
         missing: Missing = "mask",
         metadata_dropout: float = 0.1,
         metadata_dropout_all: float = 0.1,
+        additive: bool = False,
     ) -> None:
         super().__init__()
         depth = depth if depth is not None else int(join_at is None)
@@ -157,6 +162,11 @@ class AttentionFusion(LesionNetwork):
             raise UsageError(
                 f"Expected argument `join_at` to be one of the encoder's blocks 0 to "
                 f"{encoder.num_blocks - 1}, but got {join_at}."
+            )
+        if additive and join_at is not None:
+            raise UsageError(
+                "Expected argument `additive` to be false with `join_at`: tokens that the encoder "
+                "has fused are no evidence of their own."
             )
         self.encoder = encoder
         self.cardinalities = task.cardinalities
@@ -176,6 +186,7 @@ class AttentionFusion(LesionNetwork):
         )
         self.norm = nn.LayerNorm(encoder.dim)
         self.head = ClassHead(encoder.dim, len(task.classes))
+        self.additive = AdditivePath(encoder.dim, len(task.classes)) if additive else None
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and the fused class token of a batch."""
@@ -187,14 +198,21 @@ class AttentionFusion(LesionNetwork):
         else:
             tokens = self._encode_jointly(batch.image, metadata)
         key_padding_mask = self._key_padding_mask(tokens, metadata)
+        added = None
+        if self.additive is not None:
+            added = self.additive(tokens, key_padding_mask, self.encoder.num_patches)
         for number, block in enumerate(self.blocks, start=1):
             tokens = block(tokens, key_padding_mask, class_only=number == len(self.blocks))
         embedding = self.norm(tokens[:, 0])
-        return LesionOutput(self.head(embedding), embedding)
+        logits = self.head(embedding)
+        if added is None:
+            return LesionOutput(logits, embedding)
+        paths = torch.stack([logits, self.head.calibrated(added)], dim=1)
+        return LesionOutput(paths.mean(1), embedding, paths)
 
     @property
     def layouts(self) -> list[TokenLayout]:
-        """The encoder's layers, joint from `join_at` on, then the fusion layers."""
+        """The encoder's layers, joint from `join_at` on, any additive path, the fusion layers."""
         layouts = self.encoder_layouts()
         count = self.metadata_encoder.num_tokens
         prefix = 1
@@ -205,7 +223,7 @@ class AttentionFusion(LesionNetwork):
                 for index, layout in enumerate(layouts)
             ]
         fused = TokenLayout(prefix, self.encoder.num_patches, count)
-        return layouts + [fused] * len(self.blocks)
+        return layouts + [fused] * (len(self.blocks) + (self.additive is not None))
 
     @property
     def last_layer(self) -> nn.Module:

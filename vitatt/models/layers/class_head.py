@@ -32,6 +32,9 @@ class ClassHead(nn.Linear):
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Logits (..., C) of an embedding (..., E)."""
-        logits = super().forward(embedding)
+        return self.calibrated(super().forward(embedding))
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Logits (..., C), centred, and in evaluation mode divided by the temperature."""
         logits = logits - logits.mean(dim=-1, keepdim=True)
         return logits if self.training else logits / self.temperature
