@@ -29,6 +29,11 @@ ARMS = {
     "image_only": {"title": "Image only", "settings": {"model.fusion": IMAGE_ONLY}},
     "trees": {"title": "Boosted trees", "classical": "gradient_boosting"},
     "regression": {"title": "Regression", "classical": "logistic_regression"},
+    "regression_image": {
+        "title": "Regression, image only",
+        "classical": "logistic_regression",
+        "settings": {"model.fusion": IMAGE_ONLY},
+    },
     "two_stage": {"title": "Two stages", "classical": "two_stage", "first_stage": "image_only"},
     "chosen": {"title": "Chosen inside", "choose_from": ["vitatt", "one_feature"]},
     "averaged": {"title": "Both", "choose_from": ["vitatt", "one_feature"], "average": 2},

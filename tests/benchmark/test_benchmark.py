@@ -92,7 +92,7 @@ def test_a_training_that_fails_leaves_the_others_and_is_done_again(
     for arm in ("trees", "two_stage"):
         shutil.rmtree(tmp_path / "again" / "out" / "jobs" / arm)
     monkeypatch.setattr(runner, "run_job", failing)
-    with pytest.raises(UsageError, match=r"1 of 12 trainings failed, the first being trees/fold-1"):
+    with pytest.raises(UsageError, match=r"1 of 14 trainings failed, the first being trees/fold-1"):
         run(options)
     ran = []
     monkeypatch.setattr(runner, "run_job", lambda job: ran.append(job.name) or real(job))

@@ -48,13 +48,19 @@ def _gradient_boosting(job: Job, data: LesionDataModule) -> dict[SplitName, pl.D
 
 def _logistic_regression(job: Job, training: NetworkTraining) -> dict[SplitName, pl.DataFrame]:
     """Predictions from the inputs that the arm's network has: image, metadata or both."""
-    data = training.datamodule
-    rest = _encoded(data, _training_and_validation(data))
+    data, network = training.datamodule, training.model.network
+
+    def encoded(cases: pl.DataFrame) -> EncodedCases:
+        found = _encoded(data, cases)
+        if network.cardinalities:
+            return found
+        return found._replace(metadata=found.metadata[:, :0], missing=found.missing[:, :0])
+
     splits: tuple[SplitName, ...] = ("train", "val", "test")
     train, val, test = (training.image_features(split) for split in splits)
-    model = FeatureRegression(training.model.network.cardinalities, test.shape[1], seed=job.seed)
-    held_out = model.fit(rest, np.concatenate([train, val]))
-    final = model.predict(_encoded(data, data.cases("test")), test)
+    model = FeatureRegression(network.cardinalities, test.shape[1], seed=job.seed)
+    held_out = model.fit(encoded(_training_and_validation(data)), np.concatenate([train, val]))
+    final = model.predict(encoded(data.cases("test")), test)
     return {"val": _frame(data, "val", held_out[len(train) :]), "test": _frame(data, "test", final)}
 
 
