@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,8 @@ from vitatt.reports.benchmark.plots import forests
 
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The matplotlib figures behind the pixels."""
-    found: list[Any] = []
-    pixels = forest.pixels_of
-    monkeypatch.setattr(forest, "pixels_of", lambda one: found.append(one) or pixels(one))
-    return found
+def figures(figures_of: Callable[[ModuleType], list[Any]]) -> list[Any]:
+    return figures_of(forest)
 
 
 def test_a_labelled_row_for_each_arm_with_the_values_of_the_table(figures: list[Any]) -> None:

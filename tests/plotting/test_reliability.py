@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,12 +14,8 @@ from vitatt.reports.benchmark.plots import reliability
 
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The matplotlib figures behind the pixels."""
-    found: list[Any] = []
-    pixels = drawing.pixels_of
-    monkeypatch.setattr(drawing, "pixels_of", lambda one: found.append(one) or pixels(one))
-    return found
+def figures(figures_of: Callable[[ModuleType], list[Any]]) -> list[Any]:
+    return figures_of(drawing)
 
 
 def test_curves_are_labelled_before_and_after(figures: list[Any]) -> None:

@@ -69,12 +69,10 @@ class TokenCaching(Callback):
         Raises:
             UsageError: If the network's tokens cannot be computed beforehand.
         """
-        datamodule = datamodule_of(trainer)
+        tokens, datamodule = FrozenTokens(trainer, module, self.views), datamodule_of(trainer)
         for split in splits:
             views = self.views if split == "train" else 0
-            datamodule.use_source(
-                split, self._source(trainer, module, datamodule.cases(split), views)
-            )
+            datamodule.use_source(split, tokens.source(datamodule.cases(split), views))
 
     def plain_tokens(
         self, trainer: lightning.Trainer, module: LesionClassifier, cases: pl.DataFrame
@@ -89,18 +87,7 @@ class TokenCaching(Callback):
         Raises:
             UsageError: If the network's tokens cannot be computed beforehand.
         """
-        return self._source(trainer, module, cases, views=0)
-
-    def _source(
-        self, trainer: lightning.Trainer, module: LesionClassifier, cases: pl.DataFrame, views: int
-    ) -> TokenSource:
-        tokens = FrozenTokens(trainer, module, self.views)
-        slots = datamodule_of(trainer).labelled.cache.rows(cases["image"].to_list())
-        tokens.fill(slots, range(1, 1 + views) if views else (0,))
-        encoder = module.network.encoder
-        assert encoder is not None
-        encoder.given_blocks = module.network.cached_blocks
-        return TokenSource(tokens.cache, slots, views)
+        return FrozenTokens(trainer, module, self.views).source(cases, views=0)
 
     def prepare(self, trainer: lightning.Trainer, module: LesionClassifier) -> None:
         """Compute every view of every image, for later trainings as well.
@@ -168,6 +155,20 @@ class FrozenTokens:
         """Compute the tokens of these images in these views, as far as they are not there."""
         for view in views:
             self.cache.fill(slots, view, self._pixels, self._encode)
+
+    def source(self, cases: pl.DataFrame, views: int) -> TokenSource:
+        """The tokens of labelled cases; those that are not there yet are computed.
+
+        The encoder takes them from then on for what its frozen blocks would compute.
+
+        Args:
+            cases: Rows.
+            views: Augmented views to choose from; 0 for the plain view.
+        """
+        slots = self._images.rows(cases["image"].to_list())
+        self.fill(slots, range(1, 1 + views) if views else (0,))
+        self._encoder.given_blocks = self._blocks
+        return TokenSource(self.cache, slots, views)
 
     def _pixels(self, slots: NDArray[np.int64], view: int) -> Tensor:
         source = PixelSource(self._images, slots, self._augmentation if view else None)

@@ -13,6 +13,8 @@ from sklearn.metrics import log_loss, make_scorer
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline
 
+_FOLDS = 5
+
 
 class TunedRegression:
     """Logistic regression with balanced class weights on a transformed table.
@@ -24,7 +26,6 @@ class TunedRegression:
         strengths: Values of `C`, the inverse of the regularisation.
         settings: Values of the transformer's parameters to choose from, by name.
         seed: Seed of the folds.
-        folds: Number of folds.
     """
 
     def __init__(
@@ -34,14 +35,13 @@ class TunedRegression:
         strengths: Sequence[float],
         settings: Mapping[str, Sequence[Any]] | None = None,
         seed: int = 0,
-        folds: int = 5,
     ) -> None:
         classifier = LogisticRegression(class_weight="balanced", max_iter=2000)
         self._pipeline = Pipeline([("transform", transform), ("classify", classifier)])
         self._grid = {"classify__C": list(strengths)}
         for name, values in (settings or {}).items():
             self._grid[f"transform__{name}"] = list(values)
-        self._folds = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        self._folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
         self._model: GridSearchCV | None = None
 
     def fit(
