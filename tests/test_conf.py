@@ -80,11 +80,12 @@ def test_every_arm_of_a_benchmark(plan, tmp_path, monkeypatch):
     benchmark = plan_of([f"--config={plan}", f"--output={tmp_path}"])
     configs = check_and_record(benchmark)
     shipped = yaml.safe_load(plan.read_text())
-    trained = {name for name, arm in shipped["arms"].items() if "choose_from" not in arm}
-    assert configs.keys() == trained
+    arms = shipped["arms"]
+    trained = {name for name, arm in arms.items() if not arm.keys() & {"choose_from", "tune"}}
+    assert configs.keys() == trained | set(benchmark.candidates)
     for name, config in configs.items():
-        arm = shipped["arms"][name]
-        first_stage = shipped["arms"].get(arm.get("first_stage"), {})
+        arm = arms.get(name, {"settings": benchmark.arms[name].settings})
+        first_stage = arms.get(arm.get("first_stage"), {})
         wanted = {"data.features": "all"} | shipped["options"]
         wanted |= first_stage.get("settings", {}) | arm.get("settings", {})
         for option, value in wanted.items():

@@ -36,6 +36,7 @@ ARMS = {
     },
     "two_stage": {"title": "Two stages", "classical": "two_stage", "first_stage": "image_only"},
     "chosen": {"title": "Chosen inside", "choose_from": ["vitatt", "one_feature"]},
+    "tuned": {"title": "Tuned", "tune": {"model.learning_rate": [0.001, 0.01]}},
     "averaged": {"title": "Both", "choose_from": ["vitatt", "one_feature"], "average": 2},
 }
 PLAN = {"reference": "vitatt", "num_folds": 2, "inner_folds": 3, "seeds": [0], "keep": ["vitatt"]}

@@ -62,7 +62,8 @@ def test_the_protocol_says_what_was_done(finished):
 @pytest.mark.long
 def test_all_trainings_and_the_summary_are_in_one_group(finished):
     runs = sorted((finished / "runs" / "wandb").glob("offline-run-*"))
-    trainings = 2 * len([arm for arm in ARMS.values() if "choose_from" not in arm])
+    trained = [arm for arm in ARMS.values() if not arm.keys() & {"choose_from", "tune"}]
+    trainings = 2 * (len(trained) + len(ARMS["tuned"]["tune"]["model.learning_rate"]))
     assert len(runs) == trainings + 1
     assert {group_of(run) for run in runs} == {"out"}
 
@@ -92,7 +93,7 @@ def test_a_training_that_fails_leaves_the_others_and_is_done_again(
     for arm in ("trees", "two_stage"):
         shutil.rmtree(tmp_path / "again" / "out" / "jobs" / arm)
     monkeypatch.setattr(runner, "run_job", failing)
-    with pytest.raises(UsageError, match=r"1 of 14 trainings failed, the first being trees/fold-1"):
+    with pytest.raises(UsageError, match=r"1 of 18 trainings failed, the first being trees/fold-1"):
         run(options)
     ran = []
     monkeypatch.setattr(runner, "run_job", lambda job: ran.append(job.name) or real(job))

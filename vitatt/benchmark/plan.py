@@ -35,6 +35,8 @@ class Arm:
         choose_from: No training of its own: in each outer fold, the predictions of the arm among
             these that is best on the inner validation splits.
         average: Number of the best of them whose probabilities are averaged.
+        tune: Options of `vitatt fit`, each with values: every combination is trained, and the best
+            one is taken as by `choose_from`.
     """
 
     title: str
@@ -45,6 +47,7 @@ class Arm:
     first_stage: str | None = None
     choose_from: Sequence[str] | str = ()
     average: int = 1
+    tune: dict[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Benchmark:
         threads: CPU threads of a training. Sums depend on it in their last digits, so a table that
             does not depend on the machine needs a fixed number.
         question: Question of the comparison, for the report.
+        candidates: Arms that others choose from and no table shows, made from `Arm.tune`.
     """
 
     arms: dict[str, Arm]
@@ -77,6 +81,7 @@ class Benchmark:
     keep: tuple[str, ...] = ()
     threads: int = 1
     question: str = ""
+    candidates: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Check the plan before the work begins.

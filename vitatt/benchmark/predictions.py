@@ -30,7 +30,8 @@ def pool(
 
     Returns:
         Columns ``arm``, ``fold``, ``seed``, ``case_id``, ``group``, ``true``, ``p_CLASS``,
-        ``temperature`` and the features.
+        ``temperature``, ``trained`` (the arm, or those that it chose in this fold) and the
+        features.
 
     Raises:
         UsageError: If a patient or lesion is in two folds, arms differ in their cases, or the
@@ -45,6 +46,8 @@ def pool(
     }
     frames = []
     for name, arm in benchmark.arms.items():
+        if name in benchmark.candidates:
+            continue
         for fold in range(benchmark.num_folds):
             sources = [name]
             if arm.choose_from:
@@ -56,7 +59,11 @@ def pool(
                 validated.append(_mean([inner[source, fold, seed] for source in sources]))
             temperature = fit_temperature(*arrays(pl.concat(validated), classes)[:2])
             frames.append(
-                pl.concat(tested).with_columns(arm=pl.lit(name), temperature=pl.lit(temperature))
+                pl.concat(tested).with_columns(
+                    arm=pl.lit(name),
+                    temperature=pl.lit(temperature),
+                    trained=pl.lit(", ".join(sources)),
+                )
             )
     pooled = pl.concat(frames)
     check_out_of_fold(pooled)

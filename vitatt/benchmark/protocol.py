@@ -65,7 +65,9 @@ def protocol(
         "image_size": config["data"]["image_size"],
         "reference": benchmark.reference,
         "arms": {
-            name: {"title": arm.title, "source": arm.source} for name, arm in benchmark.arms.items()
+            name: {"title": arm.title, "source": arm.source}
+            for name, arm in benchmark.arms.items()
+            if name not in benchmark.candidates
         },
         "checks": checks,
         "melanoma": spec.melanoma,

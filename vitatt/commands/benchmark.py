@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from vitatt.benchmark.candidates import with_candidates
 from vitatt.benchmark.plan import Arm, Benchmark, as_option
 from vitatt.benchmark.predictions import pool
 from vitatt.benchmark.preparation import prepare_arms
@@ -95,7 +96,7 @@ def benchmark(
     write_text(yaml.safe_dump(_plain(plan), sort_keys=False), plan.output / "benchmark.yaml")
     jobs = list(plan.jobs())
     print(
-        f"{len(plan.arms)} arms, {plan.num_folds} outer folds, {len(plan.seeds)} seeds: "
+        f"{len(plan.arms) - len(plan.candidates)} arms, {plan.num_folds} outer folds, {len(plan.seeds)} seeds: "
         f"{len(jobs)} trainings, {sum(job.finished for job in jobs)} of them finished."
     )
     facts, data = protocol(plan, trained)
@@ -144,8 +145,9 @@ def make_plan(
         UsageError: If it is not consistent.
     """
     folder = line.config_files[0].parent if line.config_files else Path()
+    made, candidates = with_candidates({name: _resolved(arm, folder) for name, arm in arms.items()})
     plan = Benchmark(
-        arms={name: _resolved(arm, folder) for name, arm in arms.items()},
+        arms=made,
         configs=_paths(configs, folder),
         options=(
             *(f"--{key}={as_option(value)}" for key, value in options.items()),
@@ -159,6 +161,7 @@ def make_plan(
         keep=tuple(as_words(keep)),
         threads=threads,
         question=question,
+        candidates=candidates,
     )
     plan.check()
     return plan
