@@ -22,7 +22,8 @@ def test_every_combination_is_a_candidate():
     assert arms["film"] == Arm("FiLM", "Perez", choose_from=candidates, average=2)
     for name in candidates:
         _, rate, depth = re.split("-(?=1e|0|[12]$)", name)
-        assert arms[name].configs == ["film.yaml"] and not arms[name].tune
+        assert arms[name].configs == ["film.yaml"]
+        assert not arms[name].tune
         found = arms[name].settings
         assert found["seed_everything"] == 1
         assert (str(found[RATE]), str(found[DEPTH])) == (rate, depth)
