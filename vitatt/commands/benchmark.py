@@ -96,8 +96,8 @@ def benchmark(
     write_text(yaml.safe_dump(_plain(plan), sort_keys=False), plan.output / "benchmark.yaml")
     jobs = list(plan.jobs())
     print(
-        f"{len(plan.arms) - len(plan.candidates)} arms, {plan.num_folds} outer folds, {len(plan.seeds)} seeds: "
-        f"{len(jobs)} trainings, {sum(job.finished for job in jobs)} of them finished."
+        f"{len(plan.arms) - len(plan.candidates)} arms, {plan.num_folds} outer folds, "
+        f"{len(plan.seeds)} seeds: {len(jobs)} trainings, {sum(job.finished for job in jobs)} of them finished."
     )
     facts, data = protocol(plan, trained)
     facts["command"] = line.text or "vitatt.commands.benchmark.benchmark(...)"
