@@ -97,7 +97,8 @@ def benchmark(
     jobs = list(plan.jobs())
     print(
         f"{len(plan.arms) - len(plan.candidates)} arms, {plan.num_folds} outer folds, "
-        f"{len(plan.seeds)} seeds: {len(jobs)} trainings, {sum(job.finished for job in jobs)} of them finished."
+        f"{len(plan.seeds)} seeds: {len(jobs)} trainings, {sum(job.finished for job in jobs)} of "
+        "them finished."
     )
     facts, data = protocol(plan, trained)
     facts["command"] = line.text or "vitatt.commands.benchmark.benchmark(...)"
