@@ -18,7 +18,10 @@ from vitatt.benchmark.plan import Arm
 from vitatt.benchmark.predictions import choose, pool
 from vitatt.commands import benchmark as command
 from vitatt.commands.benchmark import benchmark
+from vitatt.evaluation.calibration import BOUNDS, fit_temperature
+from vitatt.evaluation.out_of_fold import arrays
 from vitatt.models.checkpoint import read_hyper_parameters
+from vitatt.models.classifier import LesionClassifier
 from vitatt.types import UsageError
 
 CLASSES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
@@ -73,6 +76,11 @@ def test_kept_models_are_self_contained(finished):
     for fold in range(2):
         path = finished / "jobs" / "vitatt" / f"fold-{fold}-seed-0" / "best.ckpt"
         assert read_hyper_parameters(path)["task"]["fold_spec"]["fold"] == fold
+        model = LesionClassifier.load_from_checkpoint(path)
+        validated = pl.read_parquet(path.with_name("val.parquet"))
+        expected = fit_temperature(*arrays(validated, CLASSES)[:2])
+        assert BOUNDS[0] < expected < BOUNDS[1]
+        assert model.network.head.temperature.item() == pytest.approx(expected, rel=1e-6)
     assert not list((finished / "jobs" / "image_only").rglob("*.ckpt"))
 
 

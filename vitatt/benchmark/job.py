@@ -15,9 +15,11 @@ import torch
 from vitatt.benchmark.classical import predict_classically
 from vitatt.benchmark.plan import Job
 from vitatt.benchmark.training import NetworkTraining, quiet
+from vitatt.callbacks.calibration import calibrate
 from vitatt.callbacks.tracking import closing_run, run_logger
 from vitatt.data.checks.leaks import check_encoding
 from vitatt.data.datamodule import SplitName
+from vitatt.evaluation.out_of_fold import arrays
 from vitatt.evaluation.summary import summarise
 from vitatt.files import write_frame, write_text
 
@@ -62,6 +64,7 @@ def run_job(job: Job) -> float:
             training.fit()
             frames = {split: training.predict(split) for split in PREDICTED}
             if job.arm in job.benchmark.keep:
+                calibrate(training.model, *arrays(frames["val"], data.task.classes)[:2])
                 training.trainer.save_checkpoint(folder / "best.ckpt", weights_only=True)
         else:
             frames = predict_classically(job, training)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lightning
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
+from numpy.typing import ArrayLike
 
 from vitatt.evaluation.calibration import BOUNDS, fit_temperature
 from vitatt.models.classifier import LesionClassifier
@@ -23,7 +24,8 @@ class Calibration(Callback):
     ) -> None:
         """Set the temperature to 1."""
         if trainer.state.fn == TrainerFn.FITTING:
-            _set_temperature(pl_module, 1.0)
+            assert isinstance(pl_module, LesionClassifier)
+            pl_module.network.head.temperature.fill_(1.0)
 
     def on_validation_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -36,10 +38,19 @@ class Calibration(Callback):
         with metrics.sync_context():
             probabilities, targets = (part.cpu().numpy() for part in metrics.labelled())
         if len(targets):
-            temperature = fit_temperature(probabilities, targets)
-            _set_temperature(pl_module, 1.0 if temperature in BOUNDS else temperature)
+            calibrate(pl_module, probabilities, targets)
 
 
-def _set_temperature(module: lightning.LightningModule, value: float) -> None:
-    assert isinstance(module, LesionClassifier)
-    module.network.head.temperature.fill_(value)
+def calibrate(model: LesionClassifier, probabilities: ArrayLike, targets: ArrayLike) -> None:
+    """Set the temperature of a model.
+
+    Args:
+        model: The model.
+        probabilities: Its own at temperature 1, of cases that it was not trained on, (N, C).
+        targets: Class of each of these cases, (N,).
+
+    Raises:
+        ValueError: If there is no case, or lengths differ.
+    """
+    temperature = fit_temperature(probabilities, targets)
+    model.network.head.temperature.fill_(1.0 if temperature in BOUNDS else temperature)
