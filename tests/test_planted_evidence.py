@@ -26,15 +26,19 @@ SIZE = 128
 RANDOM_NETWORKS = 32
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data and a model as `make train` makes them."""
+ADDITIVE = ["additive=true", "num_heads=16"]  # as in the recipes for real data, 4 wide
+
+
+@pytest.fixture(scope="module", params=[[], ADDITIVE], ids=["attention", "additive"])
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data and a model as `make train` makes them, and with the fusion of the other recipes."""
     folder = tmp_path_factory.mktemp("planted")
     write_demo(folder / "data", num_cases=1600, image_size=SIZE)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("NETRC", str(folder / "no-netrc"))
         words = [f"--data.root={folder / 'data'}", f"--data.cache_dir={folder / 'cache'}"]
+        words += [f"--model.fusion.init_args.{option}" for option in request.param]
         quiet = ["--explanations.size=0", "--trainer.enable_progress_bar=false"]
         assert main(["fit", f"--config={CONF}", *words, *quiet]) == 0
     return folder
@@ -94,7 +98,9 @@ def test_relevance_falls_on_what_was_planted(demo: Path) -> None:
     random = []
     for seed in range(RANDOM_NETWORKS):  # one of them may prefer any mark or feature in every case
         torch.manual_seed(seed)
-        untrained = LesionClassifier(task=model.task.to_plain(), encoder="test_vit").eval()
+        untrained = LesionClassifier(
+            task=model.task.to_plain(), encoder="test_vit", fusion=model.hparams["fusion"]
+        ).eval()
         random.append(measure(untrained, batch, masks, decoys, planted, ["tmme"]))
     untrained = pl.concat(random).with_columns(
         (pl.col("on the sign") - pl.col("on the decoy")).alias("sign less decoy")
