@@ -25,6 +25,7 @@ OWN = {
     "benchmark": "every arm on every fold with every seed, and the comparison of all",
     "report": "one HTML file and a model card of a benchmark or a test run",
     "summarise": "metrics of several test runs pooled: all folds together",
+    "score": "the official score of an ISIC challenge, from predictions and ground truth",
     "associate": "association of each metadata feature with the diagnosis, and label leaks",
     "check-data": "content of a dataset, and anything that would spoil a training",
     "demo-data": "write a small synthetic dataset with planted evidence",
