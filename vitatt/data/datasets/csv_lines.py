@@ -1,26 +1,32 @@
-"""Line numbers in a CSV file, for error messages; the file is read again for each."""
+"""Line numbers in a table's file, for error messages; the file is read again for each."""
 
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import polars as pl
+
+from vitatt.data.datasets.table_text import read_table_text
+
+_NO_TEXT = (".parquet", ".xlsx", ".xls", ".ods")
 
 
 def line_of(path: Path, row: int) -> str:
     """Return the line where a row begins, as ``line 17``.
 
-    Blank lines and line breaks in quotes count. For a row that is not found, the number of the row
-    is returned instead, as ``row 16``.
+    Blank lines and line breaks in quotes count. For a row that is not found, and in files that have
+    no lines, the number of the row is returned instead, as ``row 16``.
 
     Args:
         path: The file.
         row: Index of the row below the header, from 0, as polars reads the file.
     """
-    for number, (line, _) in enumerate(_records(path), start=-1):
-        if number == row:
-            return f"line {line}"
+    if path.suffix.lower() not in _NO_TEXT:
+        for number, (line, _) in enumerate(_records(path), start=-1):
+            if number == row:
+                return f"line {line}"
     return f"row {row + 1}"
 
 
@@ -36,12 +42,11 @@ def first_line(path: Path, wrong: pl.Series) -> str:
 
 
 def unreadable_line(path: Path) -> str:
-    """Return what is wrong in which line of a malformed CSV file; empty if nothing is found."""
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            return f"line {number} is no UTF-8 text"
+    """Return what is wrong in which line of a malformed CSV file; empty if nothing is found.
+
+    Raises:
+        DataError: If the file holds something else than text.
+    """
     width = 0
     for line_number, record in _records(path):
         width = width or len(record)
@@ -53,14 +58,14 @@ def unreadable_line(path: Path) -> str:
 def _records(path: Path) -> list[tuple[int, list[str]]]:
     """Return the records from the header on, each with the line where it begins."""
     found: list[tuple[int, list[str]]] = []
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file)
-        begin = 1
-        try:
-            for record in reader:
-                if record or found:  # polars skips blank lines only above the header
-                    found.append((begin, record))
-                begin = reader.line_num + 1
-        except csv.Error:
-            pass  # the message then names no line
+    form = read_table_text(path)
+    reader = csv.reader(io.StringIO(form.text, newline=""), delimiter=form.separator)
+    begin = 1 + form.skipped
+    try:
+        for record in reader:
+            if record or found:  # polars skips blank lines only above the header
+                found.append((begin, record))
+            begin = reader.line_num + 1 + form.skipped
+    except csv.Error:
+        pass  # the message then names no line
     return found

@@ -23,6 +23,7 @@ from vitatt.data.datasets.table import (
     require_root,
     to_numbers,
 )
+from vitatt.data.datasets.table_files import find_table
 from vitatt.data.datasets.value_checks import odd_values
 from vitatt.data.images.files import index_images
 from vitatt.ranges import Range
@@ -90,15 +91,15 @@ def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> Lesion
         DataError: If files or columns are absent, or values are invalid.
     """
     require_root(root, SPEC)
-    training = root / "ISIC_2019_Training_Metadata.csv"
-    test = root / "ISIC_2019_Test_Metadata.csv"
+    training = find_table(root / "ISIC_2019_Training_Metadata.csv")
+    test = find_table(root / "ISIC_2019_Test_Metadata.csv")
     path = training if labelled or not test.is_file() else test
-    metadata, named = _read_metadata(path)
-    truth = root / "ISIC_2019_Training_GroundTruth.csv"
-    notes: tuple[str, ...] = ()
+    metadata, named, notes = _read_metadata(path)
+    truth = find_table(root / "ISIC_2019_Training_GroundTruth.csv")
     recorded = None
     if labelled:
-        frame, notes = _join(_read_truth(truth), metadata.drop_nulls("image"), path)
+        frame, of_join = _join(_read_truth(truth), metadata.drop_nulls("image"), path)
+        notes = (*notes, *of_join)
         recorded = frame["recorded"].fill_null(value=False)
     else:
         require_ids(metadata["image"], path)
@@ -135,9 +136,10 @@ def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> Lesion
     )
 
 
-def _read_metadata(path: Path) -> tuple[pl.DataFrame, bool]:
-    """Return columns ``image``, ``lesion_id`` and the features, and whether lesions are named."""
-    frame = read_strings(path, ["image", *(feature.name for feature in SPEC.features)], SPEC)
+def _read_metadata(path: Path) -> tuple[pl.DataFrame, bool, tuple[str, ...]]:
+    """Return ``image``, ``lesion_id`` and the features, whether lesions are named, and notes."""
+    columns = ["image", *(feature.name for feature in SPEC.features)]
+    frame, notes = read_strings(path, columns, SPEC)
     image = frame["image"]
     if (twice := image.is_duplicated() & image.is_not_null()).any():
         first = image.filter(twice)[0]
@@ -154,12 +156,12 @@ def _read_metadata(path: Path) -> tuple[pl.DataFrame, bool]:
         else canonical(feature, lower=True)
         for feature in SPEC.features
     ]
-    return frame.select("image", lesion, *values), named
+    return frame.select("image", lesion, *values), named, notes
 
 
 def _read_truth(path: Path) -> pl.DataFrame:
     """Return columns ``image`` and ``diagnosis`` from the one-hot ground truth."""
-    frame = read_strings(path, ["image", *SPEC.classes], SPEC)
+    frame, _ = read_strings(path, ["image", *SPEC.classes], SPEC)
     extra = [name for name in frame.columns if name not in ("image", *SPEC.classes)]
     columns = [*SPEC.classes, *extra]
     frame = frame.with_columns(*(to_numbers(frame, name, "image", path) for name in columns))

@@ -20,6 +20,7 @@ from vitatt.data.datasets.table import (
     require_root,
     to_numbers,
 )
+from vitatt.data.datasets.table_files import find_table
 from vitatt.data.datasets.value_checks import odd_values
 from vitatt.data.images.files import index_images
 from vitatt.ranges import Range
@@ -106,10 +107,10 @@ def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> Lesion
         DataError: If files or columns are absent, or values are invalid.
     """
     require_root(root, SPEC)
-    path = root / "metadata.csv"
+    path = find_table(root / "metadata.csv")
     feature_names = [feature.name for feature in SPEC.features]
     required = ["img_id", *feature_names, *(["diagnostic"] if labelled else [])]
-    frame = read_strings(path, required, SPEC)
+    frame, remarks = read_strings(path, required, SPEC)
     files = index_images(root, (".png", ".jpg", ".jpeg"))
     named = SPEC.group_column in frame.columns
     diagnosis = (
@@ -132,7 +133,7 @@ def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> Lesion
         cases, SPEC, path, named=named, labelled=labelled, allow_ungrouped=allow_ungrouped
     )
     cases = cases.with_columns(groups.column)
-    notes = [*files.notes, *groups.notes, *odd_values(cases, SPEC)]
+    notes = [*remarks, *files.notes, *groups.notes, *odd_values(cases, SPEC)]
     if labelled and (unlabelled := cases["diagnosis"].null_count()):
         notes.append(f"{unlabelled} rows of {path.name} have no diagnosis and are left out.")
         cases = cases.filter(pl.col("diagnosis").is_not_null())

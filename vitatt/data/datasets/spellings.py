@@ -43,7 +43,7 @@ def canonical(feature: Feature, *, lower: bool = False) -> pl.Expr:
         feature: The column, with its categories and their other spellings.
         lower: Whether categories that are not published are written in lower case, not upper.
     """
-    text = compared(pl.col(feature.name)).str.replace(r"^(\d+)\.0+$", "${1}")
+    text = compared(pl.col(feature.name)).str.replace(r"^(\d+)[.,]0+$", "${1}")
     known = {name.upper(): name for name in feature.categories} | dict(feature.spellings)
     other = text.str.to_lowercase() if lower else text
     return text.replace_strict(known, default=other, return_dtype=pl.String).alias(feature.name)

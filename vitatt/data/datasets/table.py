@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from vitatt.data.datasets.csv_lines import first_line, unreadable_line
+from vitatt.data.datasets.csv_lines import first_line
 from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.data.datasets.spellings import UNKNOWN, compared
+from vitatt.data.datasets.table_files import RawTable, read_table
 from vitatt.data.images.files import Pair
 from vitatt.types import DataError
+
+_DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
+_THOUSANDS = r"^[+-]?[1-9]\d{0,2},\d{3}$"
 
 
 @dataclass(frozen=True)
@@ -79,43 +82,40 @@ def require_root(root: Path, spec: DatasetSpec) -> None:
         raise DataError(f"The data folder {root} {found}. {layout_help(spec)}")
 
 
-def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> pl.DataFrame:
-    """Return a CSV file with every value as a stripped string, and missing values as null.
+def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> RawTable:
+    """Return a table with every value as a stripped string, and missing values as null.
 
     Args:
-        path: The file, with or without byte-order mark and carriage returns.
+        path: The file, see `find_table`.
         columns: Required columns; others are kept.
         spec: The dataset, for error messages.
 
     Raises:
-        DataError: If the file is absent, not CSV, without rows, lacks a column, or has one twice.
+        DataError: If the file is absent, no table, without rows, lacks a column, or has one twice.
     """
     if not path.is_file():
         raise DataError(f"Expected the file {path}, but it is not there. {layout_help(spec)}")
-    try:
-        frame = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        reason = unreadable_line(path) or str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read as a CSV file: {reason}.") from error
-    # polars renames the second of two equal columns
-    names = [re.sub(r"_duplicated_\d+$", "", name).strip() for name in frame.columns]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path} has the column {twice[0]} twice. Remove one of them.")
-    frame.columns = names
+    frame, notes = read_table(path)
     if lacking := [name for name in columns if name not in frame.columns]:
+        how = f" ({notes[0].removesuffix('.')})" if notes else ""
         raise DataError(
             f"{path} lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; "
-            f"it has {', '.join(frame.columns)}. {layout_help(spec)}"
+            f"it has {', '.join(frame.columns)}{how}. {layout_help(spec)}"
         )
     if frame.is_empty():
         raise DataError(f"{path} has a header but no rows.")
     stripped = pl.col(pl.String).str.strip_chars()
     unknown = compared(pl.col(pl.String)).is_in(list(UNKNOWN))
-    return frame.with_columns(pl.when(unknown).then(None).otherwise(stripped).name.keep())
+    return RawTable(
+        frame.with_columns(pl.when(unknown).then(None).otherwise(stripped).name.keep()), notes
+    )
 
 
 def to_numbers(frame: pl.DataFrame, column: str, case_column: str, path: Path) -> pl.Series:
     """Return a column of strings as floats; null stays null.
+
+    A decimal comma is understood where it can be nothing else: "4,5" is, but a column of "1,234"
+    alone may have thousands.
 
     Args:
         frame: Rows in the order of the file.
@@ -124,9 +124,26 @@ def to_numbers(frame: pl.DataFrame, column: str, case_column: str, path: Path) -
         path: The file, for error messages.
 
     Raises:
-        DataError: If a value is not a finite number; the message names the first such case.
+        DataError: If a value is not a finite number, or has a comma that may be either; the
+            message names the first such case.
     """
-    numbers = frame[column].cast(pl.Float64, strict=False)
+    text = frame[column]
+    commas, groups, points = (
+        text.str.contains(pattern).fill_null(value=False)
+        for pattern in (_DECIMAL_COMMA, _THOUSANDS, r"\d\.\d")
+    )
+    if groups.any() and (points.any() or not (commas & ~groups).any()):
+        first = frame.filter(groups).row(0, named=True)
+        raise DataError(
+            f"Expected the column '{column}' of {path}, {first_line(path, groups)}, to hold "
+            f"numbers with a decimal point, but case {first[case_column]} has '{first[column]}', "
+            "whose comma may separate decimals or thousands. Write it with a point, or without "
+            "thousands separators."
+        )
+    text = pl.select(
+        pl.when(commas).then(text.str.replace(",", ".", literal=True)).otherwise(text)
+    ).to_series()
+    numbers = text.cast(pl.Float64, strict=False)
     wrong = frame[column].is_not_null() & (numbers.is_finite().not_() | numbers.is_null())
     if wrong.any():
         first, count = frame.filter(wrong).row(0, named=True), int(wrong.sum())
