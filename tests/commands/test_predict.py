@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tests.commands.runs import refused
 from vitatt.cli import main
 from vitatt.commands.predict import predict
 from vitatt.inference import Predictor, predictor
+from vitatt.types import DataError, UsageError
 
 pytestmark = pytest.mark.long
 
@@ -132,3 +134,58 @@ def test_of_several_processes_the_first_predicts(checkpoint, data, monkeypatch):
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert main(["predict", *data, f"--ckpt_path={checkpoint}", "--output=p.csv"]) == 0
     assert not Path("p.csv").exists()
+
+
+def test_cases_without_prediction_have_a_reason(checkpoint, settings, demo_root, tmp_path, capsys):
+    shutil.copytree(demo_root, tmp_path / "new")
+    table = pl.read_csv(demo_root / "metadata.csv", infer_schema=False).head(3)
+    table.with_columns(diagnostic=pl.lit("pending")).drop("patient_id").write_csv(
+        tmp_path / "new" / "metadata.csv"
+    )
+    first, second, third = table["img_id"]
+    (tmp_path / "new" / "images" / first).write_bytes(b"no image")
+    (tmp_path / "new" / "images" / second).unlink()
+    new = settings | {"predict_root": str(tmp_path / "new")}
+    with pytest.warns(UserWarning, match="1 image files cannot be read") as warned:
+        assert predict(ckpt_path=str(checkpoint), output="new.csv", data=new) == 0
+    assert not any("check-data" in str(one.message) for one in warned)
+    assert pl.read_csv("new.csv")["img_id"].to_list() == [third]
+    reasons = dict(pl.read_csv("new.left_out.csv").iter_rows())
+    assert list(reasons) == [first, second]
+    assert "is no image: its content has no known format" in reasons[first]
+    assert reasons[second] == "it has no image file"
+    assert "2 other cases are in new.left_out.csv, with the reason: " in capsys.readouterr().out
+    with pytest.raises(UsageError, match=r"new\.csv"):
+        predict(ckpt_path=str(checkpoint), output="new.csv", data=new)
+
+
+def test_a_folder_of_photographs(checkpoint, settings, demo_root, tmp_path):
+    images = sorted((demo_root / "images").iterdir())[:2]
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    for place, image in zip(("one.png", "sub/two.png"), images, strict=True):
+        shutil.copy(image, tmp_path / "photos" / place)
+    new = settings | {"predict_root": str(tmp_path / "photos")}
+    with pytest.warns(UserWarning, match="the 2 images below .* from the image alone") as warned:
+        assert predict(ckpt_path=str(checkpoint), output="photos.csv", data=new) == 0
+    assert len(warned) == 1
+    assert pl.read_csv("photos.csv")["img_id"].to_list() == ["one.png", "sub/two.png"]
+    found = Predictor.load(checkpoint).predict_batch(images, [{}, {}])
+    expected = [list(one.probabilities.values()) for one in found]
+    assert np.abs(rows("photos.csv") - expected).max() < 1e-6
+
+
+def test_each_of_several_models_has_the_columns_that_it_reads(
+    checkpoint, settings, options, demo_root, tmp_path, monkeypatch
+):
+    few = [f"--data.root={demo_root}", "--data.features=[age,itch]", "--trainer.max_epochs=1"]
+    assert main(["fit", *options, *few]) == 0
+    (other,) = Path("runs").glob("vitatt/*/checkpoints/best.ckpt")
+    shutil.copytree(demo_root, tmp_path / "new")
+    table = pl.read_csv(demo_root / "metadata.csv", infer_schema=False)
+    table.drop("bleed").write_csv(tmp_path / "new" / "metadata.csv")
+    new = settings | {"predict_root": str(tmp_path / "new")}
+    assert predict(ckpt_path=str(other), output="few.csv", data=new) == 0
+    with pytest.raises(DataError, match="lacks the column bleed"):
+        predict(ckpt_path=str(checkpoint), output="all.csv", data=new)
+    with pytest.raises(DataError, match=rf"lacks the column bleed, which the model {checkpoint}"):
+        predict(ckpt_path=[str(other), str(checkpoint)], output="both.csv", data=new)

@@ -132,7 +132,7 @@ def set_up(root: str, count: int) -> tuple[float, float]:
     """Seconds until the first training batch, and peak memory in GB, in a process of its own."""
     cases_module.ImageCache = SharedImages  # type: ignore[assignment, misc]
     files = {f"ISIC_{number:07d}": f"{root}/ISIC_{number:07d}.jpg" for number in range(count)}
-    isic_2019.index_images = lambda *_, **__: ImageFiles(files, {})
+    isic_2019.index_images = lambda *_, **__: ImageFiles(files, {}, {})
     start = time.perf_counter()
     module = LesionDataModule("isic_2019", root, image_size=64, num_workers=0, cache_dir=root)
     module.setup("fit")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import polars as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
@@ -12,13 +13,13 @@ from tqdm import tqdm
 from vitatt.callbacks.predictions import write_published
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.metadata.encoding import EncodedMetadata, encode
-from vitatt.files import check_writable
+from vitatt.files import check_writable, write_frame
 from vitatt.inference import Predictor
 from vitatt.options import CALLED_FROM_PYTHON, NO_DATA_SETTINGS, CommandLine, DataSettings
 from vitatt.paths import user_path
 from vitatt.reading import read_yaml
 from vitatt.studies.inputs import datamodule_of_checkpoint
-from vitatt.types import LesionBatch, LesionTask, UsageError
+from vitatt.types import DataError, LesionBatch, LesionTask, UsageError
 from vitatt.words import did_you_mean
 
 _DEVICES = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "auto": None}
@@ -34,7 +35,8 @@ def predict(
 ) -> int:
     """Predict new cases, those of data.predict_root, into a CSV file.
 
-    It has the published columns: the id of each case and a probability for each class. Of the
+    It has the published columns: the id of each case and a probability for each class. Cases
+    without a readable image are in a second file, NAME.left_out.csv, with the reason. Of the
     options of trainings, only trainer.accelerator has an effect: cpu, gpu or auto.
 
     Args:
@@ -55,7 +57,9 @@ def predict(
     if rank_zero_only.rank:  # started several times, as by torchrun: the first process does it all
         return 0
     path = user_path(output, "--output")
+    others = path.with_name(f"{path.stem}.left_out.csv")
     check_writable(path)
+    check_writable(others)
     predictor = Predictor.load(ckpt_path, device=_device(command_line))
     models = predictor.ensemble.models
     tasks = [model.task for model in models]
@@ -63,17 +67,36 @@ def predict(
     for model in models:
         if model.task.image_size not in modules:
             modules[model.task.image_size] = datamodule_of_checkpoint(model.path, data)
+    for model in models:
+        _check_columns(modules[model.task.image_size], model.task, str(model.path))
     found: dict[str, list[float]] = {}
     for batches in _batches(modules, tasks):
         rows = predictor.ensemble.probabilities(batches).tolist()
         found |= dict(zip(batches[0].case_id, rows, strict=True))
     write_published(modules[tasks[0].image_size], found, path)
     mean = f", the mean of {len(models)} models," if len(models) > 1 else ""
-    table = modules[tasks[0].image_size].unlabelled.table
-    left_out = table.cases.height - len(found)
-    rest = f" ({left_out} others have no readable image)" if left_out else ""
-    print(f"Wrote the probabilities of {len(found)} cases{mean} to {path}{rest}")
+    print(f"Wrote the probabilities of {len(found)} cases{mean} to {path}")
+    if left_out := modules[tasks[0].image_size].unlabelled.left_out():
+        reasons = {"case_id": list(left_out), "reason": list(left_out.values())}
+        write_frame(pl.DataFrame(reasons), others)
+        name, reason = next(iter(left_out.items()))
+        print(f"{len(left_out)} other cases are in {others}, with the reason: {name}: {reason}")
     return 0
+
+
+def _check_columns(module: LesionDataModule, task: LesionTask, path: str) -> None:
+    """See that the table has what a model reads; the module asked for what one of them does.
+
+    Raises:
+        DataError: If a column is not there.
+    """
+    table = module.unlabelled.table
+    if absent := [one.name for one in task.features if one.name in table.lacking]:
+        raise DataError(
+            f"The table below {table.root} lacks the column{'s' if len(absent) > 1 else ''} "
+            f"{', '.join(absent)}, which the model {path} reads. Add "
+            f"{'them' if len(absent) > 1 else 'it'}, empty where the answer is not known."
+        )
 
 
 def _batches(

@@ -22,8 +22,9 @@ def score(
         predictions: CSV file of `vitatt predict`: ``image``, and a probability for each class.
         truth: Published ground truth, such as ISIC_2019_Test_GroundTruth.csv: ``image``, a column
             of 0 and 1 for each class and, in some, ``score_weight`` and ``validation_weight``.
-        unknown: Probability of the class UNK, if only the truth has it: ``one_minus_max``, 1 less
-            the highest probability; by default 0, so that it is never predicted.
+        unknown: Probability of the class UNK, if the truth has it and the predictions have none or
+            0 throughout: ``one_minus_max``, 1 less the highest probability; by default 0, so that
+            it is never predicted.
         output: JSON file for the scores.
 
     Returns:

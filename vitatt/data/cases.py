@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,16 @@ class UsableCases(NamedTuple):
     cache: ImageCache
     table: LesionTable
 
+    def left_out(self) -> dict[str, str]:
+        """The reason of each case that is not among these, by its name."""
+        paths = dict(self.table.cases.select("case_id", "image").iter_rows())
+        absent = "it has no image file"
+        return {
+            name: absent if path is None else self.cache.unreadable[path]
+            for name, path in paths.items()
+            if path is None or path in self.cache.unreadable
+        }
+
 
 def load_cases(
     dataset: str,
@@ -37,6 +48,7 @@ def load_cases(
     image_size: int,
     cache_dir: Path,
     allow_ungrouped: bool = False,
+    needed: Sequence[str] | None = None,
 ) -> UsableCases:
     """Return the cases of a dataset whose images can be read, and report how many cannot.
 
@@ -47,7 +59,7 @@ def load_cases(
             `allow_ungrouped`, two files of one image differ, or no image can be read.
     """
     read = DATASETS[dataset].read
-    table = read(root, labelled=labelled, allow_ungrouped=allow_ungrouped)
+    table = read(root, labelled=labelled, allow_ungrouped=allow_ungrouped, needed=needed)
     present = table.with_images()
     require_same_content(table.doubles, cache_dir)
     cache = ImageCache(present["image"].to_list(), size=image_size, folder=cache_dir)
@@ -55,13 +67,13 @@ def load_cases(
     digests = [cache.digests[path] for path in frame["image"].to_list()]
     content = pl.Series("content", digests, dtype=pl.String)
     joined = join_groups(frame["group"], content)
-    _report(table, cache, frame, content)
-    return UsableCases(frame.with_columns(joined), cache, table)
+    usable = UsableCases(frame.with_columns(joined), cache, table)
+    _report(usable, content, labelled=labelled)
+    return usable
 
 
-def _report(
-    table: LesionTable, cache: ImageCache, usable: pl.DataFrame, content: pl.Series
-) -> None:
+def _report(cases: UsableCases, content: pl.Series, *, labelled: bool) -> None:
+    usable, cache, table = cases
     spec = table.spec
     alone = f" or images without {spec.group_column}" if table.ungrouped else ""
     rank_zero_info(
@@ -73,12 +85,12 @@ def _report(
         rank_zero_warn(note)
     if cache.unreadable:
         shown = "\n  ".join(list(cache.unreadable.values())[:5])
+        rest = "\n`vitatt check-data` lists all of them." if labelled else ""
         rank_zero_warn(
-            f"{len(cache.unreadable)} image files cannot be read and are left out:\n  {shown}\n"
-            "`vitatt check-data` lists all of them."
+            f"{len(cache.unreadable)} image files cannot be read and are left out:\n  {shown}{rest}"
         )
     twins = usable.filter(content.is_duplicated())
-    if not twins.is_empty():
+    if labelled and not twins.is_empty():
         rank_zero_warn(
             f"{twins.height} cases share an image with another case ({twins['case_id'][0]}, ...). "
             f"Their {spec.group}s are kept together in every split; `vitatt check-data` lists them."

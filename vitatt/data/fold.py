@@ -94,7 +94,7 @@ class FoldData:
     def chosen(self) -> tuple[Feature, ...]:
         """Metadata features of the given task, or else those selected on the training rows."""
         if self.fitted is not None:
-            return self.spec.select([feature.name for feature in self.fitted.features])
+            return self.spec.select(self._fitted_features(self.fitted))
         return self.features.of(self.cases("train"))
 
     @cached_property
@@ -160,7 +160,12 @@ class FoldData:
             image_size=self.image_size,
             cache_dir=self.cache_dir,
             allow_ungrouped=self.allow_ungrouped,
+            needed=None if labelled or self.fitted is None else self._fitted_features(self.fitted),
         )
+
+    @staticmethod
+    def _fitted_features(task: LesionTask) -> list[str]:
+        return [feature.name for feature in task.features]
 
     def _check_fitted(self, task: LesionTask) -> None:
         if task.dataset != self.spec.name or task.classes != self.spec.classes:

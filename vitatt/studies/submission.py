@@ -10,12 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vitatt.data.datasets.isic_2019 import WEIGHTS
 from vitatt.reading import read_csv
 from vitatt.types import UsageError
 
 UNKNOWN = "UNK"
-WEIGHTS = ("score_weight", "validation_weight")
-
 _INVALID = "ISIC_0035068"
 """Published in the ground truth of 2019, and given no weight by the organisers' scorer."""
 
@@ -54,8 +53,8 @@ def read_submission(
         truth: CSV file with ``image``, one column of 0 and 1 for each class and, if cases count
             differently, ``score_weight`` and ``validation_weight``.
         unknown: How to fill in ``UNK``, the class of no other class, if the truth has it and the
-            predictions do not: ``one_minus_max`` is 1 less the highest probability; None is 0, so
-            that it is never predicted.
+            predictions have none or 0 throughout: ``one_minus_max`` is 1 less the highest
+            probability; None is 0, so that it is never predicted.
 
     Raises:
         UsageError: If a file cannot be read, images or classes differ, or a value is not possible.
@@ -64,17 +63,17 @@ def read_submission(
     classes = tuple(name for name in right.columns if name not in ("image", *WEIGHTS))
     given = _read(predictions)
     notes = []
-    if UNKNOWN in classes and UNKNOWN not in given.columns:
+    if UNKNOWN in classes and not (UNKNOWN in given.columns and (given[UNKNOWN] != 0).any()):
         others = pl.max_horizontal(pl.exclude("image"))
         filled, note = pl.lit(0.0), "0: no case is predicted as it"
         if unknown is not None:
             filled, note = 1 - others, "1 less the highest probability"
         given = given.with_columns(filled.alias(UNKNOWN))
-        notes.append(f"{predictions} has no column {UNKNOWN}. Its probability is taken as {note}.")
+        notes.append(f"{predictions} has no probability of {UNKNOWN}. It is taken as {note}.")
     elif unknown is not None:
         raise UsageError(
             f"Expected `--unknown` only where {truth} has the class {UNKNOWN} and {predictions} "
-            "does not."
+            "has no probability of it."
         )
     _same("class", classes, [name for name in given.columns if name != "image"], predictions, truth)
     _same("image", right["image"].to_list(), given["image"].to_list(), predictions, truth)

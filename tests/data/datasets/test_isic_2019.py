@@ -287,3 +287,30 @@ def test_folder_is_absent_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=rf"file is a file\. .*{help_text}"):
         isic_2019.read(tmp_path / "file", labelled=False)
+
+
+def test_the_published_truth_of_the_test_images_has_weights(write_isic: Write) -> None:
+    root = write_isic({}, {"image": "ISIC_2"})
+    plain = isic_2019.read(root, labelled=True).cases
+    path = root / "ISIC_2019_Training_GroundTruth.csv"
+    truth = pl.read_csv(path, infer_schema=False)
+    truth.with_columns(score_weight=pl.lit("1.0"), validation_weight=pl.lit("0.0")).write_csv(path)
+    assert isic_2019.read(root, labelled=True).cases.equals(plain)
+
+
+def test_photographs_without_a_table(save_image: Write, tmp_path: Path) -> None:
+    save_image(tmp_path / "photos" / "x.png")
+    table = isic_2019.read(tmp_path, labelled=False)
+    assert table.cases["case_id"].to_list() == ["photos/x.png"]
+    assert table.cases["age_approx"].dtype == pl.Float64
+    assert table.notes[0].endswith("from the image alone, every answer being missing.")
+
+
+def test_prediction_asks_only_for_what_is_needed(write_isic: Write) -> None:
+    root = write_isic({}, {"image": "ISIC_2"})
+    path = root / "ISIC_2019_Training_Metadata.csv"
+    pl.read_csv(path, infer_schema=False).drop("sex", "lesion_id").write_csv(path)
+    cases = isic_2019.read(root, labelled=False, needed=["age_approx"]).cases
+    assert cases["sex"].to_list() == [None, None]
+    with pytest.raises(DataError, match="lacks the column sex"):
+        isic_2019.read(root, labelled=False)

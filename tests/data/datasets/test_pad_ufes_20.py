@@ -190,7 +190,24 @@ def test_absent_images_are_counted_not_dropped(write_pad: Write, save_image: Wri
 
 def test_no_image_at_all(write_pad: Write) -> None:
     table = pad_ufes_20.read(write_pad({}, {}), labelled=True)
-    with pytest.raises(DataError, match=r"None of the 2 cases .*mendeley.*imgs_part_1"):
+    message = (
+        r"None of the 2 cases of PAD-UFES-20 \(PAT_1_11_0\.png, PAT_1_11_1\.png\) has an image "
+        r".*no image file at all below it.*mendeley.*imgs_part_1"
+    )
+    with pytest.raises(DataError, match=message):
+        table.with_images()
+
+
+def test_only_other_images(write_pad: Write, save_image: Write) -> None:
+    root = write_pad({}, {}, {}, {})
+    for n in range(4):
+        save_image(root / f"IMG_{n}.webp")
+    table = pad_ufes_20.read(root, labelled=True)
+    message = (
+        r"None of the 4 cases .*PAT_1_11_2\.png, \.\.\.\) has .*There are 4 image files below it "
+        r"\(IMG_0\.webp, IMG_1\.webp, IMG_2\.webp, \.\.\.\)"
+    )
+    with pytest.raises(DataError, match=message):
         table.with_images()
 
 
@@ -311,4 +328,35 @@ def test_folder_is_absent_a_file_or_empty(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=rf"Expected the file .*metadata\.csv.*not there\. {help_text}"
     ):
+        pad_ufes_20.read(tmp_path, labelled=True)
+
+
+def test_prediction_asks_only_for_what_is_needed(write_pad: Write) -> None:
+    rows = {"diagnostic": "pending", "itch": "1", "age": "61"}, {"diagnostic": "MEL", "itch": "no"}
+    features = [feature.name for feature in pad_ufes_20.SPEC.features]
+    lacking = ["patient_id", *(name for name in features if name not in ("itch", "age"))]
+    root = write_pad(*rows, lacking=lacking)
+    table = pad_ufes_20.read(root, labelled=False, needed=["itch", "age"])
+    assert table.cases["itch"].to_list() == ["True", "False"]
+    assert table.cases["diagnosis"].to_list() == [None, "MEL"]
+    assert table.cases["smoke"].to_list() == [None, None]
+    assert table.cases.schema["diameter_1"] == pl.Float64
+    with pytest.raises(DataError, match="lacks the column smoke"):
+        pad_ufes_20.read(root, labelled=False, needed=["itch", "smoke"])
+    with pytest.raises(DataError, match="unknown class PENDING"):
+        pad_ufes_20.read(write_pad(*rows), labelled=True)
+
+
+def test_photographs_without_a_table(save_image: Write, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Expected the file .*metadata\.csv"):
+        pad_ufes_20.read(tmp_path, labelled=False)
+    paths = [save_image(tmp_path / name) for name in ("a/IMG_1.png", "b/IMG_1.png", "c.webp")]
+    table = pad_ufes_20.read(tmp_path, labelled=False)
+    assert table.cases["case_id"].to_list() == ["c.webp", "a/IMG_1.png", "b/IMG_1.png"]
+    assert table.cases["image"].to_list() == [str(paths[2]), str(paths[0]), str(paths[1])]
+    names = [feature.name for feature in pad_ufes_20.SPEC.features]
+    assert table.cases.select(pl.col(names).null_count()).row(0) == (3,) * len(names)
+    (note,) = table.notes
+    assert f"{tmp_path / 'metadata.csv'} is not there: the 3 images below" in note
+    with pytest.raises(DataError, match=r"Expected the file .*metadata\.csv"):
         pad_ufes_20.read(tmp_path, labelled=True)

@@ -346,7 +346,8 @@ def test_two_processes_take_turns(many: list[str], folder: Path, tmp_path: Path)
     reads = []
     for process in processes:
         assert process.stdout is not None
-        output = process.stdout.read()
+        with process.stdout:
+            output = process.stdout.read()
         assert process.wait(60) == 0
         reads.append(int.from_bytes(output[:4], "big"))
         assert output[4:] == expected

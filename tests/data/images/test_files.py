@@ -13,7 +13,7 @@ import pytest
 from vitatt.data.cases import load_cases
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.images import digests
-from vitatt.data.images.files import index_images, require_same_content
+from vitatt.data.images.files import ImageFiles, index_images, require_same_content
 from vitatt.data.images.reading import read_image
 from vitatt.types import DataError
 
@@ -126,3 +126,53 @@ def test_another_project_with_one_cache(
         pixels = usable.cache.pixels[usable.cache.rows([path])[0]]
         np.testing.assert_array_equal(pixels, read_image(second, 32))
     assert usable.cache.digests[f"data/images/{first.name}"] == digests.digest(first.read_bytes())
+
+
+def name_of(files: ImageFiles, *names: str | None) -> list[str | None]:
+    found = files.of(pl.Series(names, dtype=pl.String)).to_list()
+    return [None if path is None else Path(path).name for path in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("a", "a.png"),
+        ("A.PNG", "a.png"),
+        ("a.png", "A.PNG"),
+        ("a.jpg", "a.png"),
+        ("a.jpeg", "a.jpg"),
+        ("images/sub/a.png", "a.png"),
+        (r"C:\photos\a.png", "a.png"),
+        ("a", "a.webp"),
+        ("a", "a.TIF"),
+        ("lesion.1", "lesion.1.jpg"),
+        ("\u00c9.png", "\u00e9.jpg"),
+    ],
+)
+def test_a_name_that_differs_slightly(name: str, file: str, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / file).touch()
+    (tmp_path / "other.png").touch()
+    files = index_images(tmp_path)
+    names = pl.Series([name, "gone", None])
+    assert name_of(files, name, "gone", None) == [file, None, None]
+    (note,) = files.notes_on(names)
+    assert note.startswith("1 images are named differently in table and folder")
+    assert note.endswith(f"'{name}' is {tmp_path / 'sub' / file}.")
+
+
+def test_an_exact_name_comes_first(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg", "b.png"):
+        (tmp_path / name).touch()
+    files = index_images(tmp_path)
+    assert name_of(files, "a.png", "a.jpg") == ["a.png", "a.jpg"]
+    assert files.notes_on(pl.Series(["a.png", "b.png"])) == ()
+
+
+def test_what_may_mean_several_files_has_none(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg", "b.png"):
+        (tmp_path / name).touch()
+    files = index_images(tmp_path)
+    assert name_of(files, "a") == [None]  # two files
+    assert name_of(files, "b", "B.PNG") == [None, None]  # two cases
+    assert name_of(files, "b", "b.png") == [None, "b.png"]  # another case has the file

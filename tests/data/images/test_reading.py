@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import io
 import struct
 import zlib
@@ -11,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitatt.data.images.reading import read_image
+from vitatt.data.images.reading import read_image, read_image_bytes
 from vitatt.types import DataError
 
 Pixels = NDArray[np.uint8]
@@ -269,3 +270,24 @@ def test_damaged_bytes_raise_nothing_else(kind: str, tmp_path: Path) -> None:
             assert read_image(path, 16).shape == (16, 16, 3)
         except DataError:
             continue
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.jpg"])
+def test_images_of_phones(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / name
+    pillow_heif.from_pillow(rgb().resize((64, 64))).save(path, quality=95)
+    pixels = read_image(path, 16)
+    for column, colour in ((2, LEFT), (13, RIGHT)):
+        assert np.abs(pixels[8, column].astype(int) - colour).max() < 25
+    assert np.array_equal(read_image_bytes(path.read_bytes(), 16, "x"), pixels)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match=rf"{name} is a HEIC image, .*'vitatt\[heic\]'"):
+        read_image(path, 16)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF", "BMP"])
+def test_other_formats_need_no_package(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.x"
+    path.write_bytes(encoded(rgb(), kind, **({"lossless": True} if kind == "WEBP" else {})))
+    assert np.array_equal(read_image(path, 16), np.asarray(rgb()))

@@ -17,8 +17,8 @@ class Dataset(NamedTuple):
 
     Attributes:
         spec: Its classes, features and groups.
-        read: Reads its cases from a folder, with the keywords ``labelled`` and ``allow_ungrouped``,
-            see `pad_ufes_20.read`.
+        read: Reads its cases from a folder, with the keywords ``labelled``, ``allow_ungrouped`` and
+            ``needed``, see `pad_ufes_20.read`.
     """
 
     spec: DatasetSpec

@@ -6,12 +6,15 @@ Combalia et al. 2019 (BCN20000).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
 from vitatt.data.datasets.csv_lines import first_line
 from vitatt.data.datasets.groups import complete_groups
+from vitatt.data.datasets.photographs import photographs
 from vitatt.data.datasets.schema import DatasetSpec, Feature
 from vitatt.data.datasets.spellings import canonical, sexes
 from vitatt.data.datasets.table import (
@@ -22,6 +25,7 @@ from vitatt.data.datasets.table import (
     require_ids,
     require_root,
     to_numbers,
+    with_absent,
 )
 from vitatt.data.datasets.table_files import find_table
 from vitatt.data.datasets.value_checks import odd_values
@@ -38,6 +42,9 @@ _SITE_SPELLINGS = {
     for name in _SITES
     for joint in (" ", " / ", "-", " AND ", " & ")
 }
+
+WEIGHTS = ("score_weight", "validation_weight")
+"""Columns of the ground truth of the test images, which are no classes; see `vitatt score`."""
 
 SPEC = DatasetSpec(
     name="isic_2019",
@@ -78,14 +85,22 @@ SPEC = DatasetSpec(
 )
 
 
-def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> LesionTable:
+def read(
+    root: Path,
+    *,
+    labelled: bool,
+    allow_ungrouped: bool = False,
+    needed: Sequence[str] | None = None,
+) -> LesionTable:
     """Return the cases in the published files.
 
     Args:
-        root: Folder with the CSV files and the images in any subfolders.
+        root: Folder with the tables, in any form, and the images in any subfolders. Without
+            labels, the images alone are enough.
         labelled: Whether to read the cases of the ground truth. Otherwise those of the published
             test metadata are read or, if this file does not exist, of the training metadata.
         allow_ungrouped: Whether more labelled images than as published may be without a lesion.
+        needed: Features whose column must be there; by default all of them.
 
     Raises:
         DataError: If files or columns are absent, or values are invalid.
@@ -94,7 +109,9 @@ def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> Lesion
     training = find_table(root / "ISIC_2019_Training_Metadata.csv")
     test = find_table(root / "ISIC_2019_Test_Metadata.csv")
     path = training if labelled or not test.is_file() else test
-    metadata, named, notes = _read_metadata(path)
+    if not labelled and not path.is_file() and (found := photographs(root, SPEC, path)):
+        return found
+    metadata, named, lacking, notes = _read_metadata(path, needed)
     truth = find_table(root / "ISIC_2019_Training_GroundTruth.csv")
     recorded = None
     if labelled:
@@ -129,17 +146,35 @@ def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> Lesion
         SPEC,
         root,
         cases,
-        (*files.notes, *notes, *groups.notes, *odd_values(cases, SPEC)),
+        (*files.notes_on(cases["case_id"]), *notes, *groups.notes, *odd_values(cases, SPEC)),
         files.pairs(cases["case_id"]),
         groups.ungrouped,
         groups.problem,
+        lacking,
     )
 
 
-def _read_metadata(path: Path) -> tuple[pl.DataFrame, bool, tuple[str, ...]]:
-    """Return ``image``, ``lesion_id`` and the features, whether lesions are named, and notes."""
-    columns = ["image", *(feature.name for feature in SPEC.features)]
-    frame, notes = read_strings(path, columns, SPEC)
+class _Metadata(NamedTuple):
+    """Columns ``image``, ``lesion_id`` and the features, and remarks on their file.
+
+    Attributes:
+        frame: The columns.
+        named: Whether the file names lesions.
+        lacking: Features that the file has not.
+        notes: Remarks for the user.
+    """
+
+    frame: pl.DataFrame
+    named: bool
+    lacking: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _read_metadata(path: Path, needed: Sequence[str] | None) -> _Metadata:
+    names = [feature.name for feature in SPEC.features]
+    frame, notes = read_strings(path, ["image", *(names if needed is None else needed)], SPEC)
+    lacking = tuple(name for name in names if name not in frame.columns)
+    frame = with_absent(frame, names)
     image = frame["image"]
     if (twice := image.is_duplicated() & image.is_not_null()).any():
         first = image.filter(twice)[0]
@@ -156,13 +191,13 @@ def _read_metadata(path: Path) -> tuple[pl.DataFrame, bool, tuple[str, ...]]:
         else canonical(feature, lower=True)
         for feature in SPEC.features
     ]
-    return frame.select("image", lesion, *values), named, notes
+    return _Metadata(frame.select("image", lesion, *values), named, lacking, notes)
 
 
 def _read_truth(path: Path) -> pl.DataFrame:
     """Return columns ``image`` and ``diagnosis`` from the one-hot ground truth."""
     frame, _ = read_strings(path, ["image", *SPEC.classes], SPEC)
-    extra = [name for name in frame.columns if name not in ("image", *SPEC.classes)]
+    extra = [name for name in frame.columns if name not in ("image", *SPEC.classes, *WEIGHTS)]
     columns = [*SPEC.classes, *extra]
     frame = frame.with_columns(*(to_numbers(frame, name, "image", path) for name in columns))
     one_hot = pl.all_horizontal(pl.col(columns).is_in([0.0, 1.0])) & (

@@ -6,19 +6,23 @@ clinical images collected from smartphones", Data in Brief 32, 106221.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from vitatt.data.datasets.groups import complete_groups
+from vitatt.data.datasets.photographs import photographs
 from vitatt.data.datasets.schema import DatasetSpec, Feature
 from vitatt.data.datasets.spellings import YES_NO, canonical, sexes
 from vitatt.data.datasets.table import (
     LesionTable,
     check_cases,
+    only_known_classes,
     read_strings,
     require_root,
     to_numbers,
+    with_absent,
 )
 from vitatt.data.datasets.table_files import find_table
 from vitatt.data.datasets.value_checks import odd_values
@@ -95,23 +99,37 @@ SPEC = DatasetSpec(
 )
 
 
-def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> LesionTable:
+def read(
+    root: Path,
+    *,
+    labelled: bool,
+    allow_ungrouped: bool = False,
+    needed: Sequence[str] | None = None,
+) -> LesionTable:
     """Return the cases in the published files.
 
     Args:
-        root: Folder with ``metadata.csv`` and the images in any subfolders.
+        root: Folder with ``metadata.csv``, in any form of table, and the images in any subfolders.
+            Without labels, the images alone are enough.
         labelled: Whether the column ``diagnostic`` is required, and rows without one are left out.
+            If not, a diagnosis that is no class is none.
         allow_ungrouped: Whether labelled images may be without a patient.
+        needed: Features whose column must be there; by default all of them.
 
     Raises:
         DataError: If files or columns are absent, or values are invalid.
     """
     require_root(root, SPEC)
     path = find_table(root / "metadata.csv")
-    feature_names = [feature.name for feature in SPEC.features]
-    required = ["img_id", *feature_names, *(["diagnostic"] if labelled else [])]
+    if not labelled and not path.is_file() and (found := photographs(root, SPEC, path)):
+        return found
+    names = [feature.name for feature in SPEC.features]
+    features = names if needed is None else needed
+    required = ["img_id", *features, *(["diagnostic"] if labelled else [])]
     frame, remarks = read_strings(path, required, SPEC)
-    files = index_images(root, (".png", ".jpg", ".jpeg"))
+    lacking = tuple(name for name in names if name not in frame.columns)
+    frame = with_absent(frame, names)
+    files = index_images(root)
     named = SPEC.group_column in frame.columns
     diagnosis = (
         pl.col("diagnostic").str.to_uppercase() if "diagnostic" in frame.columns else pl.lit(None)
@@ -128,12 +146,14 @@ def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> Lesion
             for feature in SPEC.features
         ),
     )
+    if not labelled:
+        cases = only_known_classes(cases, SPEC)
     check_cases(cases, SPEC, path)
     groups = complete_groups(
         cases, SPEC, path, named=named, labelled=labelled, allow_ungrouped=allow_ungrouped
     )
     cases = cases.with_columns(groups.column)
-    notes = [*remarks, *files.notes, *groups.notes, *odd_values(cases, SPEC)]
+    notes = [*remarks, *files.notes_on(cases["case_id"]), *groups.notes, *odd_values(cases, SPEC)]
     if labelled and (unlabelled := cases["diagnosis"].null_count()):
         notes.append(f"{unlabelled} rows of {path.name} have no diagnosis and are left out.")
         cases = cases.filter(pl.col("diagnosis").is_not_null())
@@ -145,4 +165,5 @@ def read(root: Path, *, labelled: bool, allow_ungrouped: bool = False) -> Lesion
         files.pairs(cases["case_id"]),
         groups.ungrouped,
         groups.problem,
+        lacking,
     )

@@ -12,7 +12,7 @@ from vitatt.data.datasets.csv_lines import first_line
 from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.data.datasets.spellings import UNKNOWN, compared
 from vitatt.data.datasets.table_files import RawTable, read_table
-from vitatt.data.images.files import Pair
+from vitatt.data.images.files import Pair, images_there
 from vitatt.types import DataError
 
 _DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
@@ -33,6 +33,7 @@ class LesionTable:
         doubles: Pairs of image files that must hold the same bytes, see `ImageFiles.pairs`.
         ungrouped: Number of images that are a group of their own, because theirs is unknown.
         group_problem: Why the groups are unreliable, in one sentence; empty if they are reliable.
+        lacking: Features without a column in the files, which were not needed.
     """
 
     spec: DatasetSpec
@@ -42,6 +43,7 @@ class LesionTable:
     doubles: tuple[Pair, ...] = ()
     ungrouped: int = 0
     group_problem: str = ""
+    lacking: tuple[str, ...] = ()
 
     @property
     def absent(self) -> list[str]:
@@ -56,9 +58,12 @@ class LesionTable:
         """
         present = self.cases.filter(pl.col("image").is_not_null())
         if present.is_empty():
+            names = self.absent
+            shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
             raise DataError(
-                f"None of the {self.cases.height} cases of {self.spec.title} has an image file "
-                f"under {self.root}. {layout_help(self.spec)}"
+                f"None of the {self.cases.height} cases of {self.spec.title} ({shown}) has an "
+                f"image file under {self.root}. {images_there(self.root)}. "
+                f"{layout_help(self.spec)}"
             )
         return present
 
@@ -111,6 +116,12 @@ def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> RawTa
     )
 
 
+def with_absent(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Add a column of missing values for each of these features that is not there."""
+    absent = [name for name in names if name not in frame.columns]
+    return frame.with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
+
+
 def to_numbers(frame: pl.DataFrame, column: str, case_column: str, path: Path) -> pl.Series:
     """Return a column of strings as floats; null stays null.
 
@@ -154,6 +165,12 @@ def to_numbers(frame: pl.DataFrame, column: str, case_column: str, path: Path) -
             "unknown."
         )
     return numbers
+
+
+def only_known_classes(cases: pl.DataFrame, spec: DatasetSpec) -> pl.DataFrame:
+    """Leave out every diagnosis that is no class, such as "pending", in cases to predict."""
+    known = pl.col("diagnosis").is_in(list(spec.classes))
+    return cases.with_columns(pl.when(known).then("diagnosis").alias("diagnosis"))
 
 
 def check_cases(cases: pl.DataFrame, spec: DatasetSpec, path: Path) -> None:

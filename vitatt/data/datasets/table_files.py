@@ -118,7 +118,7 @@ def _excel(path: Path) -> RawTable:
             f"{path} cannot be read as an Excel file: {str(error).splitlines()[0]}"
         ) from error
     names = book.sheet_names
-    notes = ()
+    notes: tuple[str, ...] = ()
     if len(names) > 1:
         notes = (f"{path.name} has {len(names)} sheets; the first, '{names[0]}', is read.",)
     return RawTable(frame, notes)

@@ -1,0 +1,45 @@
+"""A folder of photographs without a table, to predict."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import polars as pl
+
+from vitatt.data.datasets.schema import DatasetSpec
+from vitatt.data.datasets.table import LesionTable
+from vitatt.data.images.files import image_paths
+
+
+def photographs(root: Path, spec: DatasetSpec, lacking: Path) -> LesionTable | None:
+    """Return the images of a folder as cases whose answers are all missing.
+
+    Args:
+        root: The folder; images may be in subfolders. A case is named by its path from here.
+        spec: The dataset whose model predicts them.
+        lacking: The table that is not there, for the message.
+
+    Returns:
+        The cases, or None if there is no image.
+    """
+    left_out: list[str] = []
+    paths = image_paths(root, left_out)
+    if not paths:
+        return None
+    names = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
+    cases = pl.DataFrame({"case_id": names, "image": paths}).select(
+        "case_id",
+        pl.col("case_id").alias("group"),
+        pl.lit(None, pl.String).alias("diagnosis"),
+        "image",
+        *(
+            pl.lit(None, pl.Float64 if feature.kind == "numeric" else pl.String).alias(feature.name)
+            for feature in spec.features
+        ),
+    )
+    note = (
+        f"{lacking} is not there: the {cases.height} images below {root} are predicted from the "
+        "image alone, every answer being missing."
+    )
+    return LesionTable(spec, root, cases, (note,))
