@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -83,6 +84,7 @@ class LesionTask:
         image_size: Side of the square input image, in pixels.
         fold_spec: The fold that the training rows came from.
         seen: Digest of the cases and groups of the training and validation split.
+        description: What describes the dataset, as JSON; empty if it is a registered one.
     """
 
     dataset: str
@@ -93,6 +95,7 @@ class LesionTask:
     image_size: int
     fold_spec: FoldSpec
     seen: str = ""
+    description: str = ""
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -102,6 +105,8 @@ class LesionTask:
     def to_plain(self) -> dict[str, Any]:
         """Return the task as dicts, lists and scalars, which YAML and safe checkpoints can hold."""
         plain: dict[str, Any] = _untupled(dataclasses.asdict(self))
+        # A command line would read a text that is YAML as what it holds.
+        plain["description"] = json.loads(self.description) if self.description else {}
         return plain
 
     @classmethod
@@ -133,6 +138,7 @@ class LesionTask:
                     "class_counts": tuple(plain["class_counts"]),
                     "features": features,
                     "fold_spec": FoldSpec(**plain["fold_spec"]),
+                    "description": _as_json(plain.get("description")),
                 }
             )
         except (KeyError, TypeError) as error:
@@ -141,6 +147,10 @@ class LesionTask:
                 f"reading it failed with {error!r}. The checkpoint was written by another version "
                 "of vitatt: train again, or use the version that wrote it."
             ) from error
+
+
+def _as_json(description: object) -> str:
+    return json.dumps(description) if description else ""
 
 
 class Pixels(NamedTuple):

@@ -130,8 +130,9 @@ def test_the_known_twins_of_pad_are_found(tmp_path: Path) -> None:
 @pytest.mark.slow  # decodes every image
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_known_twins_of_isic_are_in_one_group(tmp_path: Path) -> None:
+    dataset = DATASETS["isic_2019"]
     usable = load_cases(
-        "isic_2019", real("isic_2019"), labelled=True, image_size=16, cache_dir=tmp_path
+        dataset, real("isic_2019"), labelled=True, image_size=16, cache_dir=tmp_path
     )
     group = dict(usable.frame.select("case_id", "group").iter_rows())
     for one, other in (("ISIC_0024366", "ISIC_0029861"), ("ISIC_0024777", "ISIC_0029938")):

@@ -45,6 +45,7 @@ def protocol(
     counts = dict(labelled.frame["diagnosis"].value_counts().iter_rows())
     facts = {
         "dataset": spec.name,
+        "description": first.fold_data.dataset.description,
         "title": spec.title,
         "classes": list(spec.classes),
         "class_titles": dict(spec.class_titles),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from vitatt.data.datasets import DATASETS
+from vitatt.data.datasets import Dataset
 from vitatt.data.datasets.table import LesionTable
 from vitatt.data.images.cache import ImageCache
 from vitatt.data.images.files import require_same_content
@@ -41,7 +41,7 @@ class UsableCases(NamedTuple):
 
 
 def load_cases(
-    dataset: str,
+    dataset: Dataset,
     root: Path,
     *,
     labelled: bool,
@@ -58,8 +58,7 @@ def load_cases(
         DataError: If files, columns or values are wrong, too many groups are unknown without
             `allow_ungrouped`, two files of one image differ, or no image can be read.
     """
-    read = DATASETS[dataset].read
-    table = read(root, labelled=labelled, allow_ungrouped=allow_ungrouped, needed=needed)
+    table = dataset.read(root, labelled=labelled, allow_ungrouped=allow_ungrouped, needed=needed)
     present = table.with_images()
     require_same_content(table.doubles, cache_dir)
     cache = ImageCache(present["image"].to_list(), size=image_size, folder=cache_dir)

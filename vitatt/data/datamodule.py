@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from vitatt.data.cases import UsableCases
 from vitatt.data.dataset import ImageSource, LesionDataset, PixelSource
-from vitatt.data.datasets import registered_dataset
+from vitatt.data.datasets import find_dataset, recorded_dataset
 from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.data.fold import FoldData, SplitName
 from vitatt.data.images.cache import default_folder
@@ -34,7 +34,8 @@ class LesionDataModule(lightning.LightningDataModule):
     """Images and metadata of a dataset, with no patient or lesion in two splits.
 
     Args:
-        dataset: Registered name of the dataset, such as pad_ufes_20.
+        dataset: Registered name of the dataset, such as pad_ufes_20, or the path of a YAML file
+            that describes one.
         root: Folder of the labelled data.
         predict_root: Folder of the data to predict, in the same layout; labels are optional.
         features: Metadata columns to use, ``all``, or ``hc-K`` for the K that are most strongly
@@ -60,7 +61,8 @@ class LesionDataModule(lightning.LightningDataModule):
         ranges: Ranges of numeric arguments, by name.
 
     Raises:
-        UsageError: If a number is out of its range, or the dataset is not registered.
+        UsageError: If a number is out of its range, or the dataset is neither
+            registered nor described.
         DataError: If the data, or these settings for this data, cannot be used.
     """
 
@@ -101,17 +103,21 @@ class LesionDataModule(lightning.LightningDataModule):
     ) -> None:
         check_ranges(self.ranges, locals(), "data")
         super().__init__()
-        self.spec: DatasetSpec = registered_dataset(dataset, "`data.dataset`").spec
+        fitted = LesionTask.from_plain(task) if task else None
+        if fitted is not None and dataset == fitted.dataset:
+            described = recorded_dataset(dataset, fitted.description, "the task of a checkpoint")
+        else:
+            described = find_dataset(dataset, "`data.dataset`")
+        self.spec: DatasetSpec = described.spec
         self.root = root
         self.predict_root = predict_root
         self.cache_dir = user_path(cache_dir, "data.cache_dir") if cache_dir else default_folder()
         self.fold_spec = FoldSpec(fold, num_folds, seed, inner_folds, inner_fold)
-        fitted = LesionTask.from_plain(task) if task else None
         self.image_size = fitted.image_size if fitted else image_size
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.fold_data = FoldData(
-            self.spec,
+            described,
             root,
             predict_root,
             self.fold_spec,

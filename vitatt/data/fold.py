@@ -12,6 +12,7 @@ import polars as pl
 from lightning.pytorch.utilities import rank_zero_info
 
 from vitatt.data.cases import UsableCases, load_cases
+from vitatt.data.datasets import Dataset
 from vitatt.data.datasets.schema import DatasetSpec, Feature
 from vitatt.data.datasets.table import layout_help
 from vitatt.data.metadata.encoding import fit_features
@@ -27,7 +28,7 @@ class FoldData:
     """Training, validation and test cases of a fold, and the task fitted on the training cases.
 
     Args:
-        spec: The dataset.
+        dataset: The dataset.
         root: Folder of the labelled data.
         predict_root: Folder of the data to predict.
         fold_spec: Which fold of how many.
@@ -42,7 +43,7 @@ class FoldData:
 
     def __init__(
         self,
-        spec: DatasetSpec,
+        dataset: Dataset,
         root: str | None,
         predict_root: str | None,
         fold_spec: FoldSpec,
@@ -55,7 +56,8 @@ class FoldData:
         fitted: LesionTask | None,
         allow_ungrouped: bool = False,
     ) -> None:
-        self.spec = spec
+        self.dataset = dataset
+        self.spec: DatasetSpec = dataset.spec
         self.root = root
         self.predict_root = predict_root
         self.fold_spec = fold_spec
@@ -88,6 +90,7 @@ class FoldData:
             image_size=self.image_size,
             fold_spec=self.fold_spec,
             seen=self._seen(self.rows),
+            description=self.dataset.description,
         )
 
     @cached_property
@@ -154,7 +157,7 @@ class FoldData:
         if not root:
             raise DataError(f"`{key}` is not set. {layout_help(self.spec)}")
         return load_cases(
-            self.spec.name,
+            self.dataset,
             user_path(root, key),
             labelled=labelled,
             image_size=self.image_size,

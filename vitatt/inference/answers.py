@@ -9,7 +9,7 @@ from numbers import Real
 
 import numpy as np
 
-from vitatt.data.datasets import registered_dataset
+from vitatt.data.datasets import recorded_dataset
 from vitatt.data.datasets.schema import Feature
 from vitatt.data.datasets.spellings import UNKNOWN
 from vitatt.data.metadata.encoding import EncodedMetadata, Value, encode_rows
@@ -35,7 +35,9 @@ class AnswerReader:
     """
 
     def __init__(self, tasks: Sequence[LesionTask]) -> None:
-        self.spec = registered_dataset(tasks[0].dataset, "the task of a checkpoint").spec
+        first = tasks[0]
+        dataset = recorded_dataset(first.dataset, first.description, "the task of a checkpoint")
+        self.spec = dataset.spec
         self._tasks = tasks
         self._features = {feature.name: feature for feature in self.spec.features}
         self._others = {*self.spec.barred, self.spec.group_column, self.spec.id_column}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.datasets import DATASETS, Dataset, pad_ufes_20, registered_dataset
+from vitatt.data.datasets import DATASETS, Dataset, find_dataset, pad_ufes_20
 from vitatt.data.synthetic.demo import write_demo
 from vitatt.types import UsageError
 
@@ -20,11 +20,14 @@ def test_names_are_those_of_the_specifications() -> None:
 
 
 def test_a_name_that_is_not_registered() -> None:
-    said = r"Expected `data.dataset` to name a dataset among pad_ufes_20, isic_2019, but got 'pad_"
+    said = (
+        r"Expected `data.dataset` to name a dataset among pad_ufes_20, isic_2019, or a description "
+        r"\(a file that ends in \.yaml\), but got 'pad_"
+    )
     with pytest.raises(UsageError, match=rf"{said}ufes_02'\. Did you mean pad_ufes_20\?"):
         LesionDataModule("pad_ufes_02")
     with pytest.raises(UsageError, match=r"`dataset` of x\.json to name a dataset among"):
-        registered_dataset("", "`dataset` of x.json")
+        find_dataset("", "`dataset` of x.json")
 
 
 def test_a_dataset_is_added_by_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

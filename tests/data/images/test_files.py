@@ -12,6 +12,7 @@ import pytest
 
 from vitatt.data.cases import load_cases
 from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.datasets import DATASETS
 from vitatt.data.images import digests
 from vitatt.data.images.files import ImageFiles, index_images, require_same_content
 from vitatt.data.images.reading import read_image
@@ -92,8 +93,9 @@ def test_in_a_dataset(pad_copy: Path, tmp_path: Path) -> None:
     other = Path(shutil.copy2(path, pad_copy / "again"))
 
     def load() -> pl.DataFrame:
+        dataset = DATASETS["pad_ufes_20"]
         return load_cases(
-            "pad_ufes_20", pad_copy, labelled=True, image_size=16, cache_dir=tmp_path / "cache"
+            dataset, pad_copy, labelled=True, image_size=16, cache_dir=tmp_path / "cache"
         ).frame
 
     assert load().height == 240

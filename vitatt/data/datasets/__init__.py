@@ -1,13 +1,18 @@
-"""Published datasets, by registered name."""
+"""Published datasets by registered name, and datasets by their description."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.datasets.described import read_described
+from vitatt.data.datasets.description import Description, parse_description
 from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.data.datasets.table import LesionTable
+from vitatt.paths import user_path
+from vitatt.reading import read_text
 from vitatt.types import UsageError
 from vitatt.words import did_you_mean
 
@@ -19,10 +24,12 @@ class Dataset(NamedTuple):
         spec: Its classes, features and groups.
         read: Reads its cases from a folder, with the keywords ``labelled``, ``allow_ungrouped`` and
             ``needed``, see `pad_ufes_20.read`.
+        description: Text of its description, for checkpoints; empty if it is registered.
     """
 
     spec: DatasetSpec
     read: Callable[..., LesionTable]
+    description: str = ""
 
 
 DATASETS: dict[str, Dataset] = {
@@ -32,19 +39,49 @@ DATASETS: dict[str, Dataset] = {
 """Datasets by registered name."""
 
 
-def registered_dataset(name: str, setting: str) -> Dataset:
-    """Return the dataset of a name.
+def find_dataset(name: str, setting: str) -> Dataset:
+    """Return the dataset of a name, or that of a description in a file.
 
     Args:
-        name: A registered name.
+        name: A registered name, or the path of a YAML file, see `Description`.
         setting: Where it stands, for the message.
 
     Raises:
-        UsageError: If it is not registered; the message lists the names that are.
+        UsageError: If it is not registered, or the file cannot be read or describes no dataset; the
+            message lists the names that are registered.
     """
+    if str(name).endswith((".yaml", ".yml")):
+        path = user_path(name, setting)
+        return _described(parse_description(read_text(path), str(path)))
     if name not in DATASETS:
         raise UsageError(
-            f"Expected {setting} to name a dataset among {', '.join(DATASETS)}, but got '{name}'."
+            f"Expected {setting} to name a dataset among {', '.join(DATASETS)}, or a description "
+            f"(a file that ends in .yaml), but got '{name}'."
             f"{did_you_mean(str(name), list(DATASETS))}"
         )
     return DATASETS[name]
+
+
+def recorded_dataset(name: str, description: str, source: str) -> Dataset:
+    """Return the dataset that a result or a checkpoint was made with.
+
+    Args:
+        name: Its name.
+        description: Text of its description; empty if it is registered.
+        source: Where both come from, for messages.
+
+    Raises:
+        UsageError: If it is not registered, or the text describes none.
+    """
+    if description:
+        return _described(parse_description(description, f"the description in {source}"))
+    return find_dataset(name, source)
+
+
+def _described(description: Description) -> Dataset:
+    if description.spec.name in DATASETS:
+        raise UsageError(
+            f"Expected a name of its own for a described dataset, but '{description.spec.name}' is "
+            "a registered one."
+        )
+    return Dataset(description.spec, partial(read_described, description), description.text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 from vitatt.data.datasets.schema import Feature
@@ -36,6 +38,12 @@ def compared(column: pl.Expr) -> pl.Expr:
     return column.str.to_uppercase().str.replace_all(r"[\s_]+", " ").str.strip_chars()
 
 
+def compared_text(text: str) -> str:
+    """`compared`, of a single text; ``2.0`` is ``2``."""
+    plain = re.sub(r"[\s_]+", " ", text.upper()).strip()
+    return re.sub(r"^(\d+)[.,]0+$", r"\1", plain)
+
+
 def canonical(feature: Feature, *, lower: bool = False) -> pl.Expr:
     """Return a categorical column with one spelling per category, as ``2`` for ``2.0``.
 
@@ -44,6 +52,6 @@ def canonical(feature: Feature, *, lower: bool = False) -> pl.Expr:
         lower: Whether categories that are not published are written in lower case, not upper.
     """
     text = compared(pl.col(feature.name)).str.replace(r"^(\d+)[.,]0+$", "${1}")
-    known = {name.upper(): name for name in feature.categories} | dict(feature.spellings)
+    known = {compared_text(name): name for name in feature.categories} | dict(feature.spellings)
     other = text.str.to_lowercase() if lower else text
     return text.replace_strict(known, default=other, return_dtype=pl.String).alias(feature.name)

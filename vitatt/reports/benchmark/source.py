@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from vitatt.benchmark.tables import write_tables
-from vitatt.data.datasets import DATASETS
+from vitatt.data.datasets import recorded_dataset
 from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.evaluation.arms import score_arms
 from vitatt.evaluation.out_of_fold import average_seeds, check_out_of_fold
@@ -45,7 +45,7 @@ def read_benchmark(folder: Path) -> Source:
     """
     path = folder / "protocol.json"
     plain = read_json(path)
-    spec = _spec(plain.get("dataset"), path)
+    spec = _spec(plain.get("dataset"), plain.get("description", ""), path)
     facts = Facts.from_plain(plain, str(path))
     if unknown := set(facts.classes) - set(spec.classes):
         raise UsageError(
@@ -118,7 +118,7 @@ def read_run(folder: Path) -> Source:
             raise UsageError(
                 f"Expected `{key}` in {path} to be a name, but got {value}: the file was changed."
             )
-    spec = _spec(task.dataset, path)
+    spec = _spec(task.dataset, task.description, path)
     found = _predictions(
         folder,
         ("case_id", "group", "true"),
@@ -170,12 +170,12 @@ _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
 _WITHOUT_IMAGE = ("metadata_only", "missing_pattern")
 
 
-def _spec(dataset: object, path: Path) -> DatasetSpec:
-    if not isinstance(dataset, str) or dataset not in DATASETS:
+def _spec(dataset: object, description: object, path: Path) -> DatasetSpec:
+    if not isinstance(dataset, str) or not isinstance(description, str):
         raise UsageError(
-            f"Expected {path} to name a dataset among {', '.join(DATASETS)}, but got '{dataset}'."
+            f"Expected {path} to name a dataset, but got '{dataset}': the file was changed."
         )
-    spec: DatasetSpec = DATASETS[dataset].spec
+    spec: DatasetSpec = recorded_dataset(dataset, description, f"`dataset` of {path}").spec
     return spec
 
 

@@ -1,0 +1,76 @@
+"""Every command on a dataset that a YAML file describes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from vitatt.cli import main
+from vitatt.data.datasets import pad_ufes_20
+from vitatt.inference import Predictor
+
+pytestmark = pytest.mark.long
+
+DESCRIPTION = {
+    "name": "clinic",
+    "title": "My clinic",
+    "table": "cases.csv",
+    "id": "file",
+    "group": "person",
+    "label": "finding",
+    "classes": {name: {"names": [f"{name} seen"]} for name in pad_ufes_20.SPEC.classes},
+    "features": {"age": {"kind": "numeric", "unit": "years"}, "itch": "yes_no", "region": None},
+    "barred": {"biopsed": "only done if it is suspicious"},
+    "subgroups": ["age"],
+}
+
+
+@pytest.fixture
+def clinic(demo_copy: Path, tmp_path: Path) -> Path:
+    """The demo under other names; the description lies beside it."""
+    path = demo_copy / "metadata.csv"
+    names = {"img_id": "file", "patient_id": "person", "diagnostic": "finding"}
+    frame = pl.read_csv(path, infer_schema=False).rename(names)
+    frame.with_columns(pl.col("finding") + " SEEN").write_csv(demo_copy / "cases.csv")
+    path.unlink()
+    (tmp_path / "clinic.yaml").write_text(yaml.safe_dump(DESCRIPTION, sort_keys=False))
+    return demo_copy
+
+
+def test_from_training_to_report(clinic: Path, options: list[str], tmp_path: Path, capsys) -> None:
+    words = [word for word in options if "dataset" not in word and "data.root" not in word]
+    words += [f"--data.dataset={tmp_path / 'clinic.yaml'}", f"--data.root={clinic}"]
+    data = [word for word in words if word.startswith("--data.")]
+    assert main(["check-data", *data]) == 0
+    assert "My clinic" in capsys.readouterr().out
+    assert main(["fit", *words, "--trainer.max_epochs=1"]) == 0
+    (checkpoint,) = Path("runs").glob("vitatt/*/checkpoints/best.ckpt")
+    assert main(["test", *words, f"--ckpt_path={checkpoint}"]) == 0
+    (tmp_path / "clinic.yaml").unlink()
+    (run,) = (path.parent for path in Path("runs").glob("vitatt/*/predictions.parquet"))
+    assert main(["report", str(run)]) == 0
+    assert "My clinic" in (run / "report.html").read_text()
+    of_case = ["--ckpt_path", str(checkpoint)]
+    place = next(word for word in data if "cache_dir" in word)
+    assert main(["explain", *of_case, f"--data.root={clinic}", place, "--output=why"]) == 0
+    new = [f"--data.predict_root={clinic}", place, "--output=new.csv"]
+    assert main(["predict", *of_case, *new]) == 0
+    found = pl.read_csv("new.csv")
+    assert found.columns == ["file", *pad_ufes_20.SPEC.classes]
+    answers = pl.read_csv(clinic / "cases.csv", infer_schema=False).row(0, named=True)
+    predicted = Predictor.load(checkpoint).predict(
+        clinic / "images" / answers["file"],
+        {name: answers[name] for name in DESCRIPTION["features"]},  # type: ignore[attr-defined]
+    )
+    assert list(predicted.probabilities.values()) == pytest.approx(found.row(0)[1:], abs=1e-6)
+
+
+def test_a_misspelt_key(clinic: Path, options: list[str], tmp_path: Path, capsys) -> None:
+    path = tmp_path / "clinic.yaml"
+    path.write_text(path.read_text().replace("group:", "grup:"))
+    words = [f"--data.dataset={path}", f"--data.root={clinic}"]
+    assert main(["check-data", *words]) == 2
+    assert f"{path} has the unknown key `grup`. Did you mean group" in capsys.readouterr().err

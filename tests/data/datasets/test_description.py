@@ -1,0 +1,289 @@
+"""A described dataset is read as a built-in one, and wrong descriptions are explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.datasets import find_dataset, pad_ufes_20, recorded_dataset
+from vitatt.data.datasets.description import parse_description
+from vitatt.ranges import Range
+from vitatt.types import DataError, LesionTask, UsageError
+
+Write = Callable[..., Path]
+
+CLINIC: dict[str, Any] = {
+    "name": "clinic",
+    "title": "My clinic",
+    "table": "cases.csv",
+    "image": "{file}",
+    "id": "case",
+    "group": "person",
+    "label": "finding",
+    "classes": {
+        "MEL": {"title": "melanoma", "names": ["Melanoma", "malignant melanoma"]},
+        "NEV": "nevus",
+        "BCC": None,
+    },
+    "melanoma": "MEL",
+    "features": {
+        "age": {"kind": "numeric", "unit": "years", "range": [0, 120]},
+        "itch": "yes_no",
+        "sex": "sex",
+        "body_site": {
+            "label": "site",
+            "categories": ["upper_limb", "trunk"],
+            "spellings": {"upper_limb": ["arm", "hand"]},
+        },
+        "type": None,
+    },
+    "barred": {"biopsy": "only done if it is suspicious"},
+    "subgroups": ["sex", "age"],
+}
+TABLE = """case;file;person;finding;age;itch;sex;body_site;type;biopsy
+c1;a.jpg;P1;melanoma;44,5;ja;F;Arm;2.0;1
+c2;sub/b.jpg;P1;NEV;61;no;male;TRUNK;1;0
+c3;c;P2;Malignant  Melanoma;;YES;;upper limb;;1
+c4;gone.jpg;P3;bcc;30;;m;;;0
+"""
+
+
+def description(**changes: Any) -> str:
+    plain = {key: value for key, value in {**CLINIC, **changes}.items() if value != "absent"}
+    return yaml.safe_dump(plain, sort_keys=False)
+
+
+@pytest.fixture
+def clinic(tmp_path: Path, save_image: Write) -> Path:
+    (tmp_path / "clinic.yaml").write_text(description())
+    root = tmp_path / "data"
+    for name in ("photos/a.jpg", "sub/b.jpg", "other/b.jpg", "C.PNG"):
+        save_image(root / name)
+    (root / "cases.csv").write_text(TABLE)
+    return root
+
+
+def read(root: Path, text: str, **options: Any) -> pl.DataFrame:
+    path = root.parent / "read.yaml"
+    path.write_text(text)
+    cases: pl.DataFrame = find_dataset(str(path), "x").read(root, labelled=True, **options).cases
+    return cases
+
+
+def test_what_a_description_says() -> None:
+    spec = parse_description(description(), "x").spec
+    assert (spec.name, spec.title, spec.group, spec.group_column) == (
+        *("clinic", "My clinic", "patient", "person"),
+    )
+    assert spec.class_titles == {"MEL": "melanoma", "NEV": "nevus", "BCC": "BCC"}
+    assert spec.classes == ("MEL", "NEV", "BCC")
+    age, itch, sex, site, kind = spec.features
+    assert (age.kind, age.unit, age.plausible) == ("numeric", "years", Range(least=0, most=120))
+    assert itch.categories == ("False", "True")
+    assert sex.categories == ("female", "male")
+    assert (site.label, kind.label) == ("site", "type")
+    assert {"case", "person", "finding", "biopsy"} == set(spec.barred)
+    assert spec.barred["biopsy"] == "only done if it is suspicious"
+    assert spec.melanoma == "MEL"
+
+
+def test_the_cases_of_a_clinic(clinic: Path) -> None:
+    table = find_dataset(str(clinic.parent / "clinic.yaml"), "x").read(clinic, labelled=True)
+    cases = table.cases
+    assert cases["case_id"].to_list() == ["c1", "c2", "c3", "c4"]
+    assert cases["group"].to_list() == ["P1", "P1", "P2", "P3"]
+    assert cases["diagnosis"].to_list() == ["MEL", "NEV", "MEL", "BCC"]
+    files = [
+        None if path is None else str(Path(path).relative_to(clinic)) for path in cases["image"]
+    ]
+    assert files == ["photos/a.jpg", "sub/b.jpg", "C.PNG", None]
+    assert cases["age"].to_list() == [44.5, 61, None, 30]
+    assert cases["itch"].to_list() == ["JA", "False", "True", None]
+    assert cases["sex"].to_list() == ["female", "male", None, "male"]
+    assert cases["body_site"].to_list() == ["upper_limb", "trunk", "upper_limb", None]
+    assert cases["type"].to_list() == ["2", "1", None, None]
+    assert any("separated by semicolons" in note for note in table.notes)
+    assert any("1 images are named differently" in note for note in table.notes)
+    assert any("'itch' has 1 category that My clinic does not have: JA" in n for n in table.notes)
+
+
+def test_images_by_a_pattern(clinic: Path) -> None:
+    (clinic / "sub" / "b.jpg").rename(clinic / "NEV-c2.jpg")
+    found = read(clinic, description(image="{finding}-{case}.jpg"))["image"]
+    assert [path is not None for path in found] == [False, True, False, False]
+
+
+def test_one_column_for_each_class(clinic: Path) -> None:
+    path = clinic / "cases.csv"
+    lines = path.read_text().splitlines()
+    marks = ["MEL;NEV;BCC", "1;0;0", "0;1;0", "1.0;0.0;0.0", ";;"]
+    path.write_text("\n".join(f"{line};{mark}" for line, mark in zip(lines, marks, strict=True)))
+    text = description(label=["MEL", "NEV", "BCC"], barred={"finding": "it is the label"})
+    assert read(clinic, text)["diagnosis"].to_list() == ["MEL", "NEV", "MEL"]
+    path.write_text(path.read_text().replace("0;1;0", "0;1;1"))
+    with pytest.raises(DataError, match=r"one class with 1.*1 rows differ.*line 3, being c2"):
+        read(clinic, text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("c2;", "c1;", "image names more than once, the first being c1"),
+        ("NEV", "wart", r"unknown class wart \(1 rows.*My clinic has: MEL, NEV, BCC"),
+        ("P2", "", "1 rows of .* have no person"),
+        ("61", "old", "'age' .* line 3, to hold numbers, but case c2 has 'old'"),
+        ("itch;", "itches;", "lacks the column itch; it has .*separated by semicolons"),
+        ("file;", "files;", "lacks the column file"),
+    ],
+)
+def test_a_table_that_does_not_fit(old: str, new: str, message: str, clinic: Path) -> None:
+    path = clinic / "cases.csv"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(DataError, match=message):
+        read(clinic, description())
+
+
+def test_predicting_needs_only_the_id(clinic: Path) -> None:
+    (clinic / "cases.csv").write_text("case,file,age,finding\nc1,a.jpg,44,pending\n")
+    dataset = find_dataset(str(clinic.parent / "clinic.yaml"), "x")
+    table = dataset.read(clinic, labelled=False, needed=["age"])
+    assert table.cases.row(0)[:3] == ("c1", "c1", None)
+    assert set(table.lacking) == {"itch", "sex", "body_site", "type"}
+    (clinic / "cases.csv").unlink()
+    assert dataset.read(clinic, labelled=False).cases.height == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"group": "absent"}, "lacks the key `group`. A description needs name, table, id, group"),
+        ({"colour": 1}, "has the unknown key `colour`. Known are name"),
+        ({"clases": 1}, "unknown key `clases`. Did you mean classes"),
+        ({"name": "my clinic"}, "`name` of x to be letters, digits and underscores, but got 'my"),
+        ({"classes": {"MEL": None}}, "`classes` of x to name at least two classes"),
+        ({"classes": ["MEL", "NEV"]}, "`classes` of x to hold values by name"),
+        (
+            {"classes": {"A": {"titel": "a"}, "B": None}},
+            "unknown key `titel` in `classes.A`. Did you mean title",
+        ),
+        (
+            {"classes": {"A": {"names": ["b"]}, "B": None}, "melanoma": None},
+            "`classes.B` of x to have names that A has not, but got 'B'",
+        ),
+        ({"melanoma": "MM"}, "`melanoma` of x to be among MEL, NEV, BCC, but got 'MM'"),
+        ({"label": ["MEL", "NEV"]}, "`label` of x to be a column, or the classes MEL, NEV, BCC"),
+        ({"features": {}}, "`features` of x to name at least one column"),
+        ({"features": {"age": "number"}}, r"features.age.kind` of x to be .* but got 'number'"),
+        ({"features": {"age": "numeri"}}, "Did you mean numeric"),
+        (
+            {"features": {"age": {"kind": "numeric", "range": [9, 1]}}},
+            r"`features.age.range` of x to be two numbers, the smaller first",
+        ),
+        (
+            {"features": {"itch": {"kind": "yes_no", "unit": "mm"}}},
+            "`features.itch.unit` of x only where the kind is not yes_no",
+        ),
+        (
+            {"features": {"a": {"categories": ["x"], "spellings": {"y": ["z"]}}}},
+            "`features.a.spellings` of x to be of x, but got 'y'",
+        ),
+        ({"features": {"biopsy": "yes_no"}}, r"not to be barred \(only done if it is susp"),
+        ({"features": {"finding": None}}, r"not to be barred \(it is the label\)"),
+        ({"subgroups": ["site"]}, "`subgroups` of x to be among age, itch, .*, but got 'site'"),
+        ({"subgroups": "sex"}, "`subgroups` of x to be a list, but got 'sex'"),
+        ({"table": True}, "`table` of x to be text, but got True"),
+    ],
+)
+def test_wrong_descriptions(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_description(description(**changes), "x")
+
+
+def test_files_that_describe_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: [1")
+    with pytest.raises(UsageError, match=r"a\.yaml is no YAML"):
+        find_dataset(str(tmp_path / "a.yaml"), "`data.dataset`")
+    (tmp_path / "a.yaml").write_text("- 1")
+    with pytest.raises(UsageError, match=r"the description of .*a\.yaml to hold values by name"):
+        find_dataset(str(tmp_path / "a.yaml"), "`data.dataset`")
+    with pytest.raises(UsageError, match=r"gone\.yaml cannot be read: No such file"):
+        find_dataset(str(tmp_path / "gone.yaml"), "`data.dataset`")
+    (tmp_path / "a.yaml").write_text(description(name="isic_2019"))
+    with pytest.raises(UsageError, match="'isic_2019' is a registered one"):
+        find_dataset(str(tmp_path / "a.yaml"), "`data.dataset`")
+
+
+def test_the_text_in_a_checkpoint_describes_the_same(clinic: Path) -> None:
+    path = str(clinic.parent / "clinic.yaml")
+    first = find_dataset(path, "x")
+    again = recorded_dataset("clinic", first.description, "a checkpoint")
+    assert again.spec == first.spec
+    assert again.read(clinic, labelled=True).cases.equals(first.read(clinic, labelled=True).cases)
+    assert recorded_dataset("pad_ufes_20", "", "x").spec is pad_ufes_20.SPEC
+
+
+PAD = {
+    "name": "pad_described",
+    "table": "metadata.csv",
+    "id": "img_id",
+    "group": "patient_id",
+    "label": "diagnostic",
+    "classes": dict(pad_ufes_20.SPEC.class_titles),
+    "melanoma": "MEL",
+    "features": {
+        feature.name: {
+            "numeric": {"kind": "numeric", "label": feature.label, "unit": feature.unit},
+            "question": {"kind": "yes_no", "label": feature.label},
+            "other": {
+                "label": feature.label,
+                "categories": list(feature.categories),
+                "spellings": {
+                    category: [k for k, v in feature.spellings.items() if v == category]
+                    for category in dict.fromkeys(feature.spellings.values())
+                },
+            },
+        }[
+            "numeric"
+            if feature.kind == "numeric"
+            else "question"
+            if feature.categories == ("False", "True")
+            else "other"
+        ]
+        for feature in pad_ufes_20.SPEC.features
+    },
+}
+
+
+def test_a_description_of_a_built_in_dataset_gives_its_folds(
+    pad_demo: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "pad.yaml"
+    path.write_text(yaml.safe_dump(PAD, sort_keys=False))
+    modules = [
+        LesionDataModule(name, str(pad_demo), image_size=16, cache_dir=str(tmp_path / "cache"))
+        for name in ("pad_ufes_20", str(path))
+    ]
+    built_in, described = modules
+    assert described.labelled.frame.equals(built_in.labelled.frame)
+    for one, other in zip(described.rows, built_in.rows, strict=True):
+        assert one.tolist() == other.tolist()
+    plain, task = built_in.task.to_plain(), described.task.to_plain()
+    assert task.pop("dataset") == "pad_described"
+    assert task.pop("description") == PAD
+    assert plain.pop("description") == {}
+    assert {**plain, "dataset": ""} == {**task, "dataset": ""}
+    path.unlink()  # the checkpoint has it
+    again = LesionDataModule(
+        "pad_described",
+        str(pad_demo),
+        cache_dir=str(tmp_path / "cache"),
+        task=described.task.to_plain(),
+    )
+    assert again.cases("test").equals(built_in.cases("test"))
+    assert LesionTask.from_plain(described.task.to_plain()) == described.task

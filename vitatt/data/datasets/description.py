@@ -1,0 +1,266 @@
+"""A dataset as a user describes it: what a YAML file says about a table and its images."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import yaml
+
+from vitatt.data.datasets.schema import DatasetSpec, Feature
+from vitatt.data.datasets.spellings import YES_NO, compared_text, sexes
+from vitatt.ranges import Range
+from vitatt.types import UsageError
+from vitatt.words import did_you_mean
+
+_KINDS = ("categorical", "numeric", "yes_no", "sex")
+_KEYS = (
+    *("name", "title", "published_at", "table", "image", "id", "group", "group_kind", "label"),
+    *("classes", "melanoma", "features", "barred", "subgroups"),
+)
+_REQUIRED = ("name", "table", "id", "group", "label", "classes", "features")
+_FEATURE_KEYS = ("kind", "label", "unit", "range", "categories", "spellings")
+_CLASS_KEYS = ("title", "names")
+
+
+class Description(NamedTuple):
+    """A dataset by its table.
+
+    Attributes:
+        spec: Classes, features and groups.
+        table: Path of the table below the data folder.
+        image: Name of a case's image file, with columns in braces, such as ``{file}.jpg``.
+        label: The column of the label, or one column of 0 and 1 for each class.
+        class_of: Class of each published name, which is in the form of `compared_text`.
+        text: The description as JSON, from which it can be read again.
+    """
+
+    spec: DatasetSpec
+    table: str
+    image: str
+    label: str | tuple[str, ...]
+    class_of: Mapping[str, str]
+    text: str
+
+
+def parse_description(text: str, source: str) -> Description:
+    """Read a description.
+
+    Args:
+        text: YAML.
+        source: Where it comes from, for messages.
+
+    Raises:
+        UsageError: If it is no YAML, a key is missing or unknown, or a value is none that is
+            possible; the message names the key.
+    """
+    try:
+        plain = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{source} is no YAML: {error}") from error
+    return _Reader(source).description(plain)
+
+
+class _Reader:
+    """Reads values of a description, and names the key of a wrong one."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def description(self, plain: object) -> Description:
+        values = self._mapping(plain, "the description", _KEYS)
+        for key in _REQUIRED:
+            if key not in values:
+                raise UsageError(
+                    f"{self._source} lacks the key `{key}`. A description needs "
+                    f"{', '.join(_REQUIRED)}, and may have "
+                    f"{', '.join(key for key in _KEYS if key not in _REQUIRED)}."
+                )
+        name = self._text(values["name"], "name")
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            self._wrong("name", "to be letters, digits and underscores", name)
+        classes, class_of = self._classes(values["classes"])
+        features = tuple(
+            self._feature(str(key), value)
+            for key, value in self._mapping(values["features"], "features").items()
+        )
+        names = [feature.name for feature in features]
+        if not features:
+            self._wrong("features", "to name at least one column", {})
+        columns = {key: self._text(values[key], key) for key in ("id", "group")}
+        label = self._label(values["label"], list(classes))
+        table = self._text(values["table"], "table")
+        barred = self._barred(values.get("barred"), columns, label)
+        if both := [one for one in names if one in barred]:
+            self._wrong(
+                f"features.{both[0]}", f"not to be barred ({barred[both[0]]})", "both", plainly=True
+            )
+        image = self._text(values.get("image", "{" + columns["id"] + "}"), "image")
+        if "{" not in image:
+            image = "{" + image + "}"
+        title = self._text(values.get("title", name), "title")
+        spec = DatasetSpec(
+            name=name,
+            title=title,
+            classes=tuple(classes),
+            class_titles=classes,
+            features=features,
+            group=self._text(values.get("group_kind", "patient"), "group_kind"),
+            group_column=columns["group"],
+            published_at=self._text(values.get("published_at", "nowhere"), "published_at"),
+            layout=f"{table} and the images, in any subfolders",
+            id_column=columns["id"],
+            barred=barred,
+            subgroups=tuple(self._known(values.get("subgroups") or (), "subgroups", names)),
+            melanoma=self._melanoma(values.get("melanoma"), list(classes)),
+        )
+        return Description(spec, table, image, label, class_of, json.dumps(values))
+
+    def _classes(self, plain: object) -> tuple[dict[str, str], dict[str, str]]:
+        """Title of each class, and the class of each published name."""
+        titles: dict[str, str] = {}
+        class_of: dict[str, str] = {}
+        for key, value in self._mapping(plain, "classes").items():
+            name, place = str(key), f"classes.{key}"
+            known: Sequence[str] = ()
+            title = name
+            if isinstance(value, dict):
+                entry = self._mapping(value, place, _CLASS_KEYS)
+                title = self._text(entry.get("title", name), f"{place}.title")
+                known = self._texts(entry.get("names", ()), f"{place}.names")
+            elif value is not None:
+                title = self._text(value, place)
+            titles[name] = title
+            for one in (name, *known):
+                other = class_of.setdefault(compared_text(one), name)
+                if other != name:
+                    self._wrong(place, f"to have names that {other} has not", one)
+        if len(titles) < 2:
+            self._wrong("classes", "to name at least two classes", list(titles))
+        return titles, class_of
+
+    def _feature(self, name: str, plain: object) -> Feature:
+        place = f"features.{name}"
+        entry = {"kind": plain} if isinstance(plain, str) else plain
+        values = self._mapping(entry if entry is not None else {}, place, _FEATURE_KEYS)
+        kind = self._text(values.get("kind", "categorical"), f"{place}.kind")
+        if kind not in _KINDS:
+            self._wrong(f"{place}.kind", f"to be {', '.join(_KINDS)}", kind, known=_KINDS)
+        label = self._text(values.get("label", name.replace("_", " ")), f"{place}.label")
+        allowed = {
+            "numeric": ("unit", "range"),
+            "categorical": ("categories", "spellings"),
+        }.get(kind, ())
+        for key in values:
+            if key not in ("kind", "label", *allowed):
+                self._wrong(f"{place}.{key}", f"only where the kind is not {kind}", values[key])
+        if kind == "numeric":
+            return Feature(
+                name,
+                label,
+                "numeric",
+                self._text(values.get("unit", ""), f"{place}.unit"),
+                plausible=self._range(values.get("range"), f"{place}.range"),
+            )
+        if kind == "yes_no":
+            return Feature(name, label, categories=("False", "True"), spellings=YES_NO)
+        if kind == "sex":
+            pair = ("female", "male")
+            return Feature(name, label, categories=pair, spellings=sexes(*pair))
+        categories = self._texts(values.get("categories", ()), f"{place}.categories")
+        spellings: dict[str, str] = {}
+        for category, variants in self._mapping(
+            values.get("spellings") or {}, f"{place}.spellings"
+        ).items():
+            if categories and str(category) not in categories:
+                self._wrong(f"{place}.spellings", f"to be of {', '.join(categories)}", category)
+            for variant in self._texts(variants, f"{place}.spellings.{category}"):
+                spellings[compared_text(variant)] = str(category)
+        return Feature(name, label, categories=tuple(categories), spellings=spellings)
+
+    def _range(self, value: object, place: str) -> Range | None:
+        if value is None:
+            return None
+        if not (
+            isinstance(value, list)
+            and len(value) == 2
+            and all(isinstance(one, (int, float)) for one in value)
+            and value[0] < value[1]
+        ):
+            self._wrong(place, "to be two numbers, the smaller first, as in [0, 120]", value)
+        return Range(least=value[0], most=value[1])
+
+    def _label(self, value: object, classes: Sequence[str]) -> str | tuple[str, ...]:
+        if not isinstance(value, list):
+            return self._text(value, "label")
+        columns = self._texts(value, "label")
+        if sorted(columns) != sorted(classes):
+            self._wrong("label", f"to be a column, or the classes {', '.join(classes)}", columns)
+        return tuple(columns)
+
+    def _barred(
+        self, plain: object, columns: Mapping[str, str], label: str | tuple[str, ...]
+    ) -> dict[str, str]:
+        given = self._mapping(plain or {}, "barred")
+        labels = (label,) if isinstance(label, str) else label
+        return {
+            columns["id"]: "it identifies the case, and so would not generalise",
+            columns["group"]: "it names the group, and so would not generalise",
+            **dict.fromkeys(labels, "it is the label"),
+            **{
+                str(key): self._text(value or "it is barred", f"barred.{key}")
+                for key, value in given.items()
+            },
+        }
+
+    def _melanoma(self, value: object, classes: Sequence[str]) -> str | None:
+        return None if value is None else self._known([value], "melanoma", classes)[0]
+
+    def _known(self, values: object, place: str, known: Sequence[str]) -> list[str]:
+        words = self._texts(values, place)
+        for word in words:
+            if word not in known:
+                self._wrong(place, f"to be among {', '.join(known)}", word, known=known)
+        return words
+
+    def _mapping(
+        self, value: object, place: str, known: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            self._wrong(place, "to hold values by name", value)
+        for key in value:
+            if known is not None and key not in known:
+                where = "" if place == "the description" else f" in `{place}`"
+                raise UsageError(
+                    f"{self._source} has the unknown key `{key}`{where}."
+                    f"{did_you_mean(str(key), known)} Known are {', '.join(known)}."
+                )
+        return value
+
+    def _texts(self, value: object, place: str) -> list[str]:
+        if not isinstance(value, (list, tuple)):
+            self._wrong(place, "to be a list", value)
+        return [self._text(one, place) for one in value]
+
+    def _text(self, value: object, place: str) -> str:
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            self._wrong(place, "to be text", value)
+        return str(value)
+
+    def _wrong(
+        self,
+        place: str,
+        expected: str,
+        found: object,
+        *,
+        known: Sequence[str] = (),
+        plainly: bool = False,
+    ) -> NoReturn:
+        shown = found if plainly else repr(found)
+        name = place if place == "the description" else f"`{place}`"
+        raise UsageError(
+            f"Expected {name} of {self._source} {expected}, but got {shown}."
+            f"{did_you_mean(str(found), known)}"
+        )
