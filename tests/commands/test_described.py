@@ -70,7 +70,7 @@ def test_from_training_to_report(clinic: Path, options: list[str], tmp_path: Pat
 
 def test_a_misspelt_key(clinic: Path, options: list[str], tmp_path: Path, capsys) -> None:
     path = tmp_path / "clinic.yaml"
-    path.write_text(path.read_text().replace("group:", "grup:"))
+    path.write_text(path.read_text().replace("group:", "groupp:"))
     words = [f"--data.dataset={path}", f"--data.root={clinic}"]
     assert main(["check-data", *words]) == 2
-    assert f"{path} has the unknown key `grup`. Did you mean group" in capsys.readouterr().err
+    assert f"{path} has the unknown key `groupp`. Did you mean group" in capsys.readouterr().err
