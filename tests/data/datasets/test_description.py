@@ -169,8 +169,8 @@ def test_predicting_needs_only_the_id(clinic: Path) -> None:
         ({"classes": {"MEL": None}}, "`classes` of x to name at least two classes"),
         ({"classes": ["MEL", "NEV"]}, "`classes` of x to hold values by name"),
         (
-            {"classes": {"A": {"titlee": "a"}, "B": None}},
-            "unknown key `titlee` in `classes.A`. Did you mean title",
+            {"classes": {"A": {"titles": "a"}, "B": None}},
+            "unknown key `titles` in `classes.A`. Did you mean title",
         ),
         (
             {"classes": {"A": {"names": ["b"]}, "B": None}, "melanoma": None},
