@@ -164,7 +164,7 @@ def test_predicting_needs_only_the_id(clinic: Path) -> None:
     [
         ({"group": "absent"}, "lacks the key `group`. A description needs name, table, id, group"),
         ({"colour": 1}, "has the unknown key `colour`. Known are name"),
-        ({"clases": 1}, "unknown key `clases`. Did you mean classes"),
+        ({"labels": 1}, "unknown key `labels`. Did you mean label"),
         ({"name": "my clinic"}, "`name` of x to be letters, digits and underscores, but got 'my"),
         ({"classes": {"MEL": None}}, "`classes` of x to name at least two classes"),
         ({"classes": ["MEL", "NEV"]}, "`classes` of x to hold values by name"),
