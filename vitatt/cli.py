@@ -27,6 +27,7 @@ OWN = {
     "summarise": "metrics of several test runs pooled: all folds together",
     "score": "the official score of an ISIC challenge, from predictions and ground truth",
     "associate": "association of each metadata feature with the diagnosis, and label leaks",
+    "describe": "draft the YAML file that describes a table of your own",
     "check-data": "content of a dataset, and anything that would spoil a training",
     "demo-data": "write a small synthetic dataset with planted evidence",
     "doctor": "versions, devices, disk, W&B and caches, for a bug report",

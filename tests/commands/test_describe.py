@@ -1,0 +1,194 @@
+"""A drafted description, and what it warns of."""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from tests.data.test_real_data import real
+from vitatt.cli import main
+from vitatt.data.datamodule import LesionDataModule
+from vitatt.data.datasets import find_dataset
+
+HEADER = [
+    *("nr", "photo", "patient_code", "finding", "age", "itches", "sex", "site", "skin_type"),
+    *("biopsy_result", "melanoma_thickness", "notes", "device", "empty", "history", "copied"),
+]
+
+
+def rows(count: int = 60) -> list[list[str]]:
+    """A table of two classes; ``copied`` is the label by another name."""
+    draw = random.Random(0)
+    found = []
+    for n in range(count):
+        ill = n % 2
+        found.append(
+            [
+                str(n + 1),
+                f"IMG_{n:03d}.jpg",
+                f"P{n // 3}",
+                ("naevus", "melanoma")[ill],
+                "" if ill and draw.random() < 0.8 else f"{draw.randint(20, 80)},5",
+                draw.choice(["yes", "no", "n/a"]),
+                draw.choice(["F", "male"]),
+                draw.choice(["Arm", "arm", "Back"]),
+                draw.choice(["2.0", "3.0"]),
+                draw.choice(["done", "not done"]),
+                f"{draw.random():.2f}" if ill else "",
+                f"text {draw.random()}",
+                "D90",
+                "",
+                draw.choice(["yes", "no"]),
+                "xy"[ill],
+            ]
+        )
+    return found
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Path:
+    root = tmp_path / "clinic"
+    (root / "photos").mkdir(parents=True)
+    with (root / "cases.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=";").writerows([HEADER, *rows()])
+    for row in rows()[:50]:
+        (root / "photos" / row[1]).touch()
+    return root
+
+
+def described(root: Path, *words: str) -> dict[str, object]:
+    output = root.parent / "clinic.yaml"
+    table = str(root / "cases.csv")
+    assert main(["describe", table, "--label", "finding", f"--output={output}", *words]) == 0
+    plain: dict[str, object] = yaml.safe_load(output.read_text())
+    return plain
+
+
+def test_a_table_of_a_clinic(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = described(clinic)
+    assert plain["name"] == "clinic"
+    assert (plain["id"], plain["group"], plain["label"]) == ("photo", "patient_code", "finding")
+    assert plain["classes"] == {"melanoma": None, "naevus": None}
+    features = plain["features"]
+    assert isinstance(features, dict)
+    age, site = features.pop("age"), features.pop("site")
+    assert (age["kind"], age["unit"]) == ("numeric", "")
+    assert 20 <= age["range"][0] < age["range"][1] <= 81
+    assert [one.lower() for one in sorted(site["categories"], key=str.lower)] == ["arm", "back"]
+    assert features == {
+        "itches": "yes_no",
+        "sex": "sex",
+        "skin_type": {"categories": ["2", "3"]},
+        "history": "yes_no",
+        "copied": {"categories": ["x", "y"]},
+    }
+    reasons = plain["barred"]
+    assert isinstance(reasons, dict)
+    assert list(reasons) == [
+        *("nr", "biopsy_result", "melanoma_thickness", "notes", "device", "empty"),
+    ]
+    assert reasons["nr"] == "it numbers the rows"
+    assert "'biops'" in reasons["biopsy_result"]
+    assert reasons["melanoma_thickness"] == "it has a value only where the label is melanoma"
+    assert reasons["notes"].startswith("it is free text or a name: 60")
+    assert reasons["device"] == "it is always D90"
+    assert reasons["empty"] == "it is empty"
+    said = capsys.readouterr().out
+    assert "look: copies of the label: 'copied' alone gives the diagnosis away" in said
+    assert "look: missing pattern: which values are missing reaches" in said
+    assert "gaps of 'age' contribute most" in said
+    assert "look: 'biopsy_result' is barred" in said
+    assert "cases.csv was read as columns separated by semicolons" in said
+
+
+def test_the_draft_can_be_used_as_it_is(clinic: Path) -> None:
+    described(clinic)
+    dataset = find_dataset(str(clinic.parent / "clinic.yaml"), "x")
+    table = dataset.read(clinic, labelled=True)
+    assert table.cases.height == 60
+    assert len(table.absent) == 10
+    assert table.cases["site"].n_unique() == 2
+    assert not [note for note in table.notes if "does not have" in note]
+
+
+def test_what_a_person_knows_better(clinic: Path) -> None:
+    plain = described(clinic, "--id", "nr", "--group", "site")
+    assert (plain["id"], plain["image"], plain["group"]) == ("nr", "photo", "site")
+
+
+def test_what_is_not_there_is_said(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pl.read_csv(clinic / "cases.csv", separator=";", infer_schema=False)
+    frame.drop("patient_code").write_csv(clinic / "cases.csv")
+    for path in (clinic / "photos").iterdir():
+        path.unlink()
+    plain = described(clinic)
+    assert plain["group"] == "CHANGE_ME"
+    said = capsys.readouterr().out
+    assert "No column seems to name the patient or the lesion: CHANGE_ME" in said
+    assert "No column names the image files" in said
+
+
+def test_an_id_that_repeats(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    described(clinic, "--id=patient_code", "--group=site")
+    said = capsys.readouterr().out
+    assert "'patient_code' repeats in 60 rows of cases.csv, the first being P0" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--label", "findings"], "--label to name a column .*'findings'. Did you mean finding"),
+        (["--label", "finding", "--group", "x"], "--group to name a column of cases.csv"),
+        (["--label", "device"], "'device' of cases.csv to have at least two labels"),
+        (["--label", "finding", "--images", "gone"], "--images to be a folder, but got gone"),
+    ],
+)
+def test_wrong_options(
+    words: list[str], message: str, clinic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["describe", str(clinic / "cases.csv"), *words]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(message, said)
+
+
+def test_no_column_can_be_the_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,x\n1,y\n1,x\n")
+    assert main(["describe", str(tmp_path / "t.csv"), "--label", "b"]) == 2
+    assert "No column of t.csv has another value in each row" in capsys.readouterr().err
+    assert main(["describe", str(tmp_path / "gone.csv"), "--label", "b"]) == 2
+    assert "Expected the table" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_of_the_real_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After one edit, PAD-UFES-20 has the folds and encoding of the built-in dataset."""
+    root = real("pad_ufes_20")
+    path = tmp_path / "pad.yaml"
+    words = [str(root / "metadata.csv"), "--label=diagnostic", f"--output={path}"]
+    assert main(["describe", *words]) == 0
+    said = capsys.readouterr().out
+    assert "'biopsed' is barred" in said
+    assert "missing pattern: which values are missing reaches" in said
+    text = path.read_text()
+    edited = text.replace("    - BRASIL\n    - BRAZIL\n", "    - BRAZIL\n").replace(
+        "  background_father:\n", "  background_father:\n    spellings: {BRAZIL: [BRASIL]}\n"
+    )
+    path.write_text(edited)
+    assert edited != text
+    modules = [
+        LesionDataModule(name, str(root), image_size=16, cache_dir=str(tmp_path / "cache"))
+        for name in ("pad_ufes_20", str(path))
+    ]
+    built_in, draft = (module.task for module in modules)
+    assert draft.seen == built_in.seen
+    assert draft.classes == built_in.classes
+    assert draft.cardinalities == built_in.cardinalities
+    for one, other in zip(draft.features, built_in.features, strict=True):
+        assert (one.name, one.kind, one.centres) == (other.name, other.kind, other.centres)
+        assert [c.upper() for c in one.categories] == [c.upper() for c in other.categories]

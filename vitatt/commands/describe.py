@@ -1,0 +1,79 @@
+"""The command `vitatt describe`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from vitatt.data.datasets import DATASETS
+from vitatt.data.datasets.table_files import read_table
+from vitatt.data.images.files import index_images
+from vitatt.files import check_writable, write_text
+from vitatt.paths import user_path
+from vitatt.studies.drafted_description import draft_description
+from vitatt.types import UsageError
+
+
+def describe(
+    table: str,
+    *,
+    label: str,
+    images: str | None = None,
+    group: str | None = None,
+    id: str | None = None,
+    output: str | None = None,
+) -> int:
+    """Draft the description of a dataset from its table, and warn of what gives the label away.
+
+    Args:
+        table: The table, of any kind that `vitatt check-data` reads.
+        label: Column of the label.
+        images: Folder of the images; by default that of the table.
+        group: Column of the patient or lesion; by default the one whose name is likeliest.
+        id: Column that names the case; by default one that is different in each row.
+        output: YAML file to write; by default it is printed.
+
+    Returns:
+        0.
+
+    Raises:
+        UsageError: If the table cannot be read or has no such column, or the file exists.
+    """
+    path = user_path(table, "table")
+    target = None if output is None else user_path(output, "--output")
+    if target is not None:
+        check_writable(target)
+    if not path.is_file():
+        raise UsageError(f"Expected the table {path}, but it is not there.")
+    folder = path.parent if images is None else user_path(images, "--images")
+    if not folder.is_dir():
+        raise UsageError(f"Expected --images to be a folder, but got {folder}.")
+    frame, notes = read_table(path)
+    for note in notes:
+        print(note)
+    draft = draft_description(
+        frame,
+        index_images(folder),
+        table=path.name,
+        name=re.sub(r"\W+", "_", _named(path)).strip("_") or "dataset",
+        label=label,
+        group=group,
+        case_id=id,
+    )
+    for warning in draft.warnings:
+        print(f"look: {warning}")
+    if target is None:
+        print(draft.text, end="")
+        return 0
+    write_text(draft.text, target)
+    print(
+        f"Description: {target}. Edit it, then: vitatt check-data --data.dataset {target} "
+        f"--data.root {path.parent}"
+    )
+    return 0
+
+
+def _named(path: Path) -> str:
+    """A name for the dataset: that of the folder, if it begins with a letter and is free."""
+    name = path.absolute().parent.name
+    return name if name[:1].isalpha() and name not in DATASETS else f"my_{name}"

@@ -1,0 +1,175 @@
+"""Draft the description of a dataset from its table, and warn of what gives the label away."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+import yaml
+
+from vitatt.data.checks.leaks import label_copies, missing_pattern
+from vitatt.data.datasets.description import Description, parse_description
+from vitatt.data.images.files import ImageFiles
+from vitatt.studies.described_columns import (
+    clean,
+    describe_column,
+    find_group,
+    find_id,
+    find_image,
+    image_share,
+)
+from vitatt.types import UsageError
+from vitatt.words import did_you_mean
+
+_ENOUGH_IMAGES = 0.02
+_GROUPS = 5
+UNKNOWN_GROUP = "CHANGE_ME"
+"""Stands for a group that the table does not seem to have."""
+
+
+class Draft(NamedTuple):
+    """A drafted description.
+
+    Attributes:
+        text: YAML with comments.
+        warnings: What a person should look at, one sentence each.
+    """
+
+    text: str
+    warnings: tuple[str, ...]
+
+
+def draft_description(
+    frame: pl.DataFrame,
+    images: ImageFiles,
+    *,
+    table: str,
+    name: str,
+    label: str,
+    group: str | None = None,
+    case_id: str | None = None,
+) -> Draft:
+    """Draft a description.
+
+    Args:
+        frame: The table as text.
+        images: Image files below the data folder.
+        table: Path of the table below the data folder.
+        name: Name of the dataset.
+        label: Column of the label.
+        group: Column of the group; by default the one whose name is likeliest.
+        case_id: Column that names the case; by default one that is different in each row.
+
+    Raises:
+        UsageError: If a column is not there, none can be the id, or the label has one value.
+    """
+    frame = clean(frame)
+    for option, column in (("--label", label), ("--group", group), ("--id", case_id)):
+        if column is not None and column not in frame.columns:
+            raise UsageError(
+                f"Expected {option} to name a column of {table}, but got '{column}'."
+                f"{did_you_mean(column, frame.columns)} It has {', '.join(frame.columns)}."
+            )
+    others = frame.drop(label)
+    case_id = case_id or find_id(others, images)
+    if case_id is None:
+        raise UsageError(
+            f"No column of {table} has another value in each row, to name the case by. Add one, or "
+            "remove rows that repeat, and name the column with --id."
+        )
+    classes = frame[label].drop_nulls().value_counts(sort=True)
+    if classes.height < 2:
+        raise UsageError(f"Expected the column '{label}' of {table} to have at least two labels.")
+    warnings = _repeated(frame, case_id, table)
+    image = find_image(others, images)
+    share = image_share(others[image], images)
+    if share < _ENOUGH_IMAGES:
+        image = case_id
+        warnings.append(
+            "No column names the image files. Name one as `image`, or a pattern such as "
+            f"'{{{case_id}}}.jpg'."
+        )
+    taken = {label, case_id, image}
+    group = group or find_group(frame.drop(taken), set())
+    if group is None:
+        warnings.append(
+            f"No column seems to name the patient or the lesion: {UNKNOWN_GROUP}. Without it, "
+            "images of one patient stand in training and test."
+        )
+    rest = [one for one in frame.columns if one not in {*taken, group}]
+    columns = [describe_column(frame[one], frame[label]) for one in rest]
+    plain: dict[str, Any] = {
+        "name": name,
+        "table": table,
+        "id": case_id,
+        **({} if image == case_id else {"image": image}),
+        "group": group or UNKNOWN_GROUP,
+        "label": label,
+        "classes": dict.fromkeys(sorted(classes[label]), None),
+        "features": {one.name: one.entry for one in columns if one.entry is not None},
+        "barred": {one.name: one.reason for one in columns if one.entry is None},
+    }
+    warnings += [
+        f"'{one.name}' is barred: {one.reason}."
+        for one in columns
+        if one.entry is None and ("diagnosis" in one.reason or "label" in one.reason)
+    ]
+    if plain["features"]:
+        warnings += _leaks(frame, plain)
+    notes = {
+        "image": f"names {share:.0%} of the rows' image files" if share else "",
+        "classes": ", ".join(f"{value} {count}" for value, count in classes.iter_rows()),
+        "features": "missing: "
+        + ", ".join(
+            f"{one.name} {frame[one.name].null_count() / frame.height:.0%}"
+            for one in columns
+            if one.entry is not None
+        ),
+    }
+    return Draft(_text(plain, notes, warnings, frame.height), tuple(warnings))
+
+
+def _repeated(frame: pl.DataFrame, case_id: str, table: str) -> list[str]:
+    twice = frame.filter(pl.col(case_id).is_duplicated())[case_id]
+    if twice.is_empty():
+        return []
+    return [
+        f"'{case_id}' repeats in {len(twice)} rows of {table}, the first being {twice[0]}: each "
+        "row must be one image."
+    ]
+
+
+def _leaks(frame: pl.DataFrame, plain: dict[str, Any]) -> list[str]:
+    """Features that nearly are the label, and gaps that tell it."""
+    description: Description = parse_description(yaml.safe_dump(plain), "the draft")
+    features = description.spec.features
+    group = plain["group"] if plain["group"] in frame.columns else plain["id"]
+    cases = frame.filter(pl.col(plain["label"]).is_not_null()).select(
+        pl.coalesce(pl.col(group), pl.col(plain["id"])).alias("group"),
+        pl.col(plain["label"]).alias("diagnosis"),
+        *(
+            pl.col(one.name).str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+            if one.kind == "numeric"
+            else pl.col(one.name)
+            for one in features
+        ),
+    )
+    counts = cases["diagnosis"].value_counts()["count"]
+    if cases["group"].n_unique() < _GROUPS or (counts.max() or 0) < _GROUPS:  # type: ignore[operator]
+        return ["There are too few groups or rows to look for columns that give the label away."]
+    found = [*label_copies(cases, features), missing_pattern(cases, features)]
+    return [f"{one.check}: {one.outcome}." for one in found if not one.ok]
+
+
+def _text(plain: dict[str, Any], notes: dict[str, str], warnings: Sequence[str], rows: int) -> str:
+    """YAML with the warnings above it, and remarks beside keys."""
+    lines = [f"# Drafted from {rows} rows. Check every line: only you know what the columns mean."]
+    for warning in warnings:
+        lines += textwrap.wrap(warning, 96, initial_indent="# - ", subsequent_indent="#   ")
+    for key, value in plain.items():
+        if note := notes.get(key, ""):
+            lines += textwrap.wrap(note, 98, initial_indent="# ", subsequent_indent="# ")
+        lines.append(yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True).rstrip())
+    return "\n".join(lines).replace(": null\n", ":\n") + "\n"
