@@ -192,3 +192,27 @@ def test_of_the_real_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for one, other in zip(draft.features, built_in.features, strict=True):
         assert (one.name, one.kind, one.centres) == (other.name, other.kind, other.centres)
         assert [c.upper() for c in one.categories] == [c.upper() for c in other.categories]
+
+
+def test_labels_in_a_table_of_their_own(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pl.read_csv(clinic / "cases.csv", separator=";", infer_schema=False)
+    frame.drop("finding").write_csv(clinic / "cases.csv")
+    marks = {name: (pl.col("finding") == name).cast(pl.Int64) for name in ("naevus", "melanoma")}
+    truth = frame.select("photo", unused=pl.lit(0), **marks)
+    truth.write_csv(clinic / "truth.csv")
+    output, words = clinic.parent / "two.yaml", ["--label_table", str(clinic / "truth.csv")]
+    table = str(clinic / "cases.csv")
+    assert main(["describe", table, *words, f"--output={output}"]) == 0
+    plain = yaml.safe_load(output.read_text())
+    assert plain["label"] == ["naevus", "melanoma"]
+    assert plain["label_table"] == "truth.csv"
+    assert "copies of the label: 'copied'" in capsys.readouterr().out
+    cases = find_dataset(str(output), "x").read(clinic, labelled=True).cases
+    assert cases["diagnosis"].to_list() == frame["finding"].to_list()
+    truth.with_columns(naevus=pl.lit(1)).write_csv(clinic / "truth.csv")
+    assert main(["describe", table, *words]) == 2
+    assert "Expected columns of 0 and 1, with one 1 in each row" in capsys.readouterr().err
+    assert main(["describe", table]) == 2
+    assert "Name the column of cases.csv that holds the label" in capsys.readouterr().err
+    assert main(["describe", table, "--label_table", str(clinic.parent / "x.csv")]) == 2
+    assert "Expected --label_table to be a file beside" in capsys.readouterr().err

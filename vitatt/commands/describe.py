@@ -17,7 +17,8 @@ from vitatt.types import UsageError
 def describe(
     table: str,
     *,
-    label: str,
+    label: str | None = None,
+    label_table: str | None = None,
     images: str | None = None,
     group: str | None = None,
     id: str | None = None,
@@ -27,7 +28,8 @@ def describe(
 
     Args:
         table: The table, of any kind that `vitatt check-data` reads.
-        label: Column of the label.
+        label: Column of the label; not needed where a table of labels has columns of 0 and 1.
+        label_table: Another table, in the same folder, with the labels of the same ids.
         images: Folder of the images; by default that of the table.
         group: Column of the patient or lesion; by default the one whose name is likeliest.
         id: Column that names the case; by default one that is different in each row.
@@ -49,6 +51,13 @@ def describe(
     if not folder.is_dir():
         raise UsageError(f"Expected --images to be a folder, but got {folder}.")
     frame, notes = read_table(path)
+    labels = None
+    if label_table is not None:
+        other = user_path(label_table, "--label_table")
+        if not other.is_file() or other.absolute().parent != path.absolute().parent:
+            raise UsageError(f"Expected --label_table to be a file beside {path}, but got {other}.")
+        labels, remarks = read_table(other)
+        notes = (*notes, *remarks)
     for note in notes:
         print(note)
     draft = draft_description(
@@ -57,6 +66,8 @@ def describe(
         table=path.name,
         name=re.sub(r"\W+", "_", _named(path)).strip("_") or "dataset",
         label=label,
+        labels=labels,
+        label_table=None if label_table is None else Path(label_table).name,
         group=group,
         case_id=id,
     )

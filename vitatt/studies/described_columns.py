@@ -67,16 +67,12 @@ def find_image(frame: pl.DataFrame, images: ImageFiles) -> str:
     return max(frame.columns, key=lambda name: image_share(frame[name], images))
 
 
-def find_group(frame: pl.DataFrame, taken: set[str]) -> str | None:
+def find_group(frame: pl.DataFrame) -> str | None:
     """The column that by its name is the patient's or, if there is none, the lesion's."""
     for pattern in (_PATIENT, _LESION):
         for name in frame.columns:
             values = frame[name].drop_nulls()
-            if (
-                name not in taken
-                and pattern.search(name)
-                and _FEW < values.n_unique() < len(values)
-            ):
+            if pattern.search(name) and _FEW < values.n_unique() < len(values):
                 return name
     return None
 

@@ -47,7 +47,9 @@ def draft_description(
     *,
     table: str,
     name: str,
-    label: str,
+    label: str | None = None,
+    labels: pl.DataFrame | None = None,
+    label_table: str | None = None,
     group: str | None = None,
     case_id: str | None = None,
 ) -> Draft:
@@ -59,6 +61,8 @@ def draft_description(
         table: Path of the table below the data folder.
         name: Name of the dataset.
         label: Column of the label.
+        labels: Another table as text, with the labels of the same ids.
+        label_table: Path of that table below the data folder.
         group: Column of the group; by default the one whose name is likeliest.
         case_id: Column that names the case; by default one that is different in each row.
 
@@ -66,22 +70,29 @@ def draft_description(
         UsageError: If a column is not there, none can be the id, or the label has one value.
     """
     frame = clean(frame)
-    for option, column in (("--label", label), ("--group", group), ("--id", case_id)):
-        if column is not None and column not in frame.columns:
-            raise UsageError(
-                f"Expected {option} to name a column of {table}, but got '{column}'."
-                f"{did_you_mean(column, frame.columns)} It has {', '.join(frame.columns)}."
-            )
-    others = frame.drop(label)
+    for option, column in (("--group", group), ("--id", case_id)):
+        _check_column(column, frame, table, option)
+    if labels is None:
+        if label is None:
+            raise UsageError(f"Name the column of {table} that holds the label with --label.")
+        _check_column(label, frame, table, "--label")
+    others = frame if label is None or label not in frame.columns else frame.drop(label)
     case_id = case_id or find_id(others, images)
     if case_id is None:
         raise UsageError(
             f"No column of {table} has another value in each row, to name the case by. Add one, or "
             "remove rows that repeat, and name the column with --id."
         )
+    columns: str | list[str] = label or ""
+    if labels is not None:
+        frame, columns = _labelled(frame, clean(labels), case_id, label, str(label_table))
+        label = "label" if label is None else label
+    assert label is not None
     classes = frame[label].drop_nulls().value_counts(sort=True)
     if classes.height < 2:
-        raise UsageError(f"Expected the column '{label}' of {table} to have at least two labels.")
+        raise UsageError(
+            f"Expected the column '{label}' of {label_table or table} to have at least two labels."
+        )
     warnings = _repeated(frame, case_id, table)
     image = find_image(others, images)
     share = image_share(others[image], images)
@@ -92,43 +103,83 @@ def draft_description(
             f"'{{{case_id}}}.jpg'."
         )
     taken = {label, case_id, image}
-    group = group or find_group(frame.drop(taken), set())
+    group = group or find_group(frame.drop(taken))
     if group is None:
         warnings.append(
             f"No column seems to name the patient or the lesion: {UNKNOWN_GROUP}. Without it, "
             "images of one patient stand in training and test."
         )
     rest = [one for one in frame.columns if one not in {*taken, group}]
-    columns = [describe_column(frame[one], frame[label]) for one in rest]
+    found = [describe_column(frame[one], frame[label]) for one in rest]
     plain: dict[str, Any] = {
         "name": name,
         "table": table,
         "id": case_id,
         **({} if image == case_id else {"image": image}),
         "group": group or UNKNOWN_GROUP,
-        "label": label,
-        "classes": dict.fromkeys(sorted(classes[label]), None),
-        "features": {one.name: one.entry for one in columns if one.entry is not None},
-        "barred": {one.name: one.reason for one in columns if one.entry is None},
+        "label": columns,
+        **({} if label_table is None else {"label_table": label_table}),
+        "classes": dict.fromkeys(
+            columns if isinstance(columns, list) else sorted(classes[label]), None
+        ),
+        "features": {one.name: one.entry for one in found if one.entry is not None},
+        "barred": {one.name: one.reason for one in found if one.entry is None},
     }
     warnings += [
         f"'{one.name}' is barred: {one.reason}."
-        for one in columns
+        for one in found
         if one.entry is None and ("diagnosis" in one.reason or "label" in one.reason)
     ]
     if plain["features"]:
-        warnings += _leaks(frame, plain)
+        warnings += _leaks(frame, plain, frame[label])
     notes = {
         "image": f"names {share:.0%} of the rows' image files" if share else "",
         "classes": ", ".join(f"{value} {count}" for value, count in classes.iter_rows()),
         "features": "missing: "
         + ", ".join(
             f"{one.name} {frame[one.name].null_count() / frame.height:.0%}"
-            for one in columns
+            for one in found
             if one.entry is not None
         ),
     }
     return Draft(_text(plain, notes, warnings, frame.height), tuple(warnings))
+
+
+def _check_column(column: str | None, frame: pl.DataFrame, table: str, option: str) -> None:
+    if column is not None and column not in frame.columns:
+        raise UsageError(
+            f"Expected {option} to name a column of {table}, but got '{column}'."
+            f"{did_you_mean(column, frame.columns)} It has {', '.join(frame.columns)}."
+        )
+
+
+def _labelled(
+    frame: pl.DataFrame, labels: pl.DataFrame, case_id: str, label: str | None, table: str
+) -> tuple[pl.DataFrame, str | list[str]]:
+    """The table with a column of labels from another one; and what names these there."""
+    _check_column(case_id, labels, table, "--id")
+    if label is not None:
+        _check_column(label, labels, table, "--label")
+        other = labels.select(case_id, label)
+        return frame.drop(label, strict=False).join(other, on=case_id, how="left"), label
+    marks = [
+        name
+        for name in labels.columns
+        if name != case_id and labels[name].cast(pl.Float64, strict=False).is_in([0.0, 1.0]).all()
+    ]
+    used = [name for name in marks if (labels[name].cast(pl.Float64) == 1).any()]
+    if (labels.select(pl.col(used).cast(pl.Float64)).sum_horizontal() > 1).any() or len(used) < 2:
+        raise UsageError(
+            f"Expected columns of 0 and 1, with one 1 in each row, in {table}, but found "
+            f"{used or 'none'}. Name the column of the label with --label."
+        )
+    named = labels.select(
+        case_id,
+        pl.coalesce(
+            pl.when(pl.col(name).cast(pl.Float64) == 1).then(pl.lit(name)) for name in used
+        ).alias("label"),
+    )
+    return frame.join(named, on=case_id, how="left"), used
 
 
 def _repeated(frame: pl.DataFrame, case_id: str, table: str) -> list[str]:
@@ -141,14 +192,14 @@ def _repeated(frame: pl.DataFrame, case_id: str, table: str) -> list[str]:
     ]
 
 
-def _leaks(frame: pl.DataFrame, plain: dict[str, Any]) -> list[str]:
+def _leaks(frame: pl.DataFrame, plain: dict[str, Any], label: pl.Series) -> list[str]:
     """Features that nearly are the label, and gaps that tell it."""
     description: Description = parse_description(yaml.safe_dump(plain), "the draft")
     features = description.spec.features
     group = plain["group"] if plain["group"] in frame.columns else plain["id"]
-    cases = frame.filter(pl.col(plain["label"]).is_not_null()).select(
+    cases = frame.filter(label.is_not_null()).select(
         pl.coalesce(pl.col(group), pl.col(plain["id"])).alias("group"),
-        pl.col(plain["label"]).alias("diagnosis"),
+        label.drop_nulls().alias("diagnosis"),
         *(
             pl.col(one.name).str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
             if one.kind == "numeric"

@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 import yaml
 
+from tests.data.test_real_data import real
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.datasets import find_dataset, pad_ufes_20, recorded_dataset
+from vitatt.data.datasets import find_dataset, isic_2019, pad_ufes_20, recorded_dataset
 from vitatt.data.datasets.description import parse_description
 from vitatt.ranges import Range
 from vitatt.types import DataError, LesionTask, UsageError
@@ -287,3 +288,67 @@ def test_a_description_of_a_built_in_dataset_gives_its_folds(
     )
     assert again.cases("test").equals(built_in.cases("test"))
     assert LesionTask.from_plain(described.task.to_plain()) == described.task
+
+
+ISIC = {
+    "name": "isic_described",
+    "title": "ISIC 2019",
+    "table": "ISIC_2019_Training_Metadata.csv",
+    "id": "image",
+    "group": "lesion_id",
+    "group_kind": "lesion",
+    "ungrouped_share": 0.2,
+    "label": list(isic_2019.SPEC.classes),
+    "label_table": "ISIC_2019_Training_GroundTruth.csv",
+    "classes": dict(isic_2019.SPEC.class_titles),
+    "features": {
+        "age_approx": {"kind": "numeric", "unit": "years"},
+        "sex": "sex",
+        "anatom_site_general": {"categories": list(isic_2019.SPEC.features[2].categories)},
+    },
+}
+
+
+def test_labels_in_another_table(write_isic: Write, save_image: Write) -> None:
+    classes = [{"MEL": "0.0", "NV": "1.0"}, {}, {}]
+    root = write_isic(*({"image": f"ISIC_{n}", **one} for n, one in enumerate(classes)))
+    for n in range(3):
+        save_image(root / "photos" / f"ISIC_{n}.jpg")
+    path = root / "ISIC_2019_Training_Metadata.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], lines[-1].replace("ISIC_2", "ISIC_9")]) + "\n")
+    (root.parent / "isic.yaml").write_text(yaml.safe_dump(ISIC, sort_keys=False))
+    dataset = find_dataset(str(root.parent / "isic.yaml"), "x")
+    for labelled in (True, False):
+        options = {"labelled": labelled, "allow_ungrouped": True}
+        found, expected = dataset.read(root, **options), isic_2019.read(root, **options)
+        assert found.cases.equals(expected.cases), labelled
+        assert found.ungrouped == expected.ungrouped
+        assert found.group_problem == expected.group_problem
+    with pytest.raises(DataError, match=r"1 of 3 labelled images have no row in .*ISIC_2,"):
+        dataset.read(root, labelled=True)
+    frame = dataset.read(root, labelled=True, allow_ungrouped=True)
+    assert any("1 labelled cases are not in ISIC_2019_Training_Metadata" in n for n in frame.notes)
+    assert any("1 rows of ISIC_2019_Training_Metadata.csv have no label" in n for n in frame.notes)
+    path.write_text("\n".join([*lines, lines[-1]]) + "\n")
+    with pytest.raises(DataError, match="image names more than once"):
+        dataset.read(root, labelled=True)
+
+
+@pytest.mark.parametrize("share", ["a", 2, True])
+def test_a_share_is_a_share(share: object) -> None:
+    with pytest.raises(UsageError, match="`ungrouped_share` of x to be 0 to 1"):
+        parse_description(description(ungrouped_share=share), "x")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["isic_2019", "pad_ufes_20"])
+def test_of_the_real_files(name: str, tmp_path: Path) -> None:
+    root = real(name)
+    path = tmp_path / "real.yaml"
+    path.write_text(yaml.safe_dump({"isic_2019": ISIC, "pad_ufes_20": PAD}[name], sort_keys=False))
+    for labelled in (True, False):
+        found = find_dataset(str(path), "x").read(root, labelled=labelled)
+        expected = find_dataset(name, "x").read(root, labelled=labelled)
+        assert found.cases.equals(expected.cases)
+        assert found.ungrouped == expected.ungrouped

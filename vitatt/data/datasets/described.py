@@ -18,6 +18,7 @@ from vitatt.data.datasets.table import (
     check_cases,
     only_known_classes,
     read_strings,
+    require_ids,
     require_root,
     to_numbers,
     with_absent,
@@ -55,37 +56,40 @@ def read_described(
     path = find_table(root / description.table)
     if not labelled and not path.is_file() and (found := photographs(root, spec, path)):
         return found
-    names = [feature.name for feature in spec.features]
-    label = description.label
-    labels = [label] if isinstance(label, str) else list(label)
-    columns = [spec.id_column, *re.findall(r"{([^{}]*)}", description.image)]
-    required = [*columns, *(names if needed is None else needed), *(labels if labelled else [])]
-    frame, remarks = read_strings(path, list(dict.fromkeys(required)), spec)
-    lacking = tuple(name for name in names if name not in frame.columns)
+    frame, remarks, lacking = _read_values(description, path, labelled=labelled, needed=needed)
+    notes = [*remarks]
     named = spec.group_column in frame.columns
-    frame = with_absent(frame, [*names, *labels, spec.group_column])
+    values = _values(with_absent(frame, [spec.group_column]), description, path)
+    recorded = None
+    if description.label_table is None:
+        cases = values.with_columns(_diagnosis(frame, description, path))
+    else:
+        cases, of_labels = _with_labels(values, description, root, labelled=labelled)
+        notes += of_labels
+        recorded = cases["recorded"].fill_null(value=False) if labelled else None
     files = index_images(root)
-    images = _image_names(frame, description.image)
-    cases = frame.select(
-        pl.col(spec.id_column).alias("case_id"),
-        pl.col(spec.group_column).alias("group"),
-        _diagnosis(frame, description, path),
+    images = cases["image"]
+    cases = cases.select(
+        "case_id",
+        "group",
+        "diagnosis",
         _paths(images, root, files).alias("image"),
-        *(
-            to_numbers(frame, feature.name, spec.id_column, path)
-            if feature.kind == "numeric"
-            else canonical(feature)
-            for feature in spec.features
-        ),
+        *(feature.name for feature in spec.features),
     )
     if not labelled:
         cases = only_known_classes(cases, spec)
     check_cases(cases, spec, path)
     groups = complete_groups(
-        cases, spec, path, named=named, labelled=labelled, allow_ungrouped=allow_ungrouped
+        cases,
+        spec,
+        path,
+        named=named,
+        recorded=recorded,
+        labelled=labelled,
+        allow_ungrouped=allow_ungrouped,
     )
     cases = cases.with_columns(groups.column)
-    notes = [*remarks, *files.notes_on(images), *groups.notes, *odd_values(cases, spec)]
+    notes += [*files.notes_on(images), *groups.notes, *odd_values(cases, spec)]
     if labelled and (unlabelled := cases["diagnosis"].null_count()):
         notes.append(f"{unlabelled} rows of {path.name} have no label and are left out.")
         cases = cases.drop_nulls("diagnosis")
@@ -99,6 +103,82 @@ def read_described(
         groups.problem,
         lacking,
     )
+
+
+def _read_values(
+    description: Description, path: Path, *, labelled: bool, needed: Sequence[str] | None
+) -> tuple[pl.DataFrame, tuple[str, ...], tuple[str, ...]]:
+    """The table with a column for each feature and label; remarks; features that it lacks."""
+    spec = description.spec
+    names = [feature.name for feature in spec.features]
+    own = _label_columns(description) if description.label_table is None else []
+    required = [
+        spec.id_column,
+        *_columns_of(description.image),
+        *(names if needed is None else needed),
+        *(own if labelled else []),
+    ]
+    frame, remarks = read_strings(path, list(dict.fromkeys(required)), spec)
+    lacking = tuple(name for name in names if name not in frame.columns)
+    return with_absent(frame, [*names, *own]), remarks, lacking
+
+
+def _values(frame: pl.DataFrame, description: Description, path: Path) -> pl.DataFrame:
+    """Id, group, name of the image, and features, in the order of the file."""
+    spec = description.spec
+    return frame.select(
+        pl.col(spec.id_column).alias("case_id"),
+        pl.col(spec.group_column).alias("group"),
+        _image_names(frame, description.image),
+        *(
+            to_numbers(frame, feature.name, spec.id_column, path)
+            if feature.kind == "numeric"
+            else canonical(feature)
+            for feature in spec.features
+        ),
+    )
+
+
+def _with_labels(
+    values: pl.DataFrame, description: Description, root: Path, *, labelled: bool
+) -> tuple[pl.DataFrame, list[str]]:
+    """The cases with the labels of another table, and notes on rows of one table only."""
+    spec, table = description.spec, root / description.table
+    path = find_table(root / str(description.label_table))
+    require_ids(values["case_id"], table)
+    if not labelled and not path.is_file():
+        return values.with_columns(pl.lit(None, pl.String).alias("diagnosis")), []
+    frame, remarks = read_strings(path, [spec.id_column, *_label_columns(description)], spec)
+    labels = frame.select(
+        pl.col(spec.id_column).alias("case_id"), _diagnosis(frame, description, path)
+    )
+    check_cases(labels, spec, path)
+    if not labelled:
+        return values.join(labels, on="case_id", how="left", maintain_order="left"), []
+    both = labels.join(
+        values.with_columns(recorded=True), on="case_id", how="left", maintain_order="left"
+    )
+    if _columns_of(description.image) == [spec.id_column]:
+        of_id = _image_names(
+            both.select(pl.col("case_id").alias(spec.id_column)), description.image
+        )
+        both = both.with_columns(of_id)
+    notes = [*remarks]
+    if bare := both["recorded"].null_count():
+        notes.append(f"{bare} labelled cases are not in {table.name}: their metadata is missing.")
+    if unlabelled := values.height - (labels.height - bare):
+        notes.append(f"{unlabelled} rows of {table.name} have no label and are left out.")
+    return both, notes
+
+
+def _label_columns(description: Description) -> list[str]:
+    label = description.label
+    return [label] if isinstance(label, str) else list(label)
+
+
+def _columns_of(pattern: str) -> list[str]:
+    """The columns in braces."""
+    return re.findall(r"{([^{}]*)}", pattern)
 
 
 def _image_names(frame: pl.DataFrame, pattern: str) -> pl.Series:

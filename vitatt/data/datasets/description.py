@@ -17,8 +17,9 @@ from vitatt.words import did_you_mean
 
 _KINDS = ("categorical", "numeric", "yes_no", "sex")
 _KEYS = (
-    *("name", "title", "published_at", "table", "image", "id", "group", "group_kind", "label"),
-    *("classes", "melanoma", "features", "barred", "subgroups"),
+    *("name", "title", "published_at", "table", "image", "id", "group", "group_kind"),
+    *("ungrouped_share", "label", "label_table", "classes", "melanoma", "features", "barred"),
+    "subgroups",
 )
 _REQUIRED = ("name", "table", "id", "group", "label", "classes", "features")
 _FEATURE_KEYS = ("kind", "label", "unit", "range", "categories", "spellings")
@@ -33,6 +34,7 @@ class Description(NamedTuple):
         table: Path of the table below the data folder.
         image: Name of a case's image file, with columns in braces, such as ``{file}.jpg``.
         label: The column of the label, or one column of 0 and 1 for each class.
+        label_table: Path of the table with the label, if it is another one with the same ids.
         class_of: Class of each published name, which is in the form of `compared_text`.
         text: The description as JSON, from which it can be read again.
     """
@@ -41,6 +43,7 @@ class Description(NamedTuple):
     table: str
     image: str
     label: str | tuple[str, ...]
+    label_table: str | None
     class_of: Mapping[str, str]
     text: str
 
@@ -101,6 +104,10 @@ class _Reader:
         if "{" not in image:
             image = "{" + image + "}"
         title = self._text(values.get("title", name), "title")
+        label_table = values.get("label_table")
+        if label_table is not None:
+            label_table = self._text(label_table, "label_table")
+        and_labels = f", {label_table}" if label_table else ""
         spec = DatasetSpec(
             name=name,
             title=title,
@@ -110,13 +117,14 @@ class _Reader:
             group=self._text(values.get("group_kind", "patient"), "group_kind"),
             group_column=columns["group"],
             published_at=self._text(values.get("published_at", "nowhere"), "published_at"),
-            layout=f"{table} and the images, in any subfolders",
+            layout=f"{table}{and_labels} and the images, in any subfolders",
             id_column=columns["id"],
+            ungrouped_share=self._share(values.get("ungrouped_share", 0), "ungrouped_share"),
             barred=barred,
             subgroups=tuple(self._known(values.get("subgroups") or (), "subgroups", names)),
             melanoma=self._melanoma(values.get("melanoma"), list(classes)),
         )
-        return Description(spec, table, image, label, class_of, json.dumps(values))
+        return Description(spec, table, image, label, label_table, class_of, json.dumps(values))
 
     def _classes(self, plain: object) -> tuple[dict[str, str], dict[str, str]]:
         """Title of each class, and the class of each published name."""
@@ -191,6 +199,11 @@ class _Reader:
         ):
             self._wrong(place, "to be two numbers, the smaller first, as in [0, 120]", value)
         return Range(least=value[0], most=value[1])
+
+    def _share(self, value: object, place: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            self._wrong(place, "to be 0 to 1", value)
+        return float(value)
 
     def _label(self, value: object, classes: Sequence[str]) -> str | tuple[str, ...]:
         if not isinstance(value, list):
