@@ -18,11 +18,12 @@ UNKNOWN = (
 )
 """Spellings of missing values, in the form of `compared`."""
 
-_TRUE = ("TRUE", "T", "YES", "Y", "1", "SIM", "S", "VERDADEIRO", "V", "X")
-_FALSE = ("FALSE", "F", "NO", "N", "0", "N\u00c3O", "NAO", "FALSO")
+_YES = ("JA", "J", "OUI", "SI", "S\u00cd")
+_TRUE = ("TRUE", "T", "YES", "Y", "1", "SIM", "S", "VERDADEIRO", "V", "X", *_YES)
+_FALSE = ("FALSE", "F", "NO", "N", "0", "N\u00c3O", "NAO", "FALSO", "NEIN", "NON")
 
 YES_NO = {**dict.fromkeys(_TRUE, "True"), **dict.fromkeys(_FALSE, "False")}
-"""Category of each spelling of a yes or no, in English and Portuguese."""
+"""Category of each spelling of a yes or no, in English, Portuguese and some other languages."""
 
 _FEMALE = ("F", "FEMALE", "WOMAN", "W", "FEM", "FEM.", "FEMININE", "FEMININO", "FEMININA", "MULHER")
 _MALE = ("M", "MALE", "MAN", "MASC", "MASC.", "MASCULINE", "MASCULINO", "HOMEM")
