@@ -40,13 +40,22 @@ def check_config_files(words: Sequence[str]) -> None:
                 f"Expected {path} to hold settings by name, such as `data:` and below it `root: "
                 f"DIR`, but it {'is empty' if node is None else 'holds something else'}."
             )
-        _require_single_keys(node, path)
+        require_single_keys(node, path)
 
 
-def _require_single_keys(node: yaml.Node | None, path: Path) -> None:
+def require_single_keys(node: yaml.Node | None, path: Path | str) -> None:
+    """Check that no mapping of a YAML document has a key twice.
+
+    Args:
+        node: The document.
+        path: Its file, for the message.
+
+    Raises:
+        UsageError: If one has; the message names both lines.
+    """
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _require_single_keys(item, path)
+            require_single_keys(item, path)
     if not isinstance(node, yaml.MappingNode):
         return
     lines: dict[str, int] = {}
@@ -59,4 +68,4 @@ def _require_single_keys(node: yaml.Node | None, path: Path) -> None:
                     "already, and only one of them would count. Put what is below both below one."
                 )
             lines[key.value] = line
-        _require_single_keys(value, path)
+        require_single_keys(value, path)

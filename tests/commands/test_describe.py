@@ -216,3 +216,47 @@ def test_labels_in_a_table_of_their_own(clinic: Path, capsys: pytest.CaptureFixt
     assert "Name the column of cases.csv that holds the label" in capsys.readouterr().err
     assert main(["describe", table, "--label_table", str(clinic.parent / "x.csv")]) == 2
     assert "Expected --label_table to be a file beside" in capsys.readouterr().err
+
+
+def test_codes_are_no_answers(clinic: Path) -> None:
+    frame = pl.read_csv(clinic / "cases.csv", separator=";", infer_schema=False)
+    codes = {
+        "stage_code": ["N", "T", "X"],
+        "side": ["N", "S"],
+        "asked": ["y", "n"],
+        "wet": ["j", "n"],
+    }
+    added = [pl.Series(name, (values * 60)[:60]) for name, values in codes.items()]
+    frame.drop("notes").with_columns(added).rename({"stage_code": "code"}).write_csv(
+        clinic / "cases.csv"
+    )
+    features = described(clinic)["features"]
+    assert isinstance(features, dict)
+    assert features["code"] == {"categories": ["N", "T", "X"]}
+    assert features["side"] == {"categories": ["N", "S"]}
+    assert (features["asked"], features["wet"]) == ("yes_no", "yes_no")
+
+
+def test_labels_in_two_spellings_are_one_class(clinic: Path) -> None:
+    frame = pl.read_csv(clinic / "cases.csv", separator=";", infer_schema=False)
+    other = pl.when(pl.int_range(pl.len()) < 4).then(pl.col("finding").str.to_uppercase())
+    frame.with_columns(finding=other.otherwise("finding")).write_csv(clinic / "cases.csv")
+    plain = described(clinic)
+    assert plain["classes"] == {
+        "melanoma": {"names": ["MELANOMA"]},
+        "naevus": {"names": ["NAEVUS"]},
+    }
+
+
+def test_a_number_that_is_infinite(clinic: Path) -> None:
+    frame = pl.read_csv(clinic / "cases.csv", separator=";", infer_schema=False)
+    values = [f"{n}.5" for n in range(1, 60)]
+    frame.with_columns(width=pl.Series([*values, "1e400"])).write_csv(clinic / "cases.csv")
+    features = described(clinic)["features"]
+    assert isinstance(features, dict)
+    assert features["width"] == {"kind": "numeric", "unit": "", "range": [1.5, 59.5]}
+
+
+def test_a_folder_with_another_alphabet(clinic: Path) -> None:
+    other = clinic.rename(clinic.parent / "M\u00fcller \u6570")
+    assert described(other)["name"] == "M_ller"

@@ -80,7 +80,7 @@ def test_the_unknown_class_by_rule_is_as_the_official_scorer_has_it(tmp_path, ca
         (
             GIVEN.with_columns(NV=pl.lit("x")),
             TRUTH,
-            "column NV of .* to hold numbers, but got text",
+            "column NV of .* to hold numbers, but got 'x'",
         ),
         (GIVEN.with_columns(NV=pl.col("NV") * 2), TRUTH, "to be 0 to 1, but those of ISIC_3"),
         (GIVEN.with_columns(NV=pl.lit(float("nan"))), TRUTH, r"to be 0 to 1, .*\(7 such rows\)"),
@@ -106,4 +106,4 @@ def test_a_rule_without_need_is_refused(tmp_path, capsys):
 
 def test_absent_files(tmp_path, capsys):
     assert main(["score", str(tmp_path / "gone.csv"), str(tmp_path / "truth.csv")]) == 2
-    assert "cannot be read as a table" in capsys.readouterr().err
+    assert "Expected the table" in capsys.readouterr().err

@@ -64,7 +64,7 @@ def describe(
         frame,
         index_images(folder),
         table=path.name,
-        name=re.sub(r"\W+", "_", _named(path)).strip("_") or "dataset",
+        name=_named(path),
         label=label,
         labels=labels,
         label_table=None if label_table is None else Path(label_table).name,
@@ -85,6 +85,6 @@ def describe(
 
 
 def _named(path: Path) -> str:
-    """A name for the dataset: that of the folder, if it begins with a letter and is free."""
-    name = path.absolute().parent.name
-    return name if name[:1].isalpha() and name not in DATASETS else f"my_{name}"
+    """A name for the dataset: that of the folder, in letters that names may have, if it is free."""
+    name = re.sub(r"[^A-Za-z0-9_]+", "_", path.absolute().parent.name).strip("_")
+    return name if name[:1].isalpha() and name not in DATASETS else f"my_{name or 'dataset'}"

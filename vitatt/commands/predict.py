@@ -57,8 +57,8 @@ def predict(
     if rank_zero_only.rank:  # started several times, as by torchrun: the first process does it all
         return 0
     path = user_path(output, "--output")
-    others = path.with_name(f"{path.stem}.left_out.csv")
     check_writable(path)
+    others = path.with_name(f"{path.stem}.left_out.csv")
     check_writable(others)
     predictor = Predictor.load(ckpt_path, device=_device(command_line))
     models = predictor.ensemble.models

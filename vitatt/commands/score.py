@@ -66,7 +66,7 @@ def _lines(found: ChallengeScore) -> list[str]:
         for row in (*shown.iter_rows(), ("mean", None, *_means(found).values()))
     ]
     return [
-        f"balanced accuracy  {found.overall:.4f}",
+        f"balanced accuracy  {_cell(found.overall)}",
         f"of the validation cases  {_cell(found.validation)}",
         header,
         *rows,
@@ -85,9 +85,11 @@ def _cell(value: object) -> str:
 
 
 def _plain(found: ChallengeScore) -> dict[str, object]:
-    validation = None if math.isnan(found.validation) else found.validation
+    overall, validation = (
+        None if math.isnan(value) else value for value in (found.overall, found.validation)
+    )
     return {
-        "overall": found.overall,
+        "overall": overall,
         "validation": validation,
         "by_class": found.by_class.to_dicts(),
         "mean": _means(found),

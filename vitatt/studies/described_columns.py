@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -72,7 +72,7 @@ def find_group(frame: pl.DataFrame) -> str | None:
     for pattern in (_PATIENT, _LESION):
         for name in frame.columns:
             values = frame[name].drop_nulls()
-            if pattern.search(name) and _FEW < values.n_unique() < len(values):
+            if pattern.search(name) and 1 < values.n_unique() < len(values):
                 return name
     return None
 
@@ -99,15 +99,16 @@ def describe_column(column: pl.Series, label: pl.Series) -> Column:
         return Column(name, None, f"it has a value only where the label is {of[0]}")
     if len(spelled) == 1:
         return Column(name, None, f"it is always {values[0]}")
-    if spelled.keys() <= YES_NO.keys() and len({YES_NO[value] for value in spelled}) == 2:
+    if _is_yes_no(spelled.keys()):
         return Column(name, "yes_no")
     if spelled.keys() <= _SEX:
         return Column(name, "sex")
     if len(spelled) > _MANY and (_ID.search(name) or _PATIENT.search(name)):
         return Column(name, None, "it seems to identify somebody or something")
     numbers = values.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    found = numbers.drop_nulls()
-    if len(found) >= _MOSTLY * len(values) and found.n_unique() > _FEW:
+    found = numbers.filter(numbers.is_finite()).drop_nulls()
+    measured = found.n_unique() > _FEW or bool((found != found.round()).any())
+    if len(found) >= _MOSTLY * len(values) and measured:
         low, high = (float(one) for one in (found.min(), found.max()))  # type: ignore[arg-type]
         if found.n_unique() == len(column) == round(high - low) + 1:
             return Column(name, None, "it numbers the rows")
@@ -115,6 +116,17 @@ def describe_column(column: pl.Series, label: pl.Series) -> Column:
     if len(spelled) > _MANY:
         return Column(name, None, f"it is free text or a name: {len(spelled)} different values")
     return Column(name, {"categories": sorted(_short_text(one) for one in spelled.values())})
+
+
+def _is_yes_no(values: Collection[str]) -> bool:
+    """Whether these are a yes and a no; single letters, which may be codes, only in known pairs."""
+    letters = {value for value in values if len(value) == 1 and value.isalpha()}
+    return {YES_NO.get(value) for value in values} == {"False", "True"} and (
+        not letters or letters in _LETTERS
+    )
+
+
+_LETTERS = ({"Y", "N"}, {"T", "F"}, {"J", "N"})
 
 
 def _short(value: float) -> float | int:

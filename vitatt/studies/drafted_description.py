@@ -11,6 +11,7 @@ import yaml
 
 from vitatt.data.checks.leaks import label_copies, missing_pattern
 from vitatt.data.datasets.description import Description, parse_description
+from vitatt.data.datasets.spellings import compared_text
 from vitatt.data.images.files import ImageFiles
 from vitatt.studies.described_columns import (
     clean,
@@ -23,6 +24,7 @@ from vitatt.studies.described_columns import (
 from vitatt.types import UsageError
 from vitatt.words import did_you_mean
 
+_LABEL = " label"  # no column of a file begins with a space
 _ENOUGH_IMAGES = 0.02
 _GROUPS = 5
 UNKNOWN_GROUP = "CHANGE_ME"
@@ -76,6 +78,8 @@ def draft_description(
         if label is None:
             raise UsageError(f"Name the column of {table} that holds the label with --label.")
         _check_column(label, frame, table, "--label")
+    if case_id is not None and case_id == label:
+        raise UsageError(f"Expected --id and --label to name two columns, but got '{label}' twice.")
     others = frame if label is None or label not in frame.columns else frame.drop(label)
     case_id = case_id or find_id(others, images)
     if case_id is None:
@@ -86,10 +90,10 @@ def draft_description(
     columns: str | list[str] = label or ""
     if labels is not None:
         frame, columns = _labelled(frame, clean(labels), case_id, label, str(label_table))
-        label = "label" if label is None else label
+        label = label or _LABEL
     assert label is not None
     classes = frame[label].drop_nulls().value_counts(sort=True)
-    if classes.height < 2:
+    if len({compared_text(value) for value in classes[label]}) < 2:
         raise UsageError(
             f"Expected the column '{label}' of {label_table or table} to have at least two labels."
         )
@@ -119,9 +123,7 @@ def draft_description(
         "group": group or UNKNOWN_GROUP,
         "label": columns,
         **({} if label_table is None else {"label_table": label_table}),
-        "classes": dict.fromkeys(
-            columns if isinstance(columns, list) else sorted(classes[label]), None
-        ),
+        "classes": dict.fromkeys(columns) if isinstance(columns, list) else _classes(frame[label]),
         "features": {one.name: one.entry for one in found if one.entry is not None},
         "barred": {one.name: one.reason for one in found if one.entry is None},
     }
@@ -130,7 +132,9 @@ def draft_description(
         for one in found
         if one.entry is None and ("diagnosis" in one.reason or "label" in one.reason)
     ]
-    if plain["features"]:
+    if not plain["features"]:
+        warnings.append("No column seems to be a feature: a description needs one at least.")
+    else:
         warnings += _leaks(frame, plain, frame[label])
     notes = {
         "image": f"names {share:.0%} of the rows' image files" if share else "",
@@ -162,13 +166,9 @@ def _labelled(
         _check_column(label, labels, table, "--label")
         other = labels.select(case_id, label)
         return frame.drop(label, strict=False).join(other, on=case_id, how="left"), label
-    marks = [
-        name
-        for name in labels.columns
-        if name != case_id and labels[name].cast(pl.Float64, strict=False).is_in([0.0, 1.0]).all()
-    ]
+    marks = [name for name in labels.columns if name != case_id and _is_mark(labels[name])]
     used = [name for name in marks if (labels[name].cast(pl.Float64) == 1).any()]
-    if (labels.select(pl.col(used).cast(pl.Float64)).sum_horizontal() > 1).any() or len(used) < 2:
+    if len(used) < 2 or (labels.select(pl.col(used).cast(pl.Float64)).sum_horizontal() > 1).any():
         raise UsageError(
             f"Expected columns of 0 and 1, with one 1 in each row, in {table}, but found "
             f"{used or 'none'}. Name the column of the label with --label."
@@ -177,9 +177,23 @@ def _labelled(
         case_id,
         pl.coalesce(
             pl.when(pl.col(name).cast(pl.Float64) == 1).then(pl.lit(name)) for name in used
-        ).alias("label"),
+        ).alias(_LABEL),
     )
-    return frame.join(named, on=case_id, how="left"), used
+    return frame.drop(used, strict=False).join(named, on=case_id, how="left"), used
+
+
+def _is_mark(column: pl.Series) -> bool:
+    numbers = column.cast(pl.Float64, strict=False)
+    return numbers.is_in([0.0, 1.0]).fill_null(value=False).all()
+
+
+def _classes(labels: pl.Series) -> dict[str, dict[str, list[str]] | None]:
+    """Classes by their most frequent spelling, with the other spellings of the same name."""
+    alike: dict[str, list[str]] = {}
+    for value in labels.drop_nulls().value_counts(sort=True)[labels.name].to_list():
+        alike.setdefault(compared_text(value), []).append(value)
+    named = {first: others for first, *others in alike.values()}
+    return {name: {"names": named[name]} if named[name] else None for name in sorted(named)}
 
 
 def _repeated(frame: pl.DataFrame, case_id: str, table: str) -> list[str]:
@@ -201,9 +215,7 @@ def _leaks(frame: pl.DataFrame, plain: dict[str, Any], label: pl.Series) -> list
         pl.coalesce(pl.col(group), pl.col(plain["id"])).alias("group"),
         label.drop_nulls().alias("diagnosis"),
         *(
-            pl.col(one.name).str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-            if one.kind == "numeric"
-            else pl.col(one.name)
+            _finite(pl.col(one.name)) if one.kind == "numeric" else pl.col(one.name)
             for one in features
         ),
     )
@@ -212,6 +224,12 @@ def _leaks(frame: pl.DataFrame, plain: dict[str, Any], label: pl.Series) -> list
         return ["There are too few groups or rows to look for columns that give the label away."]
     found = [*label_copies(cases, features), missing_pattern(cases, features)]
     return [f"{one.check}: {one.outcome}." for one in found if not one.ok]
+
+
+def _finite(column: pl.Expr) -> pl.Expr:
+    """Text as numbers, null where it is none."""
+    numbers = column.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    return pl.when(numbers.is_finite()).then(numbers)
 
 
 def _text(plain: dict[str, Any], notes: dict[str, str], warnings: Sequence[str], rows: int) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vitatt.data.datasets.isic_2019 import WEIGHTS
-from vitatt.reading import read_csv
+from vitatt.data.datasets.table_files import read_table
 from vitatt.types import UsageError
 
 UNKNOWN = "UNK"
@@ -100,10 +100,23 @@ def read_submission(
 
 def _read(path: Path) -> pl.DataFrame:
     """The table of a file; image names without ending, all other columns numbers."""
-    frame = read_csv(path, ["image"], {"image": pl.String})
-    for name, kind in frame.drop("image").schema.items():
-        if not kind.is_numeric():
-            raise UsageError(f"Expected the column {name} of {path} to hold numbers, but got text.")
+    if not path.is_file():
+        raise UsageError(f"Expected the table {path}, but it is not there.")
+    texts, _ = read_table(path)
+    if "image" not in texts.columns:
+        raise UsageError(
+            f"{path} lacks the column image, which names the cases of the challenges. It has "
+            f"{', '.join(texts.columns)}."
+        )
+    others = [name for name in texts.columns if name != "image"]
+    frame = texts.with_columns(pl.col(others).cast(pl.Float64, strict=False))
+    for name in others:
+        wrong = frame[name].is_null() & (texts[name].str.strip_chars().fill_null("") != "")
+        if wrong.any():
+            raise UsageError(
+                f"Expected the column {name} of {path} to hold numbers, but got "
+                f"'{texts[name].filter(wrong)[0]}'."
+            )
     lacking = frame.filter(pl.any_horizontal(pl.all().is_null()))
     if lacking.height:
         raise UsageError(

@@ -201,6 +201,20 @@ def test_predicting_needs_only_the_id(clinic: Path) -> None:
         ({"subgroups": ["site"]}, "`subgroups` of x to be among age, itch, .*, but got 'site'"),
         ({"subgroups": "sex"}, "`subgroups` of x to be a list, but got 'sex'"),
         ({"table": True}, "`table` of x to be text, but got True"),
+        ({"classes": {True: None, False: None}}, "`classes` of x to have names as keys .yes, no"),
+        ({"classes": {"A": None, "n/a": None}}, "`classes.n/a` of x not to be a spelling of a mis"),
+        ({"features": {"a": {"categories": ["?"]}}}, "not to be a spelling of a missing value"),
+        ({"features": {"group": None}}, "`features.group` of x not to be a column of vitatt's"),
+        ({"features": {"p_x": None}}, "`features.p_x` of x not to be a column of vitatt's"),
+        ({"image": "{case.jpg"}, "`image` of x to be a column, or a pattern"),
+        (
+            {"features": {"a": {"categories": ["arm", "Back"], "spellings": {"arm": ["back"]}}}},
+            "`features.a.spellings.arm` of x to be another spelling than those of 'Back'",
+        ),
+        (
+            {"features": {"a": {"categories": ["arm", "ARM"]}}},
+            "`features.a.categories` of x to be another spelling than those of 'arm'",
+        ),
     ],
 )
 def test_wrong_descriptions(changes: dict[str, Any], message: str) -> None:
@@ -220,6 +234,41 @@ def test_files_that_describe_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(description(name="isic_2019"))
     with pytest.raises(UsageError, match="'isic_2019' is a registered one"):
         find_dataset(str(tmp_path / "a.yaml"), "`data.dataset`")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\nid: b\nname: c\n", "x, line 3: the key 'name' stands in line 1 already"),
+        ("name: 2020-13-45\n", "x is no YAML: month must be in"),
+    ],
+)
+def test_texts_that_are_no_description(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_description(text, "x")
+
+
+def test_spellings_name_their_category(clinic: Path) -> None:
+    site = {"body_site": {"spellings": {"upper limb": ["arm"]}}}
+    cases = read(clinic, description(features=site, subgroups=[]))
+    assert cases["body_site"].to_list() == ["upper limb", "TRUNK", "upper limb", None]
+
+
+@pytest.mark.parametrize("name", ["\U0001f600", "\U00020bb7", "caf\u00e9", "1e-05", "True"])
+def test_every_text_comes_back_from_a_checkpoint(name: str) -> None:
+    features = {"age": {"kind": "numeric", "range": [1e-05, 1e16]}, name: {"categories": [name]}}
+    first = parse_description(description(features=features, subgroups=[]), "x")
+    again = recorded_dataset("clinic", first.text, "a checkpoint")
+    assert again.spec == first.spec
+    assert again.description == first.text
+
+
+def test_a_feature_that_is_named_recorded(write_isic: Write) -> None:
+    root = write_isic({"recorded": "x"}, {"image": "ISIC_2", "recorded": "y"})
+    plain = {**ISIC, "features": {"recorded": None}}
+    (root.parent / "isic.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
+    table = find_dataset(str(root.parent / "isic.yaml"), "x").read(root, labelled=True)
+    assert table.cases["recorded"].to_list() == ["X", "Y"]
 
 
 def test_the_text_in_a_checkpoint_describes_the_same(clinic: Path) -> None:

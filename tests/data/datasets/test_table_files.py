@@ -204,3 +204,59 @@ def test_other_endings_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"its name ends in '\.json'\. Known are \.csv, \.tsv"):
         read_table(tmp_path / "cases.json")
     assert list(READERS)[:2] == [".csv", ".tsv"]
+
+
+def test_an_excel_column_twice(tmp_path: Path) -> None:
+    excel([["a", "b", "a"], ["1", "2", "3"]], tmp_path)
+    with pytest.raises(DataError, match=r"metadata\.xlsx has the column a twice"):
+        read_table(tmp_path / "metadata.xlsx")
+
+
+def test_a_title_above_an_excel_table(tmp_path: Path) -> None:
+    excel([["My clinic", ""], ["a", "b"], ["1", "2"]], tmp_path)
+    with pytest.raises(DataError, match=r"the first row of .* to name every column, but got \['My"):
+        read_table(tmp_path / "metadata.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a,b\n1,2\n3\n", "line 3 has 1 value for 2 columns"),
+        (b"a,b\n1,2\n\n3,4,5\n", "line 4 has 3 values for 2 columns"),
+    ],
+)
+def test_rows_of_another_width_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DataError, match=rf"t\.csv cannot be read as a CSV file: {message}"):
+        read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "columns", "row"),
+    [
+        ("t.csv", b"x_duplicated_1,b\n1,2\n", ["x_duplicated_1", "b"], ("1", "2")),
+        ("t.csv", b"a,b\r1,2\r", ["a", "b"], ("1", "2")),
+        ("t.tsv", b"a,x;y\tb\n1\t2\n", ["a,x;y", "b"], ("1", "2")),
+    ],
+)
+def test_odd_files(
+    name: str, content: bytes, columns: list[str], row: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    frame = read_table(tmp_path / name).frame
+    assert frame.columns == columns
+    assert frame.rows() == [row]
+
+
+def test_one_zero_byte_is_no_other_encoding(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"a,b\n1,\x00\n")
+    with pytest.raises(DataError, match="line 2 has characters that are no text"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_table_by_another_name_is_not_left_out(write_pad: Write) -> None:
+    root = write_pad({})
+    (root / "PAT_1_11_0.png").touch()
+    (root / "metadata.csv").rename(root / "new_metadata.csv")
+    with pytest.raises(DataError, match=r"metadata\.csv is not there, but new_metadata\.csv is"):
+        pad_ufes_20.read(root, labelled=False)

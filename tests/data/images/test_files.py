@@ -144,7 +144,8 @@ def name_of(files: ImageFiles, *names: str | None) -> list[str | None]:
         ("a.jpg", "a.png"),
         ("a.jpeg", "a.jpg"),
         ("images/sub/a.png", "a.png"),
-        (r"C:\photos\a.png", "a.png"),
+        (r"C:\photos\SUB\a.png", "a.png"),
+        ("Mu\u0308ller.jpg", "M\u00fcller.jpg"),
         ("a", "a.webp"),
         ("a", "a.TIF"),
         ("lesion.1", "lesion.1.jpg"),
@@ -169,6 +170,14 @@ def test_an_exact_name_comes_first(tmp_path: Path) -> None:
     files = index_images(tmp_path)
     assert name_of(files, "a.png", "a.jpg") == ["a.png", "a.jpg"]
     assert files.notes_on(pl.Series(["a.png", "b.png"])) == ()
+
+
+def test_a_folder_in_the_name_is_that_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "P8").mkdir()
+    (tmp_path / "P8" / "1.jpg").touch()
+    files = index_images(tmp_path)
+    assert name_of(files, "P9/1.jpg") == [None]
+    assert name_of(files, "data/P8/1.jpg") == ["1.jpg"]
 
 
 def test_what_may_mean_several_files_has_none(tmp_path: Path) -> None:

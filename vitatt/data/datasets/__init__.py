@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from vitatt.data.datasets import isic_2019, pad_ufes_20
 from vitatt.data.datasets.described import read_described
-from vitatt.data.datasets.description import Description, parse_description
+from vitatt.data.datasets.description import Description, parse_description, recorded_description
 from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.data.datasets.table import LesionTable
 from vitatt.paths import user_path
@@ -74,7 +74,7 @@ def recorded_dataset(name: str, description: str, source: str) -> Dataset:
         UsageError: If it is not registered, or the text describes none.
     """
     if description:
-        return _described(parse_description(description, f"the description in {source}"))
+        return _described(recorded_description(description, f"the description in {source}"))
     return find_dataset(name, source)
 
 

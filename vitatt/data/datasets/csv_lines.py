@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -41,8 +42,19 @@ def first_line(path: Path, wrong: pl.Series) -> str:
     return line_of(path, int(row or 0))
 
 
+def header(path: Path) -> list[str]:
+    """Return the names of the columns, as they stand in a CSV file.
+
+    Raises:
+        DataError: If the file holds something else than text.
+    """
+    return next((record for _, record in _records(path)), [])
+
+
 def unreadable_line(path: Path) -> str:
-    """Return what is wrong in which line of a malformed CSV file; empty if nothing is found.
+    """Return the first line of a CSV file with another number of values than the header.
+
+    Blank lines are no such line. The answer is empty if there is none.
 
     Raises:
         DataError: If the file holds something else than text.
@@ -50,22 +62,22 @@ def unreadable_line(path: Path) -> str:
     width = 0
     for line_number, record in _records(path):
         width = width or len(record)
-        if len(record) > width:
-            return f"line {line_number} has {len(record)} values for {width} columns"
+        if record and len(record) != width:
+            values = f"{len(record)} value{'s' if len(record) > 1 else ''}"
+            return f"line {line_number} has {values} for {width} columns"
     return ""
 
 
-def _records(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the records from the header on, each with the line where it begins."""
-    found: list[tuple[int, list[str]]] = []
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the records from the header on, each with the line where it begins."""
     form = read_table_text(path)
     reader = csv.reader(io.StringIO(form.text, newline=""), delimiter=form.separator)
-    begin = 1 + form.skipped
+    begin, begun = 1 + form.skipped, False
     try:
         for record in reader:
-            if record or found:  # polars skips blank lines only above the header
-                found.append((begin, record))
+            if record or begun:  # polars skips blank lines only above the header
+                begun = True
+                yield begin, record
             begin = reader.line_num + 1 + form.skipped
     except csv.Error:
         pass  # the message then names no line
-    return found

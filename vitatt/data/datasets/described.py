@@ -28,6 +28,8 @@ from vitatt.data.datasets.value_checks import odd_values
 from vitatt.data.images.files import ImageFiles, index_images
 from vitatt.types import DataError
 
+_RECORDED = " recorded"  # no column of a file begins with a space
+
 
 def read_described(
     description: Description,
@@ -66,7 +68,7 @@ def read_described(
     else:
         cases, of_labels = _with_labels(values, description, root, labelled=labelled)
         notes += of_labels
-        recorded = cases["recorded"].fill_null(value=False) if labelled else None
+        recorded = cases[_RECORDED].fill_null(value=False) if labelled else None
     files = index_images(root)
     images = cases["image"]
     cases = cases.select(
@@ -156,7 +158,10 @@ def _with_labels(
     if not labelled:
         return values.join(labels, on="case_id", how="left", maintain_order="left"), []
     both = labels.join(
-        values.with_columns(recorded=True), on="case_id", how="left", maintain_order="left"
+        values.with_columns(pl.lit(value=True).alias(_RECORDED)),
+        on="case_id",
+        how="left",
+        maintain_order="left",
     )
     if _columns_of(description.image) == [spec.id_column]:
         of_id = _image_names(
@@ -164,7 +169,7 @@ def _with_labels(
         )
         both = both.with_columns(of_id)
     notes = [*remarks]
-    if bare := both["recorded"].null_count():
+    if bare := both[_RECORDED].null_count():
         notes.append(f"{bare} labelled cases are not in {table.name}: their metadata is missing.")
     if unlabelled := values.height - (labels.height - bare):
         notes.append(f"{unlabelled} rows of {table.name} have no label and are left out.")

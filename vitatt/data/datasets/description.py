@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
+from vitatt.config_files import require_single_keys
 from vitatt.data.datasets.schema import DatasetSpec, Feature
-from vitatt.data.datasets.spellings import YES_NO, compared_text, sexes
+from vitatt.data.datasets.spellings import UNKNOWN, YES_NO, compared_text, sexes
 from vitatt.ranges import Range
 from vitatt.types import UsageError
 from vitatt.words import did_you_mean
@@ -23,6 +24,12 @@ _KEYS = (
 )
 _REQUIRED = ("name", "table", "id", "group", "label", "classes", "features")
 _FEATURE_KEYS = ("kind", "label", "unit", "range", "categories", "spellings")
+_TAKEN = (
+    *("case_id", "group", "diagnosis", "image", "content", "true", "predicted", "arm", "fold"),
+    *("seed", "temperature", "trained"),
+)
+"""Columns of tables of cases and of predictions."""
+
 _CLASS_KEYS = ("title", "names")
 
 
@@ -60,10 +67,18 @@ def parse_description(text: str, source: str) -> Description:
             possible; the message names the key.
     """
     try:
+        require_single_keys(yaml.compose(text, yaml.SafeLoader), source)
         plain = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no such date
+        if isinstance(error, UsageError):
+            raise
         raise UsageError(f"{source} is no YAML: {error}") from error
     return _Reader(source).description(plain)
+
+
+def recorded_description(text: str, source: str) -> Description:
+    """Read `Description.text`, see `parse_description`."""
+    return _Reader(source).description(json.loads(text))
 
 
 class _Reader:
@@ -103,6 +118,8 @@ class _Reader:
         image = self._text(values.get("image", "{" + columns["id"] + "}"), "image")
         if "{" not in image:
             image = "{" + image + "}"
+        if re.search(r"[{}]", re.sub(r"{[^{}]+}", "", image)):
+            self._wrong("image", "to be a column, or a pattern with columns in braces", image)
         title = self._text(values.get("title", name), "title")
         label_table = values.get("label_table")
         if label_table is not None:
@@ -116,7 +133,7 @@ class _Reader:
             features=features,
             group=self._text(values.get("group_kind", "patient"), "group_kind"),
             group_column=columns["group"],
-            published_at=self._text(values.get("published_at", "nowhere"), "published_at"),
+            published_at=self._text(values.get("published_at", ""), "published_at"),
             layout=f"{table}{and_labels} and the images, in any subfolders",
             id_column=columns["id"],
             ungrouped_share=self._share(values.get("ungrouped_share", 0), "ungrouped_share"),
@@ -142,6 +159,7 @@ class _Reader:
                 title = self._text(value, place)
             titles[name] = title
             for one in (name, *known):
+                self._known_value(one, place)
                 other = class_of.setdefault(compared_text(one), name)
                 if other != name:
                     self._wrong(place, f"to have names that {other} has not", one)
@@ -149,8 +167,14 @@ class _Reader:
             self._wrong("classes", "to name at least two classes", list(titles))
         return titles, class_of
 
+    def _known_value(self, name: str, place: str) -> None:
+        if compared_text(name) in UNKNOWN:
+            self._wrong(place, "not to be a spelling of a missing value", name)
+
     def _feature(self, name: str, plain: object) -> Feature:
         place = f"features.{name}"
+        if name in _TAKEN or name.startswith(("p_", "q_")):
+            self._wrong(place, "not to be a column of vitatt's results: rename it", name)
         entry = {"kind": plain} if isinstance(plain, str) else plain
         values = self._mapping(entry if entry is not None else {}, place, _FEATURE_KEYS)
         kind = self._text(values.get("kind", "categorical"), f"{place}.kind")
@@ -179,14 +203,26 @@ class _Reader:
             return Feature(name, label, categories=pair, spellings=sexes(*pair))
         categories = self._texts(values.get("categories", ()), f"{place}.categories")
         spellings: dict[str, str] = {}
+        known: dict[str, str] = {}
+        for category in categories:
+            self._add(known, category, category, f"{place}.categories")
         for category, variants in self._mapping(
             values.get("spellings") or {}, f"{place}.spellings"
         ).items():
-            if categories and str(category) not in categories:
+            if categories and category not in categories:
                 self._wrong(f"{place}.spellings", f"to be of {', '.join(categories)}", category)
+            self._add(known, category, category, f"{place}.spellings")
             for variant in self._texts(variants, f"{place}.spellings.{category}"):
-                spellings[compared_text(variant)] = str(category)
+                self._add(known, variant, category, f"{place}.spellings.{category}")
+                spellings[compared_text(variant)] = category
         return Feature(name, label, categories=tuple(categories), spellings=spellings)
+
+    def _add(self, known: dict[str, str], name: str, category: str, place: str) -> None:
+        """Note that a spelling means a category, and no other one."""
+        self._known_value(name, place)
+        other = known.setdefault(compared_text(name), category)
+        if other != category:
+            self._wrong(place, f"to be another spelling than those of '{other}'", name)
 
     def _range(self, value: object, place: str) -> Range | None:
         if value is None:
@@ -244,13 +280,15 @@ class _Reader:
         if not isinstance(value, dict):
             self._wrong(place, "to hold values by name", value)
         for key in value:
+            if isinstance(key, bool) or not isinstance(key, (str, int, float)):
+                self._wrong(place, "to have names as keys (yes, no, on, off, null in quotes)", key)
             if known is not None and key not in known:
                 where = "" if place == "the description" else f" in `{place}`"
                 raise UsageError(
                     f"{self._source} has the unknown key `{key}`{where}."
                     f"{did_you_mean(str(key), known)} Known are {', '.join(known)}."
                 )
-        return value
+        return {str(key): one for key, one in value.items()}
 
     def _texts(self, value: object, place: str) -> list[str]:
         if not isinstance(value, (list, tuple)):

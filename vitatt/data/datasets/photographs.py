@@ -9,7 +9,9 @@ import polars as pl
 
 from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.data.datasets.table import LesionTable
+from vitatt.data.datasets.table_files import READERS
 from vitatt.data.images.files import image_paths
+from vitatt.types import DataError
 
 
 def photographs(root: Path, spec: DatasetSpec, lacking: Path) -> LesionTable | None:
@@ -22,11 +24,20 @@ def photographs(root: Path, spec: DatasetSpec, lacking: Path) -> LesionTable | N
 
     Returns:
         The cases, or None if there is no image.
+
+    Raises:
+        DataError: If there is another table, which may have the answers.
     """
     left_out: list[str] = []
     paths = image_paths(root, left_out)
     if not paths:
         return None
+    others = sorted(path.name for path in root.iterdir() if path.suffix.lower() in READERS)
+    if others:
+        raise DataError(
+            f"{lacking} is not there, but {', '.join(others[:3])} is: answers would be left out. "
+            f"Name the table {lacking.name}; to predict from the images alone, move it elsewhere."
+        )
     names = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
     cases = pl.DataFrame({"case_id": names, "image": paths}).select(
         "case_id",

@@ -45,7 +45,7 @@ class DatasetSpec:
         group: What must not straddle (be in two of) the splits: ``patient`` or ``lesion``.
         group_column: Column that names the group.
         ungrouped_share: Largest share of images without a group that counts as published.
-        published_at: Where to download the dataset.
+        published_at: Where to download the dataset; empty if it is not published.
         layout: Files and folders of the dataset, for error messages.
         id_column: Column that names a case, also in files of predictions.
         unknown_class: Class that files of predictions have, but training data do not.

@@ -53,6 +53,7 @@ def canonical(feature: Feature, *, lower: bool = False) -> pl.Expr:
         lower: Whether categories that are not published are written in lower case, not upper.
     """
     text = compared(pl.col(feature.name)).str.replace(r"^(\d+)[.,]0+$", "${1}")
-    known = {compared_text(name): name for name in feature.categories} | dict(feature.spellings)
+    names = (*feature.categories, *feature.spellings.values())
+    known = {compared_text(name): name for name in names} | dict(feature.spellings)
     other = text.str.to_lowercase() if lower else text
     return text.replace_strict(known, default=other, return_dtype=pl.String).alias(feature.name)

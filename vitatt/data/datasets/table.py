@@ -70,10 +70,13 @@ class LesionTable:
 
 def layout_help(spec: DatasetSpec) -> str:
     """Return where to get a dataset and how to lay it out, for error messages."""
-    return (
-        f"{spec.title} is published at {spec.published_at}. Unpack it so that the folder given as "
-        f"`data.root` (or `data.predict_root`) holds {spec.layout}."
-    )
+    where = "The folder given as `data.root` (or `data.predict_root`) must hold"
+    if spec.published_at:
+        where = (
+            f"{spec.title} is published at {spec.published_at}. Unpack it so that the folder given "
+            "as `data.root` (or `data.predict_root`) holds"
+        )
+    return f"{where} {spec.layout}."
 
 
 def require_root(root: Path, spec: DatasetSpec) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from vitatt.data.datasets.csv_lines import unreadable_line
+from vitatt.data.datasets.csv_lines import header, unreadable_line
 from vitatt.data.datasets.table_text import read_table_text
 from vitatt.types import DataError
 
@@ -65,9 +64,8 @@ def read_table(path: Path) -> RawTable:
             f"{path} is no table that can be read: its name ends in '{path.suffix}'. Known are "
             f"{', '.join(READERS)}."
         )
-    frame, notes = reader(path)
-    # polars renames the second of two equal columns
-    names = [re.sub(r"_duplicated_\d+$", "", name).strip() for name in frame.columns]
+    names, frame, notes = reader(path)
+    names = [name.strip() for name in names]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"{path} has the column {twice[0]} twice. Remove one of them.")
     frame.columns = names
@@ -78,7 +76,15 @@ def read_table(path: Path) -> RawTable:
     return RawTable(frame.head(int(last[-1]) + 1 if len(last) else 0), notes)
 
 
-def _csv(path: Path) -> RawTable:
+class _Read(NamedTuple):
+    """Names of the columns, the rows below them, and remarks."""
+
+    names: list[str]
+    frame: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def _csv(path: Path) -> _Read:
     form = read_table_text(path)
     try:
         frame = pl.read_csv(form.text.encode(), separator=form.separator, infer_schema=False)
@@ -87,14 +93,16 @@ def _csv(path: Path) -> RawTable:
     except pl.exceptions.PolarsError as error:
         reason = unreadable_line(path) or str(error).splitlines()[0]
         raise DataError(f"{path} cannot be read as a CSV file: {reason}.") from error
+    if reason := unreadable_line(path):  # polars fills short rows with nulls
+        raise DataError(f"{path} cannot be read as a CSV file: {reason}.")
     notes = (f"{path.name} was read as {' with '.join(form.notes)}.",) if form.notes else ()
-    return RawTable(frame, notes)
+    return _Read(header(path), frame, notes)
 
 
-def _parquet(path: Path) -> RawTable:
+def _parquet(path: Path) -> _Read:
     try:
         frame = pl.read_parquet(path, glob=False)
-        return RawTable(frame.with_columns(pl.all().cast(pl.String)))
+        return _Read(frame.columns, frame.with_columns(pl.all().cast(pl.String)))
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(
             f"{path} cannot be read as a Parquet table of plain values: "
@@ -102,7 +110,7 @@ def _parquet(path: Path) -> RawTable:
         ) from error
 
 
-def _excel(path: Path) -> RawTable:
+def _excel(path: Path) -> _Read:
     if importlib.util.find_spec("fastexcel") is None:
         raise DataError(
             f"Reading {path} needs a package: pip install 'vitatt[excel]'. Or save the sheet as "
@@ -111,20 +119,27 @@ def _excel(path: Path) -> RawTable:
     import fastexcel
 
     try:
-        book = fastexcel.read_excel(path)
-        frame: Any = pl.read_excel(path, infer_schema_length=0)
+        sheets = fastexcel.read_excel(path).sheet_names
+        whole: Any = pl.read_excel(path, has_header=False, infer_schema_length=0)
     except (fastexcel.FastExcelError, pl.exceptions.PolarsError) as error:
         raise DataError(
             f"{path} cannot be read as an Excel file: {str(error).splitlines()[0]}"
         ) from error
-    names = book.sheet_names
+    if whole.is_empty():
+        raise DataError(f"{path} cannot be read as an Excel file: its first sheet is empty.")
+    names = [str(name or "") for name in whole.row(0)]
+    if "" in names:
+        raise DataError(
+            f"Expected the first row of {path} to name every column, but got {names}. Remove what "
+            "stands above the table."
+        )
     notes: tuple[str, ...] = ()
-    if len(names) > 1:
-        notes = (f"{path.name} has {len(names)} sheets; the first, '{names[0]}', is read.",)
-    return RawTable(frame, notes)
+    if len(sheets) > 1:
+        notes = (f"{path.name} has {len(sheets)} sheets; the first, '{sheets[0]}', is read.",)
+    return _Read(names, whole.slice(1), notes)
 
 
-READERS: dict[str, Callable[[Path], RawTable]] = {
+READERS: dict[str, Callable[[Path], _Read]] = {
     ".csv": _csv,
     ".tsv": _csv,
     ".txt": _csv,

@@ -76,6 +76,8 @@ def read_table_text(path: Path) -> TableText:
         if raw.startswith(begin):
             raise DataError(f"{path} cannot be read as a CSV file: it is {content}.")
     text, encoding = _decoded(raw, path)
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # line ends of old Macs
     if strange := re.search(r"[\x00-\x08\x0e-\x1f]", text):
         line = text.count("\n", 0, strange.start()) + 1
         raise DataError(
@@ -85,7 +87,10 @@ def read_table_text(path: Path) -> TableText:
     if stated and stated[1] in SEPARATORS:
         return TableText(text[stated.end() :], encoding, stated[1], skipped=1)
     header = re.sub(r'"[^"]*"', "", next(iter(text.lstrip().splitlines()), ""))
-    return TableText(text, encoding, max(SEPARATORS, key=header.count), skipped=0)
+    separator = max(SEPARATORS, key=header.count)
+    if path.suffix.lower() == ".tsv" and "\t" in header:
+        separator = "\t"
+    return TableText(text, encoding, separator, skipped=0)
 
 
 def _decoded(raw: bytes, path: Path) -> tuple[str, str]:
@@ -95,7 +100,8 @@ def _decoded(raw: bytes, path: Path) -> tuple[str, str]:
     for mark, encoding in _MARKS.items():
         if raw.startswith(mark):
             candidates = [encoding]
-    if b"\0" in sample and candidates[0] == "utf-8":  # Latin letters have a zero byte in UTF-16
+    zeros = sample.count(0) > len(sample) // 4  # Latin letters have a zero byte in UTF-16
+    if zeros and candidates[0] == "utf-8":
         little = sample[1::2].count(0) > sample[::2].count(0)
         candidates = ["utf-16-le" if little else "utf-16-be"]
     reason = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -44,7 +45,8 @@ class ImageFiles(NamedTuple):
         """Return the path of each name, null where there is none.
 
         A name without a file of exactly this name has the one file that differs in capitals, ending
-        or folder only, if no other name could mean the same file.
+        or outer folders only, if no other name could mean the same file. A folder in the name must
+        be that of the file: another one may be another patient's.
         """
         known = self.paths | self._alike_to(names)
         return names.replace_strict(known, default=None, return_dtype=pl.String)
@@ -71,6 +73,7 @@ class ImageFiles(NamedTuple):
             name: files[0]
             for name in lacking
             if len(files := self.alike.get(_plain(name), [])) == 1 == uses[_plain(name)]
+            and _agree(name, files[0])
         }
 
     def pairs(self, names: pl.Series) -> tuple[Pair, ...]:
@@ -150,9 +153,16 @@ def images_there(root: Path) -> str:
     return f"There are {len(found)} image files below it ({shown})"
 
 
+def _agree(name: str, path: str) -> bool:
+    """Whether the folder in a name, if there is one, is that of the file."""
+    folder = name.replace("\\", "/").rpartition("/")[0].rpartition("/")[2]
+    return not folder or folder.casefold() == Path(path).parent.name.casefold()
+
+
 def _plain(name: str) -> str:
-    """A name in lower case, without folder and ending."""
+    """A name in lower case, without folder and ending; accents are one letter."""
     file = name.replace("\\", "/").rpartition("/")[2].casefold()
+    file = unicodedata.normalize("NFC", file)
     stem, point, ending = file.rpartition(".")
     return stem if f"{point}{ending}" in IMAGE_ENDINGS else file
 
