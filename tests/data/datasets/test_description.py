@@ -202,7 +202,7 @@ def test_predicting_needs_only_the_id(clinic: Path) -> None:
         ({"subgroups": "sex"}, "`subgroups` of x to be a list, but got 'sex'"),
         ({"table": True}, "`table` of x to be text, but got True"),
         ({"classes": {True: None, False: None}}, "`classes` of x to have names as keys .yes, no"),
-        ({"classes": {"A": None, "n/a": None}}, "`classes.n/a` of x not to be a spelling of a mis"),
+        ({"classes": {"A": None, "n/a": None}}, "`classes.n/a` of x not to be a spelling of a"),
         ({"features": {"a": {"categories": ["?"]}}}, "not to be a spelling of a missing value"),
         ({"features": {"group": None}}, "`features.group` of x not to be a column of vitatt's"),
         ({"features": {"p_x": None}}, "`features.p_x` of x not to be a column of vitatt's"),
