@@ -98,9 +98,7 @@ def test_relevance_falls_on_what_was_planted(demo: Path) -> None:
     random = []
     for seed in range(RANDOM_NETWORKS):  # one of them may prefer any mark or feature in every case
         torch.manual_seed(seed)
-        untrained = LesionClassifier(
-            task=model.task.to_plain(), encoder="test_vit", fusion=model.hparams["fusion"]
-        ).eval()
+        untrained = LesionClassifier(task=model.task.to_plain(), encoder="test_vit").eval()
         random.append(measure(untrained, batch, masks, decoys, planted, ["tmme"]))
     untrained = pl.concat(random).with_columns(
         (pl.col("on the sign") - pl.col("on the decoy")).alias("sign less decoy")
