@@ -185,7 +185,7 @@ def retype(column: str, value: object) -> Callable[[Path], object]:
         (change(classes=["XYZ"]), r"`classes` of .* to be those of PAD-UFES-20, .* got 'XYZ'"),
         (change(seeds=[[0]]), r"`seeds` in .* to be a list of whole numbers"),
         (change(reference="other"), r"`reference` of .* one of its arms, vitatt, .* got 'other'"),
-        (change(dataset=["pad_ufes_20"]), r"to name a dataset among"),
+        (change(dataset=["pad_ufes_20"]), r"to name a dataset, but got .* the file was changed"),
         (retype("p_MEL", "high"), r"column p_MEL of .* to hold numbers, but got String"),
         (retype("true", "XYZ"), r"`true` in .* to be a class among ACK, .*, but got XYZ"),
         (
@@ -193,7 +193,7 @@ def retype(column: str, value: object) -> Callable[[Path], object]:
             "vitatt benchmark.*vitatt test.*neither",
         ),
         (lambda folder: (folder / "protocol.json").write_text("{"), "line 1: this is no JSON"),
-        (rename, "name a dataset among pad_ufes_20, isic_2019, but got 'other'"),
+        (rename, "name a dataset among pad_ufes_20, isic_2019, .* but got 'other'"),
         (lose_key, "to hold `num_folds`"),
         (add_seed, r"every seed of .*77\], but it has .* not finished"),
         (lambda folder: (folder / "predictions.parquet").unlink(), "no such file.*not finished"),

@@ -109,7 +109,7 @@ def test_an_output_that_cannot_be_written(predict_words, capsys, tmp_path):
 
 
 def test_data_are_read_before_a_run_is_begun(predict_words, demo_copy, capsys, tmp_path):
-    (demo_copy / "metadata.csv").unlink()
+    (demo_copy / "metadata.csv").rename(demo_copy / "other.csv")
     typos = [[f"--data.predict_root={demo_copy}"], ["--data.predict_root=nowhere"]]
     for typo in typos:
         refused(["predict", *predict_words, *typo, "--output=p.csv"], capsys)

@@ -18,7 +18,8 @@ def photographs(root: Path, spec: DatasetSpec, lacking: Path) -> LesionTable | N
     """Return the images of a folder as cases whose answers are all missing.
 
     Args:
-        root: The folder; images may be in subfolders. A case is named by its path from here.
+        root: The folder; images may be in subfolders, and lesion masks are none. A case is named by
+            its path from here.
         spec: The dataset whose model predicts them.
         lacking: The table that is not there, for the message.
 
@@ -29,7 +30,8 @@ def photographs(root: Path, spec: DatasetSpec, lacking: Path) -> LesionTable | N
         DataError: If there is another table, which may have the answers.
     """
     left_out: list[str] = []
-    paths = image_paths(root, left_out)
+    masks = ("_segmentation.png", "_decoy.png")
+    paths = [path for path in image_paths(root, left_out) if not path.endswith(masks)]
     if not paths:
         return None
     others = sorted(path.name for path in root.iterdir() if path.suffix.lower() in READERS)
