@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from vitatt.data.datasets.spellings import UNKNOWN, YES_NO, compared, compared_text, sexes
+from vitatt.data.datasets.spellings import YES_NO, compared_text, sexes
 from vitatt.data.images.files import ImageFiles
 
 _PATIENT = re.compile(r"patient|person|subject|participant|paciente|(^|_)pid($|_)", re.IGNORECASE)
@@ -37,14 +37,6 @@ class Column(NamedTuple):
     name: str
     entry: Mapping[str, Any] | str | None
     reason: str = ""
-
-
-def clean(frame: pl.DataFrame) -> pl.DataFrame:
-    """Text without spaces around it, and null for every spelling of a missing value."""
-    unknown = compared(pl.all()).is_in(list(UNKNOWN))
-    return frame.select(
-        pl.when(unknown).then(None).otherwise(pl.all().str.strip_chars()).name.keep()
-    )
 
 
 def image_share(names: pl.Series, images: ImageFiles) -> float:

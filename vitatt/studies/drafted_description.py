@@ -11,10 +11,9 @@ import yaml
 
 from vitatt.data.checks.leaks import label_copies, missing_pattern
 from vitatt.data.datasets.description import Description, parse_description
-from vitatt.data.datasets.spellings import compared_text
+from vitatt.data.datasets.spellings import compared_text, known_values
 from vitatt.data.images.files import ImageFiles
 from vitatt.studies.described_columns import (
-    clean,
     describe_column,
     find_group,
     find_id,
@@ -71,7 +70,7 @@ def draft_description(
     Raises:
         UsageError: If a column is not there, none can be the id, or the label has one value.
     """
-    frame = clean(frame)
+    frame = known_values(frame)
     for option, column in (("--group", group), ("--id", case_id)):
         _check_column(column, frame, table, option)
     if labels is None:
@@ -89,7 +88,7 @@ def draft_description(
         )
     columns: str | list[str] = label or ""
     if labels is not None:
-        frame, columns = _labelled(frame, clean(labels), case_id, label, str(label_table))
+        frame, columns = _labelled(frame, known_values(labels), case_id, label, str(label_table))
         label = label or _LABEL
     assert label is not None
     classes = frame[label].drop_nulls().value_counts(sort=True)

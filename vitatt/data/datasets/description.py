@@ -101,7 +101,7 @@ class _Reader:
             self._wrong("name", "to be letters, digits and underscores", name)
         classes, class_of = self._classes(values["classes"])
         features = tuple(
-            self._feature(str(key), value)
+            self._feature(key, value)
             for key, value in self._mapping(values["features"], "features").items()
         )
         names = [feature.name for feature in features]
@@ -147,8 +147,8 @@ class _Reader:
         """Title of each class, and the class of each published name."""
         titles: dict[str, str] = {}
         class_of: dict[str, str] = {}
-        for key, value in self._mapping(plain, "classes").items():
-            name, place = str(key), f"classes.{key}"
+        for name, value in self._mapping(plain, "classes").items():
+            place = f"classes.{name}"
             known: Sequence[str] = ()
             title = name
             if isinstance(value, dict):
@@ -259,7 +259,7 @@ class _Reader:
             columns["group"]: "it names the group, and so would not generalise",
             **dict.fromkeys(labels, "it is the label"),
             **{
-                str(key): self._text(value or "it is barred", f"barred.{key}")
+                key: self._text(value or "it is barred", f"barred.{key}")
                 for key, value in given.items()
             },
         }

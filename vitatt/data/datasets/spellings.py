@@ -39,6 +39,15 @@ def compared(column: pl.Expr) -> pl.Expr:
     return column.str.to_uppercase().str.replace_all(r"[\s_]+", " ").str.strip_chars()
 
 
+def known_values(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return text without spaces around it, and null for every spelling of a missing value."""
+    text = pl.col(pl.String)
+    unknown = compared(text).is_in(list(UNKNOWN))
+    return frame.with_columns(
+        pl.when(unknown).then(None).otherwise(text.str.strip_chars()).name.keep()
+    )
+
+
 def compared_text(text: str) -> str:
     """`compared`, of a single text; ``2.0`` is ``2``."""
     plain = re.sub(r"[\s_]+", " ", text.upper()).strip()

@@ -10,7 +10,7 @@ import polars as pl
 
 from vitatt.data.datasets.csv_lines import first_line
 from vitatt.data.datasets.schema import DatasetSpec
-from vitatt.data.datasets.spellings import UNKNOWN, compared
+from vitatt.data.datasets.spellings import known_values
 from vitatt.data.datasets.table_files import RawTable, read_table
 from vitatt.data.images.files import Pair, images_there
 from vitatt.types import DataError
@@ -112,11 +112,7 @@ def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> RawTa
         )
     if frame.is_empty():
         raise DataError(f"{path} has a header but no rows.")
-    stripped = pl.col(pl.String).str.strip_chars()
-    unknown = compared(pl.col(pl.String)).is_in(list(UNKNOWN))
-    return RawTable(
-        frame.with_columns(pl.when(unknown).then(None).otherwise(stripped).name.keep()), notes
-    )
+    return RawTable(known_values(frame), notes)
 
 
 def with_absent(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
