@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from vitatt.cli import main
-from vitatt.data.datasets import pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.inference import Predictor
+
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
 
 pytestmark = pytest.mark.long
 
@@ -21,7 +23,7 @@ DESCRIPTION = {
     "id": "file",
     "group": "person",
     "label": "finding",
-    "classes": {name: {"names": [f"{name} seen"]} for name in pad_ufes_20.SPEC.classes},
+    "classes": {name: {"names": [f"{name} seen"]} for name in PAD_UFES_20.spec.classes},
     "features": {"age": {"kind": "numeric", "unit": "years"}, "itch": "yes_no", "region": None},
     "barred": {"biopsed": "only done if it is suspicious"},
     "subgroups": ["age"],
@@ -59,7 +61,7 @@ def test_from_training_to_report(clinic: Path, options: list[str], tmp_path: Pat
     new = [f"--data.predict_root={clinic}", place, "--output=new.csv"]
     assert main(["predict", *of_case, *new]) == 0
     found = pl.read_csv("new.csv")
-    assert found.columns == ["file", *pad_ufes_20.SPEC.classes]
+    assert found.columns == ["file", *PAD_UFES_20.spec.classes]
     answers = pl.read_csv(clinic / "cases.csv", infer_schema=False).row(0, named=True)
     predicted = Predictor.load(checkpoint).predict(
         clinic / "images" / answers["file"],

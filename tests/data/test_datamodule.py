@@ -18,9 +18,12 @@ from vitatt.data import cases as cases_module
 from vitatt.data import datamodule as datamodule_module
 from vitatt.data import fold as fold_module
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.data.images.reading import read_image
 from vitatt.types import DataError, FoldSpec, LesionBatch, Tokens, UsageError
+
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
+ISIC_2019 = DATASETS["isic_2019"]
 
 pytestmark = pytest.mark.long
 
@@ -51,11 +54,11 @@ class TestTask:
         task = module.task
         training = module.cases("train")
         assert task.dataset == "pad_ufes_20"
-        assert task.classes == pad_ufes_20.SPEC.classes
+        assert task.classes == PAD_UFES_20.spec.classes
         counts = [int((training["diagnosis"] == name).sum()) for name in task.classes]
         assert list(task.class_counts) == counts
         assert sum(counts) == training.height
-        assert [f.name for f in task.features] == [f.name for f in pad_ufes_20.SPEC.features]
+        assert [f.name for f in task.features] == [f.name for f in PAD_UFES_20.spec.features]
         assert (task.smoothing, task.image_size, task.fold_spec) == (0.2, 32, FoldSpec(2, 4, 3, 5))
         assert max(f.cardinality for f in task.features if f.kind == "numeric") == 5
 
@@ -98,7 +101,7 @@ class TestTask:
 
     def test_isic(self, make_module: Make, isic_demo: Path) -> None:
         module = make_module(dataset="isic_2019", root=str(isic_demo))
-        assert module.task.classes == isic_2019.SPEC.classes
+        assert module.task.classes == ISIC_2019.spec.classes
         assert min(module.task.class_counts) > 0
 
     @pytest.mark.parametrize(
@@ -307,7 +310,7 @@ class TestPanel:
         batch, rows = make_module().panel("train", 5)
         expected = np.stack([read_image(path, 32) for path in rows["image"]])
         np.testing.assert_array_equal(batch.pixels.permute(0, 2, 3, 1).numpy(), expected)
-        classes = pad_ufes_20.SPEC.classes
+        classes = PAD_UFES_20.spec.classes
         assert [classes[t] for t in batch.target.tolist()] == rows["diagnosis"].to_list()
 
     def test_of_more_cases_than_there_are(self, make_module: Make) -> None:
@@ -383,7 +386,7 @@ class TestImagesThatCannotBeUsed:
 
 class TestTwins:
     def test_are_never_in_two_parts(self, pad_copy: Path, make_module: Make) -> None:
-        table = pad_ufes_20.read(pad_copy, labelled=True).cases
+        table = PAD_UFES_20.read(pad_copy, labelled=True).cases
         path = dict(table.select("case_id", "image").iter_rows())
         patients = table.group_by("group", maintain_order=True).agg(pl.col("case_id").first())
         chain = patients["case_id"].to_list()[:12]
@@ -405,7 +408,7 @@ class TestTwins:
             assert all(a.isdisjoint(b) for a, b in itertools.combinations(parts, 2))
 
     def test_groups_keep_their_names_otherwise(self, make_module: Make, pad_demo: Path) -> None:
-        table = pad_ufes_20.read(pad_demo, labelled=True).cases
+        table = PAD_UFES_20.read(pad_demo, labelled=True).cases
         assert make_module().labelled.frame["group"].to_list() == table["group"].to_list()
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.paths import escaped, files_below, is_text, left_out_note, user_path
 from vitatt.types import DataError
+
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
+ISIC_2019 = DATASETS["isic_2019"]
 
 Write = Callable[..., Path]
 Make = Callable[..., LesionDataModule]
@@ -53,7 +56,7 @@ def test_a_stray_name_costs_a_note(stray: str, write_pad: Write, save_image: Wri
     root = write_pad({"img_id": "a.png"})
     path = save_image(root / "images" / "a.png")
     (root / stray).write_bytes(b"")
-    table = pad_ufes_20.read(root, labelled=True)
+    table = PAD_UFES_20.read(root, labelled=True)
     assert table.cases["image"].to_list() == [str(path)]
     (note,) = table.notes
     assert note.startswith("1 files or folders below")
@@ -64,7 +67,7 @@ def test_a_stray_folder_costs_a_note(write_isic: Write, save_image: Write) -> No
     root = write_isic({"image": "ISIC_1"}, {"image": "ISIC_2", "lesion_id": "B"})
     save_image(root / LATIN / "ISIC_1.jpg")
     path = save_image(root / "b" / "ISIC_2.jpg")
-    table = isic_2019.read(root, labelled=True)
+    table = ISIC_2019.read(root, labelled=True)
     assert table.cases["image"].to_list() == [None, str(path)]
     assert r"caf\xe9" in table.notes[0]
 

@@ -10,14 +10,16 @@ import polars as pl
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
-from vitatt.data.datasets import pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.data.splits import SplitRows, fold_numbers, join_groups, split_rows
 from vitatt.types import DataError, FoldSpec
+
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
 
 # scikit-learn's, of the small tables here.
 pytestmark = pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 
-SPEC = pad_ufes_20.SPEC
+SPEC = PAD_UFES_20.spec
 PARTS = list(itertools.combinations(SplitRows._fields, 2))
 
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import wandb
 
 Record = Callable[..., None]
 _ROWS = pytest.StashKey[list[dict[str, Any]]]()
 
 
 @pytest.fixture
-def record(request: pytest.FixtureRequest) -> Record:
-    """Notes a metric with its bounds, and then holds it to them."""
+def record(request: pytest.FixtureRequest) -> Iterator[Record]:
+    """Notes metrics with their bounds and, after the test has measured all, holds it to them."""
     rows = request.config.stash.setdefault(_ROWS, [])
+    missed = []
 
     def note(
         what: str, value: float, *, unit: str = "x", least: float = 0, most: float = float("inf")
@@ -27,9 +29,18 @@ def record(request: pytest.FixtureRequest) -> Record:
         bounds = {"at least": least} if least else {}
         bounds |= {"at most": most} if most < float("inf") else {}
         rows.append({"what": what, "value": value, "unit": unit, **bounds})
-        assert least <= value <= most, f"{what}: {value:.3g} {unit}, expected {bounds}"
+        if not least <= value <= most:
+            missed.append(f"{what}: {value:.3g} {unit}, expected {bounds}")
 
-    return note
+    yield note
+    assert not missed, "\n".join(missed)
+
+
+@pytest.fixture(autouse=True)
+def _end_of_run() -> Iterator[None]:
+    """Ends the W&B run of a test, also of one that failed, for the next test."""
+    yield
+    wandb.finish()
 
 
 def pytest_terminal_summary(

@@ -18,11 +18,13 @@ from tests.performance.timing import ratio
 from vitatt.data import cases as cases_module
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.dataset import PixelSource
-from vitatt.data.datasets import isic_2019
+from vitatt.data.datasets import DATASETS, described
 from vitatt.data.images.cache import ImageCache
 from vitatt.data.images.files import ImageFiles
 from vitatt.data.images.transforms import TrainingAugmentation
 from vitatt.data.synthetic.demo import write_demo
+
+ISIC_2019 = DATASETS["isic_2019"]
 
 pytestmark = pytest.mark.bench
 IMAGES = 32
@@ -99,7 +101,7 @@ def write_table(folder: Path, count: int) -> None:
     lesion = rng.integers(0, count // 2, count)
     shares = np.array([4522, 12875, 3323, 867, 2624, 239, 253, 628]) / 25331
     kind = rng.choice(8, count // 2, p=shares)[lesion]
-    truth = {name: (kind == code).astype(float) for code, name in enumerate(isic_2019.SPEC.classes)}
+    truth = {name: (kind == code).astype(float) for code, name in enumerate(ISIC_2019.spec.classes)}
     pl.DataFrame([names]).with_columns(
         **{name: pl.Series(v) for name, v in truth.items()}
     ).write_csv(folder / "ISIC_2019_Training_GroundTruth.csv")
@@ -132,7 +134,7 @@ def set_up(root: str, count: int) -> tuple[float, float]:
     """Seconds until the first training batch, and peak memory in GB, in a process of its own."""
     cases_module.ImageCache = SharedImages  # type: ignore[assignment, misc]
     files = {f"ISIC_{number:07d}": f"{root}/ISIC_{number:07d}.jpg" for number in range(count)}
-    isic_2019.index_images = lambda *_, **__: ImageFiles(files, {}, {})
+    described.index_images = lambda *_, **__: ImageFiles(files, {}, {})
     start = time.perf_counter()
     module = LesionDataModule("isic_2019", root, image_size=64, num_workers=0, cache_dir=root)
     module.setup("fit")

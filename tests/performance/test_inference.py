@@ -13,11 +13,12 @@ from PIL import Image
 
 from tests.performance.conftest import Record
 from tests.performance.timing import median_ratio, ratio
-from vitatt.data.datasets.pad_ufes_20 import SPEC
+from vitatt.data.datasets import DATASETS
 from vitatt.inference import Predictor
 from vitatt.models.classifier import LesionClassifier
 from vitatt.types import FeatureEncoding, FoldSpec, LesionBatch, LesionTask, Pixels
 
+SPEC = DATASETS["pad_ufes_20"].spec
 pytestmark = pytest.mark.bench
 PROCESSES = 7
 FEATURES = tuple(
@@ -26,7 +27,15 @@ FEATURES = tuple(
     else FeatureEncoding(one.name, one.label, one.kind, categories=one.categories or ("BRAZIL",))
     for one in SPEC.features
 )
-TASK = LesionTask(SPEC.name, SPEC.classes, (1,) * 6, FEATURES, 0.1, 224, FoldSpec(0, 5, 0))
+TASK = LesionTask(
+    SPEC.name,
+    SPEC.classes,
+    (1,) * 6,
+    FEATURES,
+    0.1,
+    224,
+    FoldSpec(0, 5, 0),
+)
 ANSWERS = {"age": 55, "itch": "yes", "region": "FACE", "grew": False, "gender": "FEMALE"}
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vitatt.data.datasets.isic_2019 import WEIGHTS
 from vitatt.data.datasets.table_files import read_table
 from vitatt.types import UsageError
 
 UNKNOWN = "UNK"
+WEIGHTS = ("score_weight", "validation_weight")
+"""Columns of the ground truth that are no classes."""
+
 _INVALID = "ISIC_0035068"
 """Published in the ground truth of 2019, and given no weight by the organisers' scorer."""
 

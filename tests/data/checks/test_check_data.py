@@ -10,8 +10,10 @@ import pytest
 
 from vitatt.data.checks.check_data import Report, check
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.datasets import pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.types import DataError
+
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
 
 pytestmark = pytest.mark.long
 
@@ -38,13 +40,13 @@ def test_a_sound_dataset_has_no_problems(sound: Report) -> None:
     assert problems == []
     for part in ("240 rows", "Images absent: 0", "Images unreadable: 0", "Problems: 0", "biopsed"):
         assert part in text
-    assert all(title in text for title in pad_ufes_20.SPEC.class_titles.values())
-    assert all(feature.name in text for feature in pad_ufes_20.SPEC.features)
+    assert all(title in text for title in PAD_UFES_20.spec.class_titles.values())
+    assert all(feature.name in text for feature in PAD_UFES_20.spec.features)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_names_what_would_spoil_a_training(pad_copy: Path, make_module: Make) -> None:
-    table = pad_ufes_20.read(pad_copy, labelled=True).cases
+    table = PAD_UFES_20.read(pad_copy, labelled=True).cases
     first = {
         name: table.filter(pl.col("diagnosis") == name).row(0, named=True)
         for name in ("ACK", "BCC")
@@ -86,10 +88,10 @@ def section(text: str, title: str) -> list[str]:
 
 
 def test_lists_categories_and_ranges(sound: Report, pad_demo: Path) -> None:
-    cases = pad_ufes_20.read(pad_demo, labelled=True).cases
+    cases = PAD_UFES_20.read(pad_demo, labelled=True).cases
     text = sound.text
     categories = dict(line.split(": ") for line in section(text, "Categories per feature"))
-    for feature in pad_ufes_20.SPEC.features:
+    for feature in PAD_UFES_20.spec.features:
         column = cases[feature.name].drop_nulls()
         if feature.kind == "categorical":
             listed = dict(one.rsplit(" ", 1) for one in categories[feature.name].split(", "))

@@ -26,15 +26,17 @@ from vitatt.data.checks.leaks import (
     shared_images,
 )
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.datasets import pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.data.metadata.association import associate
 from vitatt.data.metadata.encoding import fit_features
 from vitatt.types import DataError
 
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
+
 pytestmark = pytest.mark.long
 
 Make = Callable[..., LesionDataModule]
-FEATURES = pad_ufes_20.SPEC.features
+FEATURES = PAD_UFES_20.spec.features
 AGE = [feature for feature in FEATURES if feature.name == "age"]
 
 
@@ -149,7 +151,7 @@ class TestMissingPattern:
 @pytest.mark.filterwarnings("ignore:.*share an image.*")
 class TestSharedImages:
     def test_two_patients(self, pad_copy: Path, make_module: Make) -> None:
-        table = pad_ufes_20.read(pad_copy, labelled=True).cases
+        table = PAD_UFES_20.read(pad_copy, labelled=True).cases
         one = table.row(0, named=True)
         other = table.filter(pl.col("group") != one["group"]).row(3, named=True)
         shutil.copy(one["image"], other["image"])
@@ -170,7 +172,7 @@ class TestSharedImages:
         assert len(set(places)) == 1, "as the finding says, they are kept together"
 
     def test_twice_of_one_patient_is_none(self, pad_copy: Path, make_module: Make) -> None:
-        table = pad_ufes_20.read(pad_copy, labelled=True).cases
+        table = PAD_UFES_20.read(pad_copy, labelled=True).cases
         pair = table.filter(pl.col("group").is_duplicated()).partition_by("group")[0]
         shutil.copy(pair["image"][0], pair["image"][1])
         (finding,) = shared_images(make_module(root=str(pad_copy)).labelled)

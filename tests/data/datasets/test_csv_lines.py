@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from vitatt.data.datasets.csv_lines import first_line, line_of, unreadable_line
+from vitatt.data.datasets.table_text import read_table_text
 
 CONTENTS = {
     "plain": b"a,b\n1,x\n2,y\n",
@@ -53,4 +54,4 @@ def test_of_the_first_wrong_row(tmp_path: Path) -> None:
 )
 def test_of_what_cannot_be_read(content: bytes, expected: str, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(content)
-    assert unreadable_line(tmp_path / "x.csv") == expected
+    assert unreadable_line(read_table_text(tmp_path / "x.csv")) == expected

@@ -12,10 +12,13 @@ import yaml
 
 from tests.data.test_real_data import real
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.datasets import find_dataset, isic_2019, pad_ufes_20, recorded_dataset
+from vitatt.data.datasets import DATASETS, find_dataset, recorded_dataset
 from vitatt.data.datasets.description import parse_description
 from vitatt.ranges import Range
 from vitatt.types import DataError, LesionTask, UsageError
+
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
+ISIC_2019 = DATASETS["isic_2019"]
 
 Write = Callable[..., Path]
 
@@ -130,7 +133,7 @@ def test_one_column_for_each_class(clinic: Path) -> None:
     text = description(label=["MEL", "NEV", "BCC"], barred={"finding": "it is the label"})
     assert read(clinic, text)["diagnosis"].to_list() == ["MEL", "NEV", "MEL"]
     path.write_text(path.read_text().replace("0;1;0", "0;1;1"))
-    with pytest.raises(DataError, match=r"one class with 1.*1 rows differ.*line 3, being c2"):
+    with pytest.raises(DataError, match=r"one class per row .*1 rows differ.*line 3, being c2"):
         read(clinic, text)
 
 
@@ -277,7 +280,7 @@ def test_the_text_in_a_checkpoint_describes_the_same(clinic: Path) -> None:
     again = recorded_dataset("clinic", first.description, "a checkpoint")
     assert again.spec == first.spec
     assert again.read(clinic, labelled=True).cases.equals(first.read(clinic, labelled=True).cases)
-    assert recorded_dataset("pad_ufes_20", "", "x").spec is pad_ufes_20.SPEC
+    assert recorded_dataset("pad_ufes_20", "", "x").spec is PAD_UFES_20.spec
 
 
 PAD = {
@@ -286,7 +289,7 @@ PAD = {
     "id": "img_id",
     "group": "patient_id",
     "label": "diagnostic",
-    "classes": dict(pad_ufes_20.SPEC.class_titles),
+    "classes": dict(PAD_UFES_20.spec.class_titles),
     "melanoma": "MEL",
     "features": {
         feature.name: {
@@ -307,7 +310,7 @@ PAD = {
             if feature.categories == ("False", "True")
             else "other"
         ]
-        for feature in pad_ufes_20.SPEC.features
+        for feature in PAD_UFES_20.spec.features
     },
 }
 
@@ -349,13 +352,13 @@ ISIC = {
     "group": "lesion_id",
     "group_kind": "lesion",
     "ungrouped_share": 0.2,
-    "label": list(isic_2019.SPEC.classes),
+    "label": list(ISIC_2019.spec.classes),
     "label_table": "ISIC_2019_Training_GroundTruth.csv",
-    "classes": dict(isic_2019.SPEC.class_titles),
+    "classes": dict(ISIC_2019.spec.class_titles),
     "features": {
         "age_approx": {"kind": "numeric", "unit": "years"},
         "sex": "sex",
-        "anatom_site_general": {"categories": list(isic_2019.SPEC.features[2].categories)},
+        "anatom_site_general": {"categories": list(ISIC_2019.spec.features[2].categories)},
     },
 }
 
@@ -372,7 +375,7 @@ def test_labels_in_another_table(write_isic: Write, save_image: Write) -> None:
     dataset = find_dataset(str(root.parent / "isic.yaml"), "x")
     for labelled in (True, False):
         options = {"labelled": labelled, "allow_ungrouped": True}
-        found, expected = dataset.read(root, **options), isic_2019.read(root, **options)
+        found, expected = dataset.read(root, **options), ISIC_2019.read(root, **options)
         assert found.cases.equals(expected.cases), labelled
         assert found.ungrouped == expected.ungrouped
         assert found.group_problem == expected.group_problem

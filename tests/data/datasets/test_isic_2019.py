@@ -7,8 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from vitatt.data.datasets import isic_2019
+from vitatt.data.datasets import DATASETS
 from vitatt.types import DataError
+
+ISIC_2019 = DATASETS["isic_2019"]
 
 Write = Callable[..., Path]
 CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")
@@ -21,8 +23,8 @@ def one_hot(image: str, **values: str) -> dict[str, str]:
 @pytest.mark.parametrize(("newline", "bom"), [("\n", False), ("\r\n", True)], ids=["LF", "CRLF"])
 def test_published_form(newline: str, bom: bool, write_isic: Write) -> None:
     rows = [{"diagnosis": name, "lesion_id": f"L{n}"} for n, name in enumerate(CLASSES)]
-    table = isic_2019.read(write_isic(*rows, newline=newline, bom=bom), labelled=True)
-    names = [feature.name for feature in isic_2019.SPEC.features]
+    table = ISIC_2019.read(write_isic(*rows, newline=newline, bom=bom), labelled=True)
+    names = [feature.name for feature in ISIC_2019.spec.features]
     assert table.cases.columns == ["case_id", "group", "diagnosis", "image", *names]
     assert table.cases["diagnosis"].to_list() == list(CLASSES)
     assert table.cases["group"].to_list() == [f"L{n}" for n in range(8)]
@@ -31,13 +33,13 @@ def test_published_form(newline: str, bom: bool, write_isic: Write) -> None:
 
 
 def test_other_order_and_extra_columns_do_not_matter(write_isic: Write) -> None:
-    plain = isic_2019.read(write_isic({}, {"diagnosis": "SCC"}), labelled=True).cases
+    plain = ISIC_2019.read(write_isic({}, {"diagnosis": "SCC"}), labelled=True).cases
     odd = {"site": "x", "file": "1", "recorded": "no", "attribution": 'a, "b"'}
     root = write_isic({**odd, "diagnosis": "NV"}, {"diagnosis": "SCC"})
     path = root / "ISIC_2019_Training_Metadata.csv"
     header, *rows = path.read_text().splitlines()
     path.write_text("\n".join([header, *rows[::-1]]))
-    assert isic_2019.read(root, labelled=True).cases.equals(plain)
+    assert ISIC_2019.read(root, labelled=True).cases.equals(plain)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_images_are_found(
     root = write_isic({"image": name})
     path = save_image(root / folder / f"{name}{suffix}")
     (root / folder / f"{name}_segmentation.png").write_bytes(b"mask")
-    table = isic_2019.read(root, labelled=True)
+    table = ISIC_2019.read(root, labelled=True)
     assert table.cases["image"].to_list() == [str(path)]
 
 
@@ -63,35 +65,35 @@ def test_images_are_found(
 def test_two_endings_of_one_name(other: str, write_isic: Write, save_image: Write) -> None:
     root = write_isic({"image": "ISIC_1"})
     one, two = save_image(root / "ISIC_1.jpg"), save_image(root / "a" / other)
-    table = isic_2019.read(root, labelled=True)
+    table = ISIC_2019.read(root, labelled=True)
     assert table.cases["image"].to_list() == [str(one)]
     assert table.doubles == ((str(one), str(two)),)
     save_image(two, seed=1, size=20)
     with pytest.raises(DataError, match=rf"files are named ISIC_1\.jpg and {other}: .*Keep one"):
-        isic_2019.read(root, labelled=True)
+        ISIC_2019.read(root, labelled=True)
 
 
 def test_doubled_folder_counts_once(write_isic: Write, save_image: Write) -> None:
     root = write_isic({"image": "ISIC_1"})
     for folder in ("ISIC_2019_Training_Input", "ISIC_2019_Training_Input/ISIC_2019_Training_Input"):
         save_image(root / folder / "ISIC_1.jpg")
-    assert isic_2019.read(root, labelled=True).absent == []
+    assert ISIC_2019.read(root, labelled=True).absent == []
     save_image(root / "ISIC_1.jpg", seed=1, size=20)
     with pytest.raises(DataError, match=r"Two different files are named ISIC_1\.jpg"):
-        isic_2019.read(root, labelled=True)
+        ISIC_2019.read(root, labelled=True)
 
 
 def test_downsampled_is_part_of_the_name(write_isic: Write, save_image: Write) -> None:
     root = write_isic({"image": "ISIC_1"}, {"image": "ISIC_1_downsampled"})
     path = save_image(root / "ISIC_1_downsampled.jpg")
-    table = isic_2019.read(root, labelled=True)
+    table = ISIC_2019.read(root, labelled=True)
     assert table.cases["image"].to_list() == [None, str(path)]
     assert table.absent == ["ISIC_1"]
 
 
 def test_an_image_without_lesion_is_its_own_group(write_isic: Write) -> None:
     rows = [{"lesion_id": value} for value in ("", "L", "-", "L", *"abcdefgh")]
-    table = isic_2019.read(write_isic(*rows), labelled=True)
+    table = ISIC_2019.read(write_isic(*rows), labelled=True)
     assert table.cases["group"].to_list()[:4] == ["ISIC_0000000", "L", "ISIC_0000002", "L"]
     (note,) = table.notes
     assert note == (
@@ -118,15 +120,15 @@ def test_too_few_known_lesions(
 ) -> None:
     root = write_isic(*rows, lacking=lacking)
     with pytest.raises(DataError, match=rf"{message}.*may stand in .*`data\.allow_ungrouped`"):
-        isic_2019.read(root, labelled=True)
-    table = isic_2019.read(root, labelled=True, allow_ungrouped=True)
+        ISIC_2019.read(root, labelled=True)
+    table = ISIC_2019.read(root, labelled=True, allow_ungrouped=True)
     ungrouped = table.cases.filter(pl.col("group") == pl.col("case_id")).height
     assert table.ungrouped == ungrouped == (2 if lacking else 1)
     assert re.search(message, table.group_problem)
     assert table.notes[0].startswith(f"{ungrouped} of {len(rows)} images have no lesion_id: each")
     for name in ("lesion", "training and test"):
         assert name in table.notes[0]
-    unlabelled = isic_2019.read(root, labelled=False)
+    unlabelled = ISIC_2019.read(root, labelled=False)
     assert (unlabelled.notes, unlabelled.ungrouped) == ((), 0)
 
 
@@ -135,8 +137,8 @@ def test_a_labelled_image_without_metadata_needs_a_word(write_isic: Write) -> No
     root = write_isic({}, {"lesion_id": "M"}, truth=truth)
     message = r"1 of 3 labelled images have no row in .*Metadata\.csv, the first being ISIC_0000002"
     with pytest.raises(DataError, match=message):
-        isic_2019.read(root, labelled=True)
-    table = isic_2019.read(root, labelled=True, allow_ungrouped=True)
+        ISIC_2019.read(root, labelled=True)
+    table = ISIC_2019.read(root, labelled=True, allow_ungrouped=True)
     assert table.cases["group"].to_list() == ["HAM_0000001", "M", "ISIC_0000002"]
     assert re.search(message, table.group_problem)
 
@@ -144,10 +146,10 @@ def test_a_labelled_image_without_metadata_needs_a_word(write_isic: Write) -> No
 def test_groups_count_where_there_are_images(write_isic: Write, save_image: Write) -> None:
     root = write_isic({}, {"lesion_id": ""}, *[{"lesion_id": f"L{n}"} for n in range(8)])
     save_image(root / "ISIC_0000000.jpg")
-    assert isic_2019.read(root, labelled=True).notes == ()
+    assert ISIC_2019.read(root, labelled=True).notes == ()
     save_image(root / "ISIC_0000001.jpg", seed=1)
     with pytest.raises(DataError, match=r"1 rows of .* have no lesion_id \(2 images in all"):
-        isic_2019.read(root, labelled=True)
+        ISIC_2019.read(root, labelled=True)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_groups_count_where_there_are_images(write_isic: Write, save_image: Writ
 def test_values(column: str, spellings: dict[object, list[str]], write_isic: Write) -> None:
     pairs = [(text, value) for value, texts in spellings.items() for text in texts]
     root = write_isic(*({column: text} for text, _ in pairs))
-    found = isic_2019.read(root, labelled=True).cases[column]
+    found = ISIC_2019.read(root, labelled=True).cases[column]
     assert [(text, value) for (text, _), value in zip(pairs, found, strict=True)] == pairs
 
 
@@ -189,38 +191,38 @@ def test_tables_that_differ_are_joined_with_notes(write_isic: Write) -> None:
         one_hot("ISIC_8", AK="1"),
     ]
     root = write_isic({}, {}, {}, {}, truth=truth)
-    table = isic_2019.read(root, labelled=True, allow_ungrouped=True)
+    table = ISIC_2019.read(root, labelled=True, allow_ungrouped=True)
     assert table.cases["case_id"].to_list() == ["ISIC_0000001", "ISIC_9", "ISIC_8"]
     assert table.cases["group"].to_list() == ["HAM_0000001", "ISIC_9", "ISIC_8"]
     assert table.cases["age_approx"].to_list() == [55.0, None, None]
     assert table.cases["sex"].to_list() == ["female", None, None]
     bare, unlabelled, ungrouped = table.notes
     assert ungrouped.startswith("2 of 3 images have no lesion_id")
-    assert bare.startswith("2 labelled images are not in ISIC_2019_Training_Metadata.csv")
-    assert unlabelled.startswith("3 rows of ISIC_2019_Training_Metadata.csv have no ground truth")
+    assert bare.startswith("2 labelled cases are not in ISIC_2019_Training_Metadata.csv")
+    assert unlabelled.startswith("3 rows of ISIC_2019_Training_Metadata.csv have no label")
 
 
 def test_official_test_layout(write_isic: Write, save_image: Write) -> None:
     root = write_isic({}, {}, prefix="ISIC_2019_Test", lacking=["lesion_id"])
     path = save_image(root / "ISIC_2019_Test_Input" / "ISIC_0000001.jpg")
-    table = isic_2019.read(root, labelled=False)
+    table = ISIC_2019.read(root, labelled=False)
     assert table.cases["group"].to_list() == ["ISIC_0000000", "ISIC_0000001"]
     assert table.cases["diagnosis"].to_list() == [None, None]
     assert table.cases["image"].to_list() == [None, str(path)]
     with pytest.raises(DataError, match=r"Expected the file .*Training_Metadata\.csv"):
-        isic_2019.read(root, labelled=True)
+        ISIC_2019.read(root, labelled=True)
 
 
 def test_prediction_needs_no_ground_truth(write_isic: Write) -> None:
     root = write_isic({}, {"diagnosis": "MEL"})
-    assert isic_2019.read(root, labelled=False).cases["diagnosis"].to_list() == ["NV", "MEL"]
+    assert ISIC_2019.read(root, labelled=False).cases["diagnosis"].to_list() == ["NV", "MEL"]
     (root / "ISIC_2019_Training_GroundTruth.csv").unlink()
-    assert isic_2019.read(root, labelled=False).cases["diagnosis"].to_list() == [None, None]
+    assert ISIC_2019.read(root, labelled=False).cases["diagnosis"].to_list() == [None, None]
 
 
 def test_prediction_keeps_cases_without_ground_truth(write_isic: Write) -> None:
     truth = [one_hot("ISIC_0000001", MEL="1.0")]
-    table = isic_2019.read(write_isic({}, {}, {}, truth=truth), labelled=False)
+    table = ISIC_2019.read(write_isic({}, {}, {}, truth=truth), labelled=False)
     found = dict(table.cases.select("case_id", "diagnosis").iter_rows())
     assert found == {"ISIC_0000000": None, "ISIC_0000001": "MEL", "ISIC_0000002": None}
 
@@ -243,7 +245,7 @@ def test_prediction_keeps_cases_without_ground_truth(write_isic: Write) -> None:
 def test_bad_ground_truth(row: dict[str, str], message: str, write_isic: Write) -> None:
     root = write_isic({}, {}, truth=[one_hot("ISIC_0000000", NV="1.0"), row])
     with pytest.raises(DataError, match=message):
-        isic_2019.read(root, labelled=True)
+        ISIC_2019.read(root, labelled=True)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +257,7 @@ def test_bad_ground_truth(row: dict[str, str], message: str, write_isic: Write) 
         (
             [{}, {"image": "A"}, {"image": "A"}],
             [],
-            r"Metadata\.csv has the image A more than once, in line 3 and line 4",
+            r"Metadata\.csv has 1 image names more than once, .* A, in line 3 and line 4",
         ),
         ([{}, {"age_approx": "old"}], [], ", line 3, .* case ISIC_0000001 has 'old'"),
         ([{"age_approx": "inf"}], [], "'age_approx' .* case ISIC_0000000 has 'inf'"),
@@ -266,7 +268,7 @@ def test_bad_metadata(
 ) -> None:
     root = write_isic(*rows, lacking=lacking)
     with pytest.raises(DataError, match=message):
-        isic_2019.read(root, labelled=True)
+        ISIC_2019.read(root, labelled=True)
 
 
 @pytest.mark.parametrize("name", ["GroundTruth", "Metadata"])
@@ -274,33 +276,33 @@ def test_a_table_that_is_none(name: str, write_isic: Write) -> None:
     path = write_isic({}) / f"ISIC_2019_Training_{name}.csv"
     path.write_bytes(bytes(range(256)) * 40)
     with pytest.raises(DataError, match=rf"{path} (cannot be read as a CSV|lacks the columns)"):
-        isic_2019.read(path.parent, labelled=True)
+        ISIC_2019.read(path.parent, labelled=True)
     path.unlink()
     with pytest.raises(DataError, match=rf"Expected the file {path}.*challenge\.isic-archive"):
-        isic_2019.read(path.parent, labelled=True)
+        ISIC_2019.read(path.parent, labelled=True)
 
 
 def test_folder_is_absent_or_a_file(tmp_path: Path) -> None:
     help_text = r"published at https://challenge\.isic-archive\.com.*GroundTruth\.csv"
     with pytest.raises(DataError, match=rf"nowhere does not exist\. .*{help_text}"):
-        isic_2019.read(tmp_path / "nowhere", labelled=True)
+        ISIC_2019.read(tmp_path / "nowhere", labelled=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=rf"file is a file\. .*{help_text}"):
-        isic_2019.read(tmp_path / "file", labelled=False)
+        ISIC_2019.read(tmp_path / "file", labelled=False)
 
 
 def test_the_published_truth_of_the_test_images_has_weights(write_isic: Write) -> None:
     root = write_isic({}, {"image": "ISIC_2"})
-    plain = isic_2019.read(root, labelled=True).cases
+    plain = ISIC_2019.read(root, labelled=True).cases
     path = root / "ISIC_2019_Training_GroundTruth.csv"
     truth = pl.read_csv(path, infer_schema=False)
     truth.with_columns(score_weight=pl.lit("1.0"), validation_weight=pl.lit("0.0")).write_csv(path)
-    assert isic_2019.read(root, labelled=True).cases.equals(plain)
+    assert ISIC_2019.read(root, labelled=True).cases.equals(plain)
 
 
 def test_photographs_without_a_table(save_image: Write, tmp_path: Path) -> None:
     save_image(tmp_path / "photos" / "x.png")
-    table = isic_2019.read(tmp_path, labelled=False)
+    table = ISIC_2019.read(tmp_path, labelled=False)
     assert table.cases["case_id"].to_list() == ["photos/x.png"]
     assert table.cases["age_approx"].dtype == pl.Float64
     assert table.notes[0].endswith("from the image alone, every answer being missing.")
@@ -310,7 +312,7 @@ def test_prediction_asks_only_for_what_is_needed(write_isic: Write) -> None:
     root = write_isic({}, {"image": "ISIC_2"})
     path = root / "ISIC_2019_Training_Metadata.csv"
     pl.read_csv(path, infer_schema=False).drop("sex", "lesion_id").write_csv(path)
-    cases = isic_2019.read(root, labelled=False, needed=["age_approx"]).cases
+    cases = ISIC_2019.read(root, labelled=False, needed=["age_approx"]).cases
     assert cases["sex"].to_list() == [None, None]
     with pytest.raises(DataError, match="lacks the column sex"):
-        isic_2019.read(root, labelled=False)
+        ISIC_2019.read(root, labelled=False)

@@ -6,8 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from vitatt.data.datasets import pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.types import DataError
+
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
 
 Write = Callable[..., Path]
 
@@ -21,7 +23,7 @@ PUBLISHED_LAYOUTS = {
 
 
 def read_one(root: Path, column: str) -> object:
-    return pad_ufes_20.read(root, labelled=True).cases[column].to_list()[0]
+    return PAD_UFES_20.read(root, labelled=True).cases[column].to_list()[0]
 
 
 @pytest.mark.parametrize("folders", PUBLISHED_LAYOUTS.values(), ids=PUBLISHED_LAYOUTS)
@@ -30,16 +32,16 @@ def test_images_are_found_in_every_published_layout(
 ) -> None:
     root = write_pad({}, {}, {})
     paths = [save_image(root / folder / f"PAT_1_11_{n}.png") for n, folder in enumerate(folders)]
-    table = pad_ufes_20.read(root, labelled=True)
+    table = PAD_UFES_20.read(root, labelled=True)
     assert table.cases["image"].to_list() == [str(path) for path in paths]
     assert table.absent == []
 
 
 def test_columns_of_the_table(write_pad: Write) -> None:
-    table = pad_ufes_20.read(write_pad({}), labelled=True)
-    features = [feature.name for feature in pad_ufes_20.SPEC.features]
+    table = PAD_UFES_20.read(write_pad({}), labelled=True)
+    features = [feature.name for feature in PAD_UFES_20.spec.features]
     assert table.cases.columns == ["case_id", "group", "diagnosis", "image", *features]
-    numeric = {f.name for f in pad_ufes_20.SPEC.features if f.kind == "numeric"}
+    numeric = {f.name for f in PAD_UFES_20.spec.features if f.kind == "numeric"}
     assert numeric == {"age", "diameter_1", "diameter_2"}
     for name in features:
         assert table.cases.schema[name] == (pl.Float64 if name in numeric else pl.String)
@@ -47,18 +49,18 @@ def test_columns_of_the_table(write_pad: Write) -> None:
 
 
 def test_text_form_does_not_matter(write_pad: Write) -> None:
-    plain = pad_ufes_20.read(write_pad({}, {"age": "61"}), labelled=True).cases
+    plain = PAD_UFES_20.read(write_pad({}, {"age": "61"}), labelled=True).cases
     # The first column carries the byte-order mark, the last one the carriage return.
     root = write_pad({}, {"age": "61"}, newline="\r\n", bom=True)
-    assert pad_ufes_20.read(root, labelled=True).cases.equals(plain)
+    assert PAD_UFES_20.read(root, labelled=True).cases.equals(plain)
 
 
 def test_extra_columns_and_spaces_in_the_header_do_not_matter(write_pad: Write) -> None:
-    plain = pad_ufes_20.read(write_pad({}), labelled=True).cases
+    plain = PAD_UFES_20.read(write_pad({}), labelled=True).cases
     root = write_pad({"fold": "3", "notes": 'said "no", then yes'})
     path = root / "metadata.csv"
     path.write_text(path.read_text().replace(",age,", ", age ,", 1))
-    assert pad_ufes_20.read(root, labelled=True).cases.equals(plain)
+    assert PAD_UFES_20.read(root, labelled=True).cases.equals(plain)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_values(column: str, spellings: dict[object, list[str]], write_pad: Writ
     published = {"diagnosis": "diagnostic", "group": "patient_id"}.get(column, column)
     pairs = [(text, value) for value, texts in spellings.items() for text in texts]
     root = write_pad(*({published: text} for text, _ in pairs))
-    found = pad_ufes_20.read(root, labelled=True).cases[column]
+    found = PAD_UFES_20.read(root, labelled=True).cases[column]
     assert [(text, value) for (text, _), value in zip(pairs, found, strict=True)] == pairs
 
 
@@ -123,7 +125,7 @@ def test_mixed_spellings_are_one_category(write_pad: Write) -> None:
     answers = ["True", "1", "yes", "T", "False", "0", "no", "F", "?", "UNK"]
     sexes = ["M", "MALE", "male", "F", "FEMALE", "Female", "m", "f", "-", "not recorded"]
     rows = [{"itch": itch, "gender": sex} for itch, sex in zip(answers, sexes, strict=True)]
-    table = pad_ufes_20.read(write_pad(*rows), labelled=True)
+    table = PAD_UFES_20.read(write_pad(*rows), labelled=True)
     assert table.notes == ()
     found = table.cases.select("itch", "gender")
     assert found["itch"].to_list() == ["True"] * 4 + ["False"] * 4 + [None] * 2
@@ -133,7 +135,7 @@ def test_mixed_spellings_are_one_category(write_pad: Write) -> None:
 
 def test_odd_values_are_noted(write_pad: Write) -> None:
     rows = [{}, {"region": "moon"}, {"age": "-3"}, {"age": "555", "diameter_1": "1e6"}]
-    notes = pad_ufes_20.read(write_pad(*rows), labelled=True).notes
+    notes = PAD_UFES_20.read(write_pad(*rows), labelled=True).notes
     assert [note.split(":")[0] for note in notes] == [
         "'age' is not at least 0 and at most 120 years in 2 rows",
         "'region' has 1 category that PAD-UFES-20 does not have",
@@ -149,15 +151,15 @@ def test_patients_that_are_not_there(lacking: list[str], write_pad: Write) -> No
     root = write_pad(*rows, lacking=lacking)
     message = "has no column patient_id, so that 4 images" if lacking else "line 3.*: each is a gr"
     with pytest.raises(DataError, match=rf"{message}.*patient.*`data\.allow_ungrouped`"):
-        pad_ufes_20.read(root, labelled=True)
-    allowed = pad_ufes_20.read(root, labelled=True, allow_ungrouped=True)
+        PAD_UFES_20.read(root, labelled=True)
+    allowed = PAD_UFES_20.read(root, labelled=True, allow_ungrouped=True)
     names = [f"PAT_1_11_{n}.png" for n in range(4)]
     expected = names if lacking else ["PAT_1", names[1], "PAT_2", "PAT_2"]
     assert allowed.cases["group"].to_list() == expected
     count = 4 if lacking else 1
     assert allowed.notes[0].startswith(f"{count} of 4 images have no patient_id: each is a group")
     assert allowed.group_problem
-    predicted = pad_ufes_20.read(root, labelled=False)
+    predicted = PAD_UFES_20.read(root, labelled=False)
     assert predicted.cases["group"].to_list() == expected
     assert predicted.notes == ()
 
@@ -176,20 +178,20 @@ def test_errors_name_the_line(row: dict[str, str], message: str, write_pad: Writ
     # A column that is not read holds line breaks in quotes.
     rows = [{"note": "a"}, {"note": "1\n2\n3"}, {"note": "", "img_id": "x.png", **row}]
     with pytest.raises(DataError, match=message):
-        pad_ufes_20.read(write_pad(*rows), labelled=True)
+        PAD_UFES_20.read(write_pad(*rows), labelled=True)
 
 
 def test_absent_images_are_counted_not_dropped(write_pad: Write, save_image: Write) -> None:
     root = write_pad({}, {}, {})
     save_image(root / "images" / "PAT_1_11_1.png")
-    table = pad_ufes_20.read(root, labelled=True)
+    table = PAD_UFES_20.read(root, labelled=True)
     assert table.cases.height == 3
     assert table.absent == ["PAT_1_11_0.png", "PAT_1_11_2.png"]
     assert table.with_images()["case_id"].to_list() == ["PAT_1_11_1.png"]
 
 
 def test_no_image_at_all(write_pad: Write) -> None:
-    table = pad_ufes_20.read(write_pad({}, {}), labelled=True)
+    table = PAD_UFES_20.read(write_pad({}, {}), labelled=True)
     message = (
         r"None of the 2 cases of PAD-UFES-20 \(PAT_1_11_0\.png, PAT_1_11_1\.png\) has an image "
         r".*no image file at all below it.*mendeley.*imgs_part_1"
@@ -202,7 +204,7 @@ def test_only_other_images(write_pad: Write, save_image: Write) -> None:
     root = write_pad({}, {}, {}, {})
     for n in range(4):
         save_image(root / f"IMG_{n}.webp")
-    table = pad_ufes_20.read(root, labelled=True)
+    table = PAD_UFES_20.read(root, labelled=True)
     message = (
         r"None of the 4 cases .*PAT_1_11_2\.png, \.\.\.\) has .*There are 4 image files below it "
         r"\(IMG_0\.webp, IMG_1\.webp, IMG_2\.webp, \.\.\.\)"
@@ -225,7 +227,7 @@ def test_one_file_unpacked_twice_counts_once(write_pad: Write, save_image: Write
     root = write_pad({"img_id": "a.png"})
     save_image(root / "imgs_part_1" / "a.png")
     save_image(root / "imgs_part_1" / "imgs_part_1" / "a.png")
-    table = pad_ufes_20.read(root, labelled=True)
+    table = PAD_UFES_20.read(root, labelled=True)
     assert table.cases.height == 1
     assert table.absent == []
 
@@ -246,7 +248,7 @@ def test_two_files_of_one_name(write_pad: Write, save_image: Write) -> None:
     save_image(root / "imgs_part_1" / "a.png", size=8)
     save_image(root / "imgs_part_2" / "a.png", size=9)
     with pytest.raises(DataError, match=r"Two different .* a\.png: .*part_1.* and .*part_2.*Keep"):
-        pad_ufes_20.read(root, labelled=True)
+        PAD_UFES_20.read(root, labelled=True)
 
 
 def test_a_name_outside_ascii(write_pad: Write, save_image: Write) -> None:
@@ -258,14 +260,14 @@ def test_a_name_outside_ascii(write_pad: Write, save_image: Write) -> None:
 
 def test_unlabelled_rows_are_left_out_with_a_note(write_pad: Write) -> None:
     root = write_pad({}, {"diagnostic": ""}, {"diagnostic": "UNK"})
-    table = pad_ufes_20.read(root, labelled=True)
+    table = PAD_UFES_20.read(root, labelled=True)
     assert table.cases["case_id"].to_list() == ["PAT_1_11_0.png"]
-    assert table.notes == ("2 rows of metadata.csv have no diagnosis and are left out.",)
-    assert pad_ufes_20.read(root, labelled=False).cases.height == 3
+    assert table.notes == ("2 rows of metadata.csv have no label and are left out.",)
+    assert PAD_UFES_20.read(root, labelled=False).cases.height == 3
 
 
 def test_prediction_needs_no_labels(write_pad: Write) -> None:
-    table = pad_ufes_20.read(write_pad({}, {}, lacking=["diagnostic", "biopsed"]), labelled=False)
+    table = PAD_UFES_20.read(write_pad({}, {}, lacking=["diagnostic", "biopsed"]), labelled=False)
     assert table.cases["diagnosis"].to_list() == [None, None]
     assert table.notes == ()
 
@@ -295,7 +297,7 @@ def test_bad_tables(
 ) -> None:
     root = write_pad(*rows, lacking=lacking)
     with pytest.raises(DataError, match=message):
-        pad_ufes_20.read(root, labelled=True)
+        PAD_UFES_20.read(root, labelled=True)
 
 
 @pytest.mark.parametrize(
@@ -314,49 +316,49 @@ def test_bad_tables(
 def test_no_table_at_all(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_bytes(content)
     with pytest.raises(DataError, match=message) as error:
-        pad_ufes_20.read(tmp_path, labelled=True)
+        PAD_UFES_20.read(tmp_path, labelled=True)
     assert str(tmp_path / "metadata.csv") in str(error.value)
 
 
 def test_folder_is_absent_a_file_or_empty(tmp_path: Path) -> None:
     help_text = r"PAD-UFES-20 is published at https://data\.mendeley.*`data\.root`.*metadata\.csv"
     with pytest.raises(DataError, match=rf"nowhere does not exist\. {help_text}"):
-        pad_ufes_20.read(tmp_path / "nowhere", labelled=True)
+        PAD_UFES_20.read(tmp_path / "nowhere", labelled=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=rf"file is a file\. {help_text}"):
-        pad_ufes_20.read(tmp_path / "file", labelled=True)
+        PAD_UFES_20.read(tmp_path / "file", labelled=True)
     with pytest.raises(
         DataError, match=rf"Expected the file .*metadata\.csv.*not there\. {help_text}"
     ):
-        pad_ufes_20.read(tmp_path, labelled=True)
+        PAD_UFES_20.read(tmp_path, labelled=True)
 
 
 def test_prediction_asks_only_for_what_is_needed(write_pad: Write) -> None:
     rows = {"diagnostic": "pending", "itch": "1", "age": "61"}, {"diagnostic": "MEL", "itch": "no"}
-    features = [feature.name for feature in pad_ufes_20.SPEC.features]
+    features = [feature.name for feature in PAD_UFES_20.spec.features]
     lacking = ["patient_id", *(name for name in features if name not in ("itch", "age"))]
     root = write_pad(*rows, lacking=lacking)
-    table = pad_ufes_20.read(root, labelled=False, needed=["itch", "age"])
+    table = PAD_UFES_20.read(root, labelled=False, needed=["itch", "age"])
     assert table.cases["itch"].to_list() == ["True", "False"]
     assert table.cases["diagnosis"].to_list() == [None, "MEL"]
     assert table.cases["smoke"].to_list() == [None, None]
     assert table.cases.schema["diameter_1"] == pl.Float64
     with pytest.raises(DataError, match="lacks the column smoke"):
-        pad_ufes_20.read(root, labelled=False, needed=["itch", "smoke"])
-    with pytest.raises(DataError, match="unknown class PENDING"):
-        pad_ufes_20.read(write_pad(*rows), labelled=True)
+        PAD_UFES_20.read(root, labelled=False, needed=["itch", "smoke"])
+    with pytest.raises(DataError, match="unknown class pending"):
+        PAD_UFES_20.read(write_pad(*rows), labelled=True)
 
 
 def test_photographs_without_a_table(save_image: Write, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Expected the file .*metadata\.csv"):
-        pad_ufes_20.read(tmp_path, labelled=False)
+        PAD_UFES_20.read(tmp_path, labelled=False)
     paths = [save_image(tmp_path / name) for name in ("a/IMG_1.png", "b/IMG_1.png", "c.webp")]
-    table = pad_ufes_20.read(tmp_path, labelled=False)
+    table = PAD_UFES_20.read(tmp_path, labelled=False)
     assert table.cases["case_id"].to_list() == ["c.webp", "a/IMG_1.png", "b/IMG_1.png"]
     assert table.cases["image"].to_list() == [str(paths[2]), str(paths[0]), str(paths[1])]
-    names = [feature.name for feature in pad_ufes_20.SPEC.features]
+    names = [feature.name for feature in PAD_UFES_20.spec.features]
     assert table.cases.select(pl.col(names).null_count()).row(0) == (3,) * len(names)
     (note,) = table.notes
     assert f"{tmp_path / 'metadata.csv'} is not there: the 3 images below" in note
     with pytest.raises(DataError, match=r"Expected the file .*metadata\.csv"):
-        pad_ufes_20.read(tmp_path, labelled=True)
+        PAD_UFES_20.read(tmp_path, labelled=True)

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.datasets import DATASETS, Dataset, find_dataset, pad_ufes_20
+from vitatt.data.datasets import DATASETS, Dataset, find_dataset
 from vitatt.data.synthetic.demo import write_demo
 from vitatt.types import UsageError
+
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
 
 
 def test_names_are_those_of_the_specifications() -> None:
@@ -21,7 +23,8 @@ def test_names_are_those_of_the_specifications() -> None:
 
 def test_a_name_that_is_not_registered() -> None:
     said = (
-        r"Expected `data.dataset` to name a dataset among pad_ufes_20, isic_2019, or a description "
+        r"Expected `data.dataset` to name a dataset among derm7pt, ham10000, isic_2019, isic_2020, "
+        r"isic_2024, isic_archive, milk10k, pad_ufes_20, or a description "
         r"\(a file that ends in \.yaml\), but got 'pad_"
     )
     with pytest.raises(UsageError, match=rf"{said}ufes_02'\. Did you mean pad_ufes_20\?"):
@@ -31,8 +34,8 @@ def test_a_name_that_is_not_registered() -> None:
 
 
 def test_a_dataset_is_added_by_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = dataclasses.replace(pad_ufes_20.SPEC, name="own", title="Own")
-    monkeypatch.setitem(DATASETS, "own", Dataset(spec, pad_ufes_20.read))
+    spec = dataclasses.replace(PAD_UFES_20.spec, name="own", title="Own")
+    monkeypatch.setitem(DATASETS, "own", Dataset(spec, PAD_UFES_20.read))
     write_demo(tmp_path / "data", num_cases=60, image_size=32)
     module = LesionDataModule(
         "own", str(tmp_path / "data"), image_size=32, cache_dir=str(tmp_path / "cache")

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.types import DataError
 
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
+ISIC_2019 = DATASETS["isic_2019"]
 
-@pytest.mark.parametrize("spec", [pad_ufes_20.SPEC, isic_2019.SPEC], ids=lambda spec: spec.name)
+
+@pytest.mark.parametrize("spec", [PAD_UFES_20.spec, ISIC_2019.spec], ids=lambda spec: spec.name)
 class TestEverySpec:
     def test_is_consistent(self, spec: DatasetSpec) -> None:
         names = [feature.name for feature in spec.features]
@@ -40,4 +43,4 @@ class TestEverySpec:
 )
 def test_features_that_cannot_be(names: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        pad_ufes_20.SPEC.select(names)
+        PAD_UFES_20.spec.select(names)

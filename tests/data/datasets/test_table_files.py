@@ -14,9 +14,12 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.data.datasets.table_files import READERS, read_table
 from vitatt.types import DataError
+
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
+ISIC_2019 = DATASETS["isic_2019"]
 
 Write = Callable[..., Path]
 
@@ -106,23 +109,23 @@ FORMS: dict[str, tuple[Callable[[list[list[str]], Path], None], str]] = {
 def test_every_form_gives_the_same_cases(write, note, write_pad: Write) -> None:
     root = write_pad(*ROWS)
     path = root / "metadata.csv"
-    plain = pad_ufes_20.read(root, labelled=True)
+    plain = PAD_UFES_20.read(root, labelled=True)
     rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     path.unlink()
     write(rows, root)
-    found = pad_ufes_20.read(root, labelled=True)
+    found = PAD_UFES_20.read(root, labelled=True)
     assert found.cases.equals(plain.cases)
     assert [one for one in found.notes if one not in plain.notes] == ([note] if note else [])
 
 
 def test_of_the_ground_truth_too(write_isic: Write) -> None:
     root = write_isic({}, {"image": "ISIC_2"})
-    plain = isic_2019.read(root, labelled=True).cases
+    plain = ISIC_2019.read(root, labelled=True).cases
     for path in root.glob("*.csv"):
         frame = pl.read_csv(path, infer_schema=False)
         frame.write_parquet(path.with_suffix(".parquet"))
         path.unlink()
-    assert isic_2019.read(root, labelled=True).cases.equals(plain)
+    assert ISIC_2019.read(root, labelled=True).cases.equals(plain)
 
 
 def test_lines_of_other_forms_are_counted(write_pad: Write) -> None:
@@ -130,7 +133,7 @@ def test_lines_of_other_forms_are_counted(write_pad: Write) -> None:
     path = root / "metadata.csv"
     path.write_text("sep=;\n" + path.read_text().replace(",", ";"), encoding="utf-16")
     with pytest.raises(DataError, match=r"metadata\.csv, line 4, to hold numbers"):
-        pad_ufes_20.read(root, labelled=True)
+        PAD_UFES_20.read(root, labelled=True)
 
 
 def test_rows_of_files_without_lines_are_counted(write_pad: Write) -> None:
@@ -139,7 +142,7 @@ def test_rows_of_files_without_lines_are_counted(write_pad: Write) -> None:
     pl.read_csv(path, infer_schema=False).write_parquet(root / "metadata.parquet")
     path.unlink()
     with pytest.raises(DataError, match=r"metadata\.parquet, row 2, to hold numbers"):
-        pad_ufes_20.read(root, labelled=True)
+        PAD_UFES_20.read(root, labelled=True)
 
 
 @pytest.mark.parametrize("other", [None, "4.5"])
@@ -147,12 +150,12 @@ def test_a_comma_that_may_be_either_is_refused(other: str | None, write_pad: Wri
     values = ["1,234", "12", *([other] if other else [])]
     root = write_pad(*({"diameter_1": value} for value in values))
     with pytest.raises(DataError, match="has '1,234', whose comma may separate decimals or thous"):
-        pad_ufes_20.read(root, labelled=True)
+        PAD_UFES_20.read(root, labelled=True)
 
 
 def test_a_comma_that_another_value_explains(write_pad: Write) -> None:
     root = write_pad({"diameter_1": "1,234"}, {"diameter_1": "1,5"})
-    found = pad_ufes_20.read(root, labelled=True).cases["diameter_1"]
+    found = PAD_UFES_20.read(root, labelled=True).cases["diameter_1"]
     assert found.to_list() == [1.234, 1.5]
 
 
@@ -173,14 +176,14 @@ def test_a_comma_that_another_value_explains(write_pad: Write) -> None:
 def test_what_is_no_text_is_named(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_bytes(content)
     with pytest.raises(DataError, match=rf"metadata\.csv cannot be read as a CSV file: {message}"):
-        pad_ufes_20.read(tmp_path, labelled=True)
+        PAD_UFES_20.read(tmp_path, labelled=True)
 
 
 @pytest.mark.parametrize("ending", [".xlsx", ".parquet"])
 def test_damaged_files(ending: str, tmp_path: Path) -> None:
     (tmp_path / f"metadata{ending}").write_bytes(b"nothing")
     with pytest.raises(DataError, match=rf"metadata\{ending} cannot be read as a"):
-        pad_ufes_20.read(tmp_path, labelled=True)
+        PAD_UFES_20.read(tmp_path, labelled=True)
 
 
 def test_two_tables_are_refused(tmp_path: Path) -> None:
@@ -190,14 +193,14 @@ def test_two_tables_are_refused(tmp_path: Path) -> None:
         r"one table in place of .*metadata\.csv, but there are metadata\.tsv and metadata\.xlsx"
     )
     with pytest.raises(DataError, match=message):
-        pad_ufes_20.read(tmp_path, labelled=True)
+        PAD_UFES_20.read(tmp_path, labelled=True)
 
 
 def test_excel_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     (tmp_path / "metadata.xlsx").touch()
     with pytest.raises(DataError, match=r"needs a package: pip install 'vitatt\[excel\]'"):
-        pad_ufes_20.read(tmp_path, labelled=True)
+        PAD_UFES_20.read(tmp_path, labelled=True)
 
 
 def test_other_endings_are_named(tmp_path: Path) -> None:
@@ -259,4 +262,4 @@ def test_a_table_by_another_name_is_not_left_out(write_pad: Write) -> None:
     (root / "PAT_1_11_0.png").touch()
     (root / "metadata.csv").rename(root / "new_metadata.csv")
     with pytest.raises(DataError, match=r"metadata\.csv is not there, but new_metadata\.csv is"):
-        pad_ufes_20.read(root, labelled=False)
+        PAD_UFES_20.read(root, labelled=False)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.data.datasets.spellings import UNKNOWN, YES_NO, compared
 from vitatt.data.datasets.value_checks import category_counts, odd_values, questions
 
-SPEC = pad_ufes_20.SPEC
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
+ISIC_2019 = DATASETS["isic_2019"]
+
+SPEC = PAD_UFES_20.spec
 
 
 def table(**columns: list[object]) -> pl.DataFrame:
@@ -65,7 +68,7 @@ def test_rare_and_alike_categories() -> None:
 
 
 def test_published_categories_are_never_one() -> None:
-    sites = [*isic_2019.SPEC.features[2].categories] * 3
+    sites = [*ISIC_2019.spec.features[2].categories] * 3
     cases = pl.DataFrame(
         {
             "case_id": [f"c{n}" for n in range(len(sites))],
@@ -75,7 +78,7 @@ def test_published_categories_are_never_one() -> None:
             "anatom_site_general": sites,
         }
     )
-    assert questions(cases, isic_2019.SPEC) == []
+    assert questions(cases, ISIC_2019.spec) == []
     types = [*"123"] * 4 + ["7"] * 3
     (odd,) = questions(table(fitspatrick=[*types]), SPEC)
     assert "does not have: 7 (3)" in odd
@@ -94,7 +97,7 @@ def test_counts_of_categories() -> None:
 
 def test_no_spelling_has_two_meanings() -> None:
     assert not set(UNKNOWN) & set(YES_NO)
-    for spec in (SPEC, isic_2019.SPEC):
+    for spec in (SPEC, ISIC_2019.spec):
         for feature in spec.features:
             assert not set(UNKNOWN) & set(feature.spellings)
             assert all(name == name.upper() for name in feature.spellings)

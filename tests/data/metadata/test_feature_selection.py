@@ -8,21 +8,24 @@ import polars as pl
 import pytest
 
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.data.metadata.association import associate
 from vitatt.data.metadata.feature_selection import FeatureSelection
 from vitatt.types import DataError
 
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
+ISIC_2019 = DATASETS["isic_2019"]
+
 pytestmark = pytest.mark.long
 
 Make = Callable[..., LesionDataModule]
-NAMES = [feature.name for feature in pad_ufes_20.SPEC.features]
+NAMES = [feature.name for feature in PAD_UFES_20.spec.features]
 
 
 @pytest.mark.parametrize("k", [3, 21])
 def test_takes_the_highest_in_the_datasets_order(k: int, make_module: Make) -> None:
     module = make_module(features=f"hc-{k}")
-    table = associate(module.cases("train"), pad_ufes_20.SPEC.features)
+    table = associate(module.cases("train"), PAD_UFES_20.spec.features)
     expected = set(table["feature"].head(k))
     assert [f.name for f in module.task.features] == [n for n in NAMES if n in expected]
 
@@ -46,7 +49,7 @@ def test_only_training_rows_decide(make_module: Make) -> None:
     other.fold_data.labelled = other.labelled._replace(frame=planted)
     assert not other.cases("test")["smoke"].equals(module.cases("test")["smoke"])
     assert other.task.features == expected
-    everything = associate(planted, pad_ufes_20.SPEC.features)["feature"].head(3)
+    everything = associate(planted, PAD_UFES_20.spec.features)["feature"].head(3)
     assert "smoke" in everything, "had all rows decided, it would have been chosen"
 
 
@@ -58,8 +61,8 @@ def test_none(make_module: Make) -> None:
 
 def test_all_and_lists_do_not_look_at_rows() -> None:
     nothing = pl.DataFrame()
-    assert FeatureSelection("all", isic_2019.SPEC).of(nothing) == isic_2019.SPEC.features
-    chosen = FeatureSelection(["sex"], isic_2019.SPEC).of(nothing)
+    assert FeatureSelection("all", ISIC_2019.spec).of(nothing) == ISIC_2019.spec.features
+    chosen = FeatureSelection(["sex"], ISIC_2019.spec).of(nothing)
     assert [f.name for f in chosen] == ["sex"]
 
 
@@ -73,9 +76,9 @@ def test_a_checkpoint_keeps_its_own(make_module: Make) -> None:
 def test_other_texts_are_refused() -> None:
     for asked in ("hc-", "hc5", "HC-5", "hc--1", "hc-1.5", "age", "", "[1]"):
         with pytest.raises(DataError, match=r"`data\.features` to be all, hc-K .* but got"):
-            FeatureSelection(asked, pad_ufes_20.SPEC)
+            FeatureSelection(asked, PAD_UFES_20.spec)
 
 
 def test_more_than_there_are() -> None:
     with pytest.raises(DataError, match=r"hc-0 to hc-3, since ISIC 2019 .* but got hc-4"):
-        FeatureSelection("hc-4", isic_2019.SPEC)
+        FeatureSelection("hc-4", ISIC_2019.spec)

@@ -17,14 +17,15 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.preprocessing import OneHotEncoder
 
-from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.datasets import DATASETS
 from vitatt.data.datasets.table import LesionTable
 from vitatt.data.synthetic.demo import DemoDataset, DemoTruth, write_demo
 from vitatt.types import DataError
 
+PAD_UFES_20 = DATASETS["pad_ufes_20"]
+
 SIZE = 64
-DATASETS: tuple[DemoDataset, ...] = ("pad_ufes_20", "isic_2019")
-READERS = {"pad_ufes_20": pad_ufes_20, "isic_2019": isic_2019}
+NAMES: tuple[DemoDataset, ...] = ("pad_ufes_20", "isic_2019")
 HALVES = (slice(SIZE // 2), slice(SIZE // 2, SIZE))
 ANAMNESIS = (
     *("smoke", "drink", "background_father", "background_mother", "pesticide", "gender"),
@@ -90,11 +91,11 @@ class Demo:
         return float(balanced_accuracy_score(target, found))
 
 
-@pytest.fixture(scope="module", params=DATASETS)
+@pytest.fixture(scope="module", params=NAMES)
 def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo") / request.param
     truth = write_demo(folder, dataset=request.param, image_size=SIZE)
-    table = READERS[request.param].read(folder, labelled=True)
+    table = DATASETS[request.param].read(folder, labelled=True)
     paths = [Path(path) for path in table.cases["image"]]
     images = np.stack([np.asarray(Image.open(path)) for path in paths])
     masks = np.stack(
@@ -280,7 +281,7 @@ def test_masks_do_not_tell_the_classes(demo: Demo) -> None:
 
 @pytest.mark.long
 def test_pad_anamnesis_is_missing_together(pad_demo: Path) -> None:
-    cases = pad_ufes_20.read(pad_demo, labelled=True).cases
+    cases = PAD_UFES_20.read(pad_demo, labelled=True).cases
     without = cases["smoke"].is_null()
     assert 0.18 < without.mean() < 0.32
     for name in ANAMNESIS:
@@ -306,7 +307,7 @@ def test_truth_names_what_was_planted(demo: Demo) -> None:
         truth.seed = 1  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", NAMES)
 @pytest.mark.long
 def test_equal_arguments_give_equal_bytes(tmp_path: Path, dataset: DemoDataset) -> None:
     for name in ("one", "two"):
@@ -433,13 +434,13 @@ def test_arguments_out_of_range_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", NAMES)
 def test_the_smallest_demo_has_eight_cases_of_each_class(
     tmp_path: Path, dataset: DemoDataset
 ) -> None:
-    spec = READERS[dataset].SPEC
+    spec = DATASETS[dataset].SPEC
     write_demo(tmp_path / "demo", dataset=dataset, num_cases=8 * len(spec.classes), image_size=32)
-    cases = READERS[dataset].read(tmp_path / "demo", labelled=True).cases
+    cases = DATASETS[dataset].read(tmp_path / "demo", labelled=True).cases
     assert cases["diagnosis"].value_counts()["count"].to_list() == [8] * len(spec.classes)
     plain = json.loads((tmp_path / "demo" / "truth.json").read_text())
     assert plain["masks"] == "masks"

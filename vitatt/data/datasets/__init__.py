@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import resources
 from typing import NamedTuple
 
-from vitatt.data.datasets import isic_2019, pad_ufes_20
 from vitatt.data.datasets.described import read_described
 from vitatt.data.datasets.description import Description, parse_description, recorded_description
 from vitatt.data.datasets.schema import DatasetSpec
@@ -23,7 +23,7 @@ class Dataset(NamedTuple):
     Attributes:
         spec: Its classes, features and groups.
         read: Reads its cases from a folder, with the keywords ``labelled``, ``allow_ungrouped`` and
-            ``needed``, see `pad_ufes_20.read`.
+            ``needed``, see `read_described`.
         description: Text of its description, for checkpoints; empty if it is registered.
     """
 
@@ -32,11 +32,22 @@ class Dataset(NamedTuple):
     description: str = ""
 
 
-DATASETS: dict[str, Dataset] = {
-    "pad_ufes_20": Dataset(pad_ufes_20.SPEC, pad_ufes_20.read),
-    "isic_2019": Dataset(isic_2019.SPEC, isic_2019.read),
-}
-"""Datasets by registered name."""
+def _published() -> dict[str, Dataset]:
+    """The published datasets, whose descriptions come with the package."""
+    folder = resources.files("vitatt.data.datasets") / "published"
+    found = {}
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        description = parse_description(file.read_text(encoding="utf-8"), file.name)
+        found[description.spec.name] = _as_dataset(description)._replace(description="")
+    return found
+
+
+def _as_dataset(description: Description) -> Dataset:
+    return Dataset(description.spec, partial(read_described, description), description.text)
+
+
+DATASETS: dict[str, Dataset] = _published()
+"""Published datasets by name."""
 
 
 def find_dataset(name: str, setting: str) -> Dataset:
@@ -84,4 +95,4 @@ def _described(description: Description) -> Dataset:
             f"Expected a name of its own for a described dataset, but '{description.spec.name}' is "
             "a registered one."
         )
-    return Dataset(description.spec, partial(read_described, description), description.text)
+    return _as_dataset(description)

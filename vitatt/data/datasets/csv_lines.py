@@ -1,4 +1,4 @@
-"""Line numbers in a table's file, for error messages; the file is read again for each."""
+"""Records of a CSV file by line, for error messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from vitatt.data.datasets.table_text import read_table_text
+from vitatt.data.datasets.table_text import TableText, read_table_text
 
 _NO_TEXT = (".parquet", ".xlsx", ".xls", ".ods")
 
@@ -25,7 +25,7 @@ def line_of(path: Path, row: int) -> str:
         row: Index of the row below the header, from 0, as polars reads the file.
     """
     if path.suffix.lower() not in _NO_TEXT:
-        for number, (line, _) in enumerate(_records(path), start=-1):
+        for number, (line, _) in enumerate(_records(read_table_text(path)), start=-1):
             if number == row:
                 return f"line {line}"
     return f"row {row + 1}"
@@ -42,25 +42,26 @@ def first_line(path: Path, wrong: pl.Series) -> str:
     return line_of(path, int(row or 0))
 
 
-def header(path: Path) -> list[str]:
-    """Return the names of the columns, as they stand in a CSV file.
-
-    Raises:
-        DataError: If the file holds something else than text.
-    """
-    return next((record for _, record in _records(path)), [])
+def header(form: TableText) -> list[str]:
+    """Return the names of the columns, as they stand in a CSV file."""
+    return next((record for _, record in _records(form)), [])
 
 
-def unreadable_line(path: Path) -> str:
+def unreadable_line(form: TableText, rows: int | None = None) -> str:
     """Return the first line of a CSV file with another number of values than the header.
 
     Blank lines are no such line. The answer is empty if there is none.
 
-    Raises:
-        DataError: If the file holds something else than text.
+    Args:
+        form: The file.
+        rows: Rows below the header that polars read, which accepts short rows, but no long ones;
+            None if it read none.
     """
+    separators = (len(header(form)) - 1) * (1 + (rows or 0))
+    if rows and '"' not in form.text and form.text.count(form.separator) == separators:
+        return ""  # as many as whole rows have, so that none is short
     width = 0
-    for line_number, record in _records(path):
+    for line_number, record in _records(form):
         width = width or len(record)
         if record and len(record) != width:
             values = f"{len(record)} value{'s' if len(record) > 1 else ''}"
@@ -68,9 +69,8 @@ def unreadable_line(path: Path) -> str:
     return ""
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _records(form: TableText) -> Iterator[tuple[int, list[str]]]:
     """Yield the records from the header on, each with the line where it begins."""
-    form = read_table_text(path)
     reader = csv.reader(io.StringIO(form.text, newline=""), delimiter=form.separator)
     begin, begun = 1 + form.skipped, False
     try:

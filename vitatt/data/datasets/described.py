@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import polars as pl
 
 from vitatt.data.datasets.csv_lines import first_line
-from vitatt.data.datasets.description import Description
+from vitatt.data.datasets.description import Description, Form
 from vitatt.data.datasets.groups import complete_groups
 from vitatt.data.datasets.photographs import photographs
+from vitatt.data.datasets.schema import DatasetSpec, Feature
 from vitatt.data.datasets.spellings import canonical, compared_text
 from vitatt.data.datasets.table import (
     LesionTable,
@@ -25,10 +27,11 @@ from vitatt.data.datasets.table import (
 )
 from vitatt.data.datasets.table_files import find_table
 from vitatt.data.datasets.value_checks import odd_values
-from vitatt.data.images.files import ImageFiles, index_images
+from vitatt.data.images.files import IMAGE_ENDINGS, index_images
 from vitatt.types import DataError
 
 _RECORDED = " recorded"  # no column of a file begins with a space
+_KEY = " key"
 
 
 def read_described(
@@ -53,29 +56,43 @@ def read_described(
     Raises:
         DataError: If files or columns are absent, or values are invalid.
     """
-    spec = description.spec
-    require_root(root, spec)
-    path = find_table(root / description.table)
-    if not labelled and not path.is_file() and (found := photographs(root, spec, path)):
+    require_root(root, description.spec)
+    form, path = _form_there(description, root, labelled=labelled)
+    if not labelled and not path.is_file() and (found := photographs(root, description.spec, path)):
         return found
-    frame, remarks, lacking = _read_values(description, path, labelled=labelled, needed=needed)
+    frame, remarks, lacking = _read_values(
+        description, form, path, labelled=labelled, needed=needed
+    )
     notes = [*remarks]
+    spec = dataclasses.replace(description.spec, group_column=_group_column(frame, description))
+    if spec.group_column != description.spec.group_column:
+        notes.append(
+            f"{path.name} has no {description.spec.group_column}: groups are those of "
+            f"{spec.group_column}."
+        )
     named = spec.group_column in frame.columns
-    values = _values(with_absent(frame, [spec.group_column]), description, path)
+    values = _values(with_absent(frame, [spec.group_column]), form, description.image, spec, path)
     recorded = None
-    if description.label_table is None:
-        cases = values.with_columns(_diagnosis(frame, description, path))
+    if form.label_table is None:
+        cases = values.with_columns(_diagnosis(frame, description, form, path))
     else:
-        cases, of_labels = _with_labels(values, description, root, labelled=labelled)
+        cases, of_labels = _with_labels(values, description, form, root, path, labelled=labelled)
         notes += of_labels
         recorded = cases[_RECORDED].fill_null(value=False) if labelled else None
-    files = index_images(root)
     images = cases["image"]
+    below = _found_below(images, root)
+    others = pl.select(pl.when(below.is_null()).then(images).alias("image")).to_series()
+    files = index_images(
+        root,
+        description.endings,
+        without_ending=not _have_endings(images),
+        places=description.places,
+    )
     cases = cases.select(
         "case_id",
         "group",
         "diagnosis",
-        _paths(images, root, files).alias("image"),
+        pl.coalesce(below, files.of(others)).alias("image"),
         *(feature.name for feature in spec.features),
     )
     if not labelled:
@@ -91,94 +108,132 @@ def read_described(
         allow_ungrouped=allow_ungrouped,
     )
     cases = cases.with_columns(groups.column)
-    notes += [*files.notes_on(images), *groups.notes, *odd_values(cases, spec)]
+    notes += [*files.notes_on(others), *groups.notes, *odd_values(cases, spec)]
     if labelled and (unlabelled := cases["diagnosis"].null_count()):
-        notes.append(f"{unlabelled} rows of {path.name} have no label and are left out.")
+        other = " or ".join(["no label", *description.left_out])
+        notes.append(f"{unlabelled} rows of {path.name} have {other} and are left out.")
         cases = cases.drop_nulls("diagnosis")
     return LesionTable(
         spec,
         root,
         cases,
         tuple(notes),
-        files.pairs(images),
+        files.pairs(others),
         groups.ungrouped,
         groups.problem,
         lacking,
     )
 
 
+def _form_there(description: Description, root: Path, *, labelled: bool) -> tuple[Form, Path]:
+    """The form of which there is a table, and this table; the first form if there is none."""
+    for form in description.forms:
+        if not labelled and form.predict_table is not None:
+            path = find_table(root / form.predict_table)
+            if path.is_file():
+                return form._replace(label_table=None), path
+        path = find_table(root / form.table)
+        if path.is_file():
+            return form, path
+    return description.forms[0], root / description.forms[0].table
+
+
 def _read_values(
-    description: Description, path: Path, *, labelled: bool, needed: Sequence[str] | None
+    description: Description,
+    form: Form,
+    path: Path,
+    *,
+    labelled: bool,
+    needed: Sequence[str] | None,
 ) -> tuple[pl.DataFrame, tuple[str, ...], tuple[str, ...]]:
     """The table with a column for each feature and label; remarks; features that it lacks."""
     spec = description.spec
-    names = [feature.name for feature in spec.features]
-    own = _label_columns(description) if description.label_table is None else []
+    always = [feature.name for feature in spec.features if not feature.optional]
+    own = _label_columns(form) if form.label_table is None else []
     required = [
         spec.id_column,
         *_columns_of(description.image),
-        *(names if needed is None else needed),
+        *(always if needed is None else needed),
         *(own if labelled else []),
+        *([form.label_key] if form.label_key and form.label_table else []),
     ]
     frame, remarks = read_strings(path, list(dict.fromkeys(required)), spec)
+    names = [feature.name for feature in spec.features]
     lacking = tuple(name for name in names if name not in frame.columns)
-    return with_absent(frame, [*names, *own]), remarks, lacking
+    return with_absent(frame, [*names, *_label_columns(form)]), remarks, lacking
 
 
-def _values(frame: pl.DataFrame, description: Description, path: Path) -> pl.DataFrame:
-    """Id, group, name of the image, and features, in the order of the file."""
-    spec = description.spec
+def _group_column(frame: pl.DataFrame, description: Description) -> str:
+    """The first of the columns that may name the group that has values."""
+    known = [name for name in description.groups if name in frame.columns]
+    used = [name for name in known if frame[name].null_count() < frame.height]
+    return next(iter([*used, *known]), description.groups[0])
+
+
+def _values(
+    frame: pl.DataFrame, form: Form, image: str, spec: DatasetSpec, path: Path
+) -> pl.DataFrame:
+    """Id, group, name of the image, key of the label, and features, in the order of the file."""
     return frame.select(
         pl.col(spec.id_column).alias("case_id"),
         pl.col(spec.group_column).alias("group"),
-        _image_names(frame, description.image),
+        _image_names(frame, image),
+        pl.col(form.label_key or spec.id_column).alias(_KEY),
         *(
             to_numbers(frame, feature.name, spec.id_column, path)
             if feature.kind == "numeric"
-            else canonical(feature)
+            else canonical(feature, lower=_in_lower_case(feature))
             for feature in spec.features
         ),
     )
 
 
+def _in_lower_case(feature: Feature) -> bool:
+    return bool(feature.categories) and all(name == name.lower() for name in feature.categories)
+
+
 def _with_labels(
-    values: pl.DataFrame, description: Description, root: Path, *, labelled: bool
+    values: pl.DataFrame,
+    description: Description,
+    form: Form,
+    root: Path,
+    table: Path,
+    *,
+    labelled: bool,
 ) -> tuple[pl.DataFrame, list[str]]:
     """The cases with the labels of another table, and notes on rows of one table only."""
-    spec, table = description.spec, root / description.table
-    path = find_table(root / str(description.label_table))
+    spec = description.spec
+    key = form.label_key or spec.id_column
+    path = find_table(root / str(form.label_table))
     require_ids(values["case_id"], table)
     if not labelled and not path.is_file():
         return values.with_columns(pl.lit(None, pl.String).alias("diagnosis")), []
-    frame, remarks = read_strings(path, [spec.id_column, *_label_columns(description)], spec)
+    frame, remarks = read_strings(path, [key, *_label_columns(form)], spec)
     labels = frame.select(
-        pl.col(spec.id_column).alias("case_id"), _diagnosis(frame, description, path)
+        pl.col(key).alias("case_id"), _diagnosis(frame, description, form, path, key)
     )
     check_cases(labels, spec, path)
+    labels = labels.rename({"case_id": _KEY})
     if not labelled:
-        return values.join(labels, on="case_id", how="left", maintain_order="left"), []
-    both = labels.join(
-        values.with_columns(pl.lit(value=True).alias(_RECORDED)),
-        on="case_id",
-        how="left",
-        maintain_order="left",
-    )
-    if _columns_of(description.image) == [spec.id_column]:
-        of_id = _image_names(
-            both.select(pl.col("case_id").alias(spec.id_column)), description.image
-        )
-        both = both.with_columns(of_id)
+        return values.join(labels, on=_KEY, how="left", maintain_order="left"), []
+    marked = values.with_columns(pl.lit(value=True).alias(_RECORDED))
+    both = labels.join(marked, on=_KEY, how="left", maintain_order="left")
     notes = [*remarks]
     if bare := both[_RECORDED].null_count():
         notes.append(f"{bare} labelled cases are not in {table.name}: their metadata is missing.")
-    if unlabelled := values.height - (labels.height - bare):
+    if unlabelled := values.height - int(both[_RECORDED].count()):
         notes.append(f"{unlabelled} rows of {table.name} have no label and are left out.")
+    if form.label_key is not None:
+        return both.drop_nulls("case_id"), notes  # without a row, there is no image either
+    both = both.with_columns(pl.col(_KEY).alias("case_id"))
+    if _columns_of(description.image) == [spec.id_column]:
+        of_id = both.select(pl.col(_KEY).alias(spec.id_column))
+        both = both.with_columns(_image_names(of_id, description.image))
     return both, notes
 
 
-def _label_columns(description: Description) -> list[str]:
-    label = description.label
-    return [label] if isinstance(label, str) else list(label)
+def _label_columns(form: Form) -> list[str]:
+    return [form.label] if isinstance(form.label, str) else list(form.label)
 
 
 def _columns_of(pattern: str) -> list[str]:
@@ -193,31 +248,45 @@ def _image_names(frame: pl.DataFrame, pattern: str) -> pl.Series:
     return frame.select(pl.concat_str(exprs).alias("image")).to_series()
 
 
-def _paths(names: pl.Series, root: Path, files: ImageFiles) -> pl.Series:
-    """The file of each name: the one at this path below the folder, else the one of this name."""
-    plain = names.str.replace_all("\\\\", "/", literal=True)
+def _have_endings(names: pl.Series) -> bool:
+    """Whether any name of an image ends as the name of a file does."""
+    ends = [pl.col("image").str.to_lowercase().str.ends_with(ending) for ending in IMAGE_ENDINGS]
+    return bool(pl.DataFrame({"image": names}).select(pl.any_horizontal(ends)).to_series().any())
+
+
+def _found_below(names: pl.Series, root: Path) -> pl.Series:
+    """The file at the path below the folder that each name is, null where there is none."""
+    plain = names.str.replace_all("\\", "/", literal=True)
     below = {
         name: str(path)
         for name in plain.filter(plain.str.contains("/")).unique().to_list()
         if (path := root / name).is_file()
     }
-    by_path = plain.replace_strict(below, default=None, return_dtype=pl.String)
-    return pl.select(pl.coalesce(by_path, files.of(names))).to_series()
+    return plain.replace_strict(below, default=None, return_dtype=pl.String)
 
 
-def _diagnosis(frame: pl.DataFrame, description: Description, path: Path) -> pl.Series:
+def _diagnosis(
+    frame: pl.DataFrame,
+    description: Description,
+    form: Form,
+    path: Path,
+    key: str | None = None,
+) -> pl.Series:
     """The class of each row, null where unknown; text that is no class stays as it is."""
-    if isinstance(description.label, str):
-        text = frame[description.label]
+    if isinstance(form.label, str):
+        text = frame[form.label]
+        left_out = {compared_text(label) for label in description.left_out}
         classes = {
             value: description.class_of.get(compared_text(value), value)
             for value in text.drop_nulls().unique().to_list()
+            if compared_text(value) not in left_out
         }
         found = text.replace_strict(classes, default=None, return_dtype=pl.String)
         return found.alias("diagnosis")
-    columns = list(description.label)
-    spec = description.spec
-    numbers = pl.DataFrame([to_numbers(frame, name, spec.id_column, path) for name in columns])
+    unknown = description.spec.unknown_class
+    columns = [*form.label, *([unknown] if unknown in frame.columns else [])]
+    key = key or description.spec.id_column
+    numbers = pl.DataFrame([to_numbers(frame, name, key, path) for name in columns])
     empty = numbers.select(pl.all_horizontal(pl.all().is_null())).to_series()
     one_hot = numbers.select(
         pl.all_horizontal(pl.all().is_in([0.0, 1.0])) & (pl.sum_horizontal(pl.all()) == 1.0)
@@ -225,9 +294,9 @@ def _diagnosis(frame: pl.DataFrame, description: Description, path: Path) -> pl.
     wrong = ~empty & ~one_hot.fill_null(value=False)
     if wrong.any():
         raise DataError(
-            f"Expected one class with 1, and 0 for all others, in each row of {path}, but "
+            f"Expected exactly one class per row of {path} (1 for it, 0 for all others), but "
             f"{int(wrong.sum())} rows differ, the first, {first_line(path, wrong)}, being "
-            f"{frame.filter(wrong)[spec.id_column][0]}."
+            f"{frame.filter(wrong)[key][0]}."
         )
     return numbers.select(
         pl.coalesce(pl.when(pl.col(name) == 1.0).then(pl.lit(name)) for name in columns).alias(

@@ -12,18 +12,20 @@ import yaml
 from vitatt.config_files import require_single_keys
 from vitatt.data.datasets.schema import DatasetSpec, Feature
 from vitatt.data.datasets.spellings import UNKNOWN, YES_NO, compared_text, sexes
+from vitatt.data.images.files import IMAGE_ENDINGS
 from vitatt.ranges import Range
 from vitatt.types import UsageError
 from vitatt.words import did_you_mean
 
 _KINDS = ("categorical", "numeric", "yes_no", "sex")
+_FORM_KEYS = ("table", "predict_table", "label", "label_table", "label_key")
 _KEYS = (
-    *("name", "title", "published_at", "table", "image", "id", "group", "group_kind"),
-    *("ungrouped_share", "label", "label_table", "classes", "melanoma", "features", "barred"),
-    "subgroups",
+    *("name", "title", "published_at", "layout", "forms", *_FORM_KEYS, "id"),
+    *("image", "image_endings", "images", "group", "group_kind", "ungrouped_share", "classes"),
+    *("unknown_class", "left_out", "melanoma", "features", "barred", "subgroups"),
 )
 _REQUIRED = ("name", "table", "id", "group", "label", "classes", "features")
-_FEATURE_KEYS = ("kind", "label", "unit", "range", "categories", "spellings")
+_FEATURE_KEYS = ("kind", "label", "unit", "range", "categories", "spellings", "optional")
 _TAKEN = (
     *("case_id", "group", "diagnosis", "image", "content", "true", "predicted", "arm", "fold"),
     *("seed", "temperature", "trained"),
@@ -33,25 +35,47 @@ _TAKEN = (
 _CLASS_KEYS = ("title", "names")
 
 
+class Form(NamedTuple):
+    """One form in which the tables of a dataset are published.
+
+    Attributes:
+        table: Path of the table below the data folder.
+        label: The column of the label, or one column of 0 and 1 for each class.
+        predict_table: Path of another table, which has the cases to predict.
+        label_table: Path of the table with the label, if it is another one.
+        label_key: Column by which both tables are joined; None if it is that of the id.
+    """
+
+    table: str
+    label: str | tuple[str, ...]
+    predict_table: str | None = None
+    label_table: str | None = None
+    label_key: str | None = None
+
+
 class Description(NamedTuple):
-    """A dataset by its table.
+    """A dataset by its tables.
 
     Attributes:
         spec: Classes, features and groups.
-        table: Path of the table below the data folder.
+        forms: Forms of its tables; that of which there is a table is read.
         image: Name of a case's image file, with columns in braces, such as ``{file}.jpg``.
-        label: The column of the label, or one column of 0 and 1 for each class.
-        label_table: Path of the table with the label, if it is another one with the same ids.
+        endings: Endings of the image files, in lower case.
+        places: Folders and archives with the images, see `image_paths`.
+        groups: Columns that may name the group; the first that has values does.
         class_of: Class of each published name, which is in the form of `compared_text`.
+        left_out: Labels whose rows are left out.
         text: The description as JSON, from which it can be read again.
     """
 
     spec: DatasetSpec
-    table: str
+    forms: tuple[Form, ...]
     image: str
-    label: str | tuple[str, ...]
-    label_table: str | None
+    endings: tuple[str, ...]
+    places: tuple[str, ...]
+    groups: tuple[str, ...]
     class_of: Mapping[str, str]
+    left_out: tuple[str, ...]
     text: str
 
 
@@ -89,8 +113,9 @@ class _Reader:
 
     def description(self, plain: object) -> Description:
         values = self._mapping(plain, "the description", _KEYS)
+        forms_given = values.get("forms", [{}])
         for key in _REQUIRED:
-            if key not in values:
+            if key not in values and not (key in _FORM_KEYS and "forms" in values):
                 raise UsageError(
                     f"{self._source} lacks the key `{key}`. A description needs "
                     f"{', '.join(_REQUIRED)}, and may have "
@@ -107,41 +132,91 @@ class _Reader:
         names = [feature.name for feature in features]
         if not features:
             self._wrong("features", "to name at least one column", {})
-        columns = {key: self._text(values[key], key) for key in ("id", "group")}
-        label = self._label(values["label"], list(classes))
-        table = self._text(values["table"], "table")
-        barred = self._barred(values.get("barred"), columns, label)
+        case_id = self._text(values["id"], "id")
+        groups = self._one_or_more(values["group"], "group")
+        forms = self._forms(forms_given, values, list(classes))
+        barred = self._barred(values.get("barred"), case_id, groups, forms)
         if both := [one for one in names if one in barred]:
             self._wrong(
                 f"features.{both[0]}", f"not to be barred ({barred[both[0]]})", "both", plainly=True
             )
-        image = self._text(values.get("image", "{" + columns["id"] + "}"), "image")
-        if "{" not in image:
-            image = "{" + image + "}"
-        if re.search(r"[{}]", re.sub(r"{[^{}]+}", "", image)):
-            self._wrong("image", "to be a column, or a pattern with columns in braces", image)
-        title = self._text(values.get("title", name), "title")
-        label_table = values.get("label_table")
-        if label_table is not None:
-            label_table = self._text(label_table, "label_table")
-        and_labels = f", {label_table}" if label_table else ""
         spec = DatasetSpec(
             name=name,
-            title=title,
+            title=self._text(values.get("title", name), "title"),
             classes=tuple(classes),
             class_titles=classes,
             features=features,
             group=self._text(values.get("group_kind", "patient"), "group_kind"),
-            group_column=columns["group"],
+            group_column=groups[0],
             published_at=self._text(values.get("published_at", ""), "published_at"),
-            layout=f"{table}{and_labels} and the images, in any subfolders",
-            id_column=columns["id"],
+            layout=self._text(values.get("layout", _layout(forms)), "layout"),
+            id_column=case_id,
             ungrouped_share=self._share(values.get("ungrouped_share", 0), "ungrouped_share"),
+            unknown_class=self._optional(values, "unknown_class"),
             barred=barred,
             subgroups=tuple(self._known(values.get("subgroups") or (), "subgroups", names)),
             melanoma=self._melanoma(values.get("melanoma"), list(classes)),
         )
-        return Description(spec, table, image, label, label_table, class_of, json.dumps(values))
+        return Description(
+            spec,
+            forms,
+            self._image(values.get("image", case_id)),
+            self._endings(values.get("image_endings")),
+            tuple(self._one_or_more(values.get("images") or (), "images")),
+            groups,
+            class_of,
+            self._left_out(values.get("left_out") or (), class_of),
+            json.dumps(values),
+        )
+
+    def _forms(
+        self, plain: object, common: Mapping[str, Any], classes: Sequence[str]
+    ) -> tuple[Form, ...]:
+        """The forms, each with what all have in common."""
+        if not isinstance(plain, list) or not plain:
+            self._wrong("forms", "to be a list", plain)
+        forms = []
+        for number, one in enumerate(plain):
+            place = f"forms[{number}]"
+            own = self._mapping(one, place, _FORM_KEYS)
+            values = {key: value for key, value in common.items() if key in _FORM_KEYS} | own
+            for key in ("table", "label"):
+                if key not in values:
+                    self._wrong(place, f"to have the key `{key}`", own)
+            if "label_key" in values and "label_table" not in values:
+                self._wrong("label_key", "only beside `label_table`", values["label_key"])
+            forms.append(
+                Form(
+                    self._text(values["table"], "table"),
+                    self._label(values["label"], classes),
+                    *(
+                        self._optional(values, key)
+                        for key in ("predict_table", "label_table", "label_key")
+                    ),
+                )
+            )
+        return tuple(forms)
+
+    def _image(self, value: object) -> str:
+        image = self._text(value, "image")
+        if "{" not in image:
+            image = "{" + image + "}"
+        if re.search(r"[{}]", re.sub(r"{[^{}]+}", "", image)):
+            self._wrong("image", "to be a column, or a pattern with columns in braces", image)
+        return image
+
+    def _endings(self, plain: object) -> tuple[str, ...]:
+        if plain is None:
+            return IMAGE_ENDINGS
+        endings = [ending.lower() for ending in self._one_or_more(plain, "image_endings")]
+        return tuple(self._known(endings, "image_endings", IMAGE_ENDINGS))
+
+    def _left_out(self, plain: object, class_of: Mapping[str, str]) -> tuple[str, ...]:
+        labels = self._one_or_more(plain, "left_out")
+        for label in labels:
+            if known := class_of.get(compared_text(label)):
+                self._wrong("left_out", f"not to be a name of the class {known}", label)
+        return labels
 
     def _classes(self, plain: object) -> tuple[dict[str, str], dict[str, str]]:
         """Title of each class, and the class of each published name."""
@@ -181,12 +256,16 @@ class _Reader:
         if kind not in _KINDS:
             self._wrong(f"{place}.kind", f"to be {', '.join(_KINDS)}", kind, known=_KINDS)
         label = self._text(values.get("label", name.replace("_", " ")), f"{place}.label")
+        optional = values.get("optional", False)
+        if not isinstance(optional, bool):
+            self._wrong(f"{place}.optional", "to be true or false", optional)
         allowed = {
             "numeric": ("unit", "range"),
             "categorical": ("categories", "spellings"),
+            "sex": ("categories",),
         }.get(kind, ())
         for key in values:
-            if key not in ("kind", "label", *allowed):
+            if key not in ("kind", "label", "optional", *allowed):
                 self._wrong(f"{place}.{key}", f"only where the kind is not {kind}", values[key])
         if kind == "numeric":
             return Feature(
@@ -195,12 +274,23 @@ class _Reader:
                 "numeric",
                 self._text(values.get("unit", ""), f"{place}.unit"),
                 plausible=self._range(values.get("range"), f"{place}.range"),
+                optional=optional,
             )
         if kind == "yes_no":
-            return Feature(name, label, categories=("False", "True"), spellings=YES_NO)
+            pair, variants = ("False", "True"), YES_NO
+            return Feature(name, label, categories=pair, spellings=variants, optional=optional)
         if kind == "sex":
-            pair = ("female", "male")
-            return Feature(name, label, categories=pair, spellings=sexes(*pair))
+            named = self._texts(values.get("categories", ("female", "male")), f"{place}.categories")
+            if len(named) != 2 or len(set(named)) != 2:
+                self._wrong(f"{place}.categories", "to be female and male, in this order", named)
+            female, male = named
+            return Feature(
+                name,
+                label,
+                categories=(female, male),
+                spellings=sexes(female, male),
+                optional=optional,
+            )
         categories = self._texts(values.get("categories", ()), f"{place}.categories")
         spellings: dict[str, str] = {}
         known: dict[str, str] = {}
@@ -215,7 +305,9 @@ class _Reader:
             for variant in self._texts(variants, f"{place}.spellings.{category}"):
                 self._add(known, variant, category, f"{place}.spellings.{category}")
                 spellings[compared_text(variant)] = category
-        return Feature(name, label, categories=tuple(categories), spellings=spellings)
+        return Feature(
+            name, label, categories=tuple(categories), spellings=spellings, optional=optional
+        )
 
     def _add(self, known: dict[str, str], name: str, category: str, place: str) -> None:
         """Note that a spelling means a category, and no other one."""
@@ -250,13 +342,17 @@ class _Reader:
         return tuple(columns)
 
     def _barred(
-        self, plain: object, columns: Mapping[str, str], label: str | tuple[str, ...]
+        self, plain: object, case_id: str, groups: Sequence[str], forms: Sequence[Form]
     ) -> dict[str, str]:
         given = self._mapping(plain or {}, "barred")
-        labels = (label,) if isinstance(label, str) else label
+        labels = [
+            name
+            for form in forms
+            for name in ((form.label,) if isinstance(form.label, str) else form.label)
+        ]
         return {
-            columns["id"]: "it identifies the case, and so would not generalise",
-            columns["group"]: "it names the group, and so would not generalise",
+            case_id: "it identifies the case, and so would not generalise",
+            **dict.fromkeys(groups, "it names the group, and so would not generalise"),
             **dict.fromkeys(labels, "it is the label"),
             **{
                 key: self._text(value or "it is barred", f"barred.{key}")
@@ -290,6 +386,13 @@ class _Reader:
                 )
         return {str(key): one for key, one in value.items()}
 
+    def _optional(self, values: Mapping[str, Any], key: str) -> str | None:
+        return None if values.get(key) is None else self._text(values[key], key)
+
+    def _one_or_more(self, value: object, place: str) -> tuple[str, ...]:
+        """A text or a list of texts."""
+        return tuple(self._texts(value if isinstance(value, (list, tuple)) else [value], place))
+
     def _texts(self, value: object, place: str) -> list[str]:
         if not isinstance(value, (list, tuple)):
             self._wrong(place, "to be a list", value)
@@ -315,3 +418,10 @@ class _Reader:
             f"Expected {name} of {self._source} {expected}, but got {shown}."
             f"{did_you_mean(str(found), known)}"
         )
+
+
+def _layout(forms: Sequence[Form]) -> str:
+    tables = [
+        " and ".join(name for name in (form.table, form.label_table) if name) for form in forms
+    ]
+    return f"{', or '.join(tables)}, and the images, in any subfolders"

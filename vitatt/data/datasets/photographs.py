@@ -29,9 +29,9 @@ def photographs(root: Path, spec: DatasetSpec, lacking: Path) -> LesionTable | N
     Raises:
         DataError: If there is another table, which may have the answers.
     """
-    left_out: list[str] = []
+    notes: list[str] = []
     masks = ("_segmentation.png", "_decoy.png")
-    paths = [path for path in image_paths(root, left_out) if not path.endswith(masks)]
+    paths = [path for path in image_paths(root, notes) if not path.endswith(masks)]
     if not paths:
         return None
     others = sorted(path.name for path in root.iterdir() if path.suffix.lower() in READERS)
@@ -51,8 +51,8 @@ def photographs(root: Path, spec: DatasetSpec, lacking: Path) -> LesionTable | N
             for feature in spec.features
         ),
     )
-    note = (
+    notes.append(
         f"{lacking} is not there: the {cases.height} images below {root} are predicted from the "
         "image alone, every answer being missing."
     )
-    return LesionTable(spec, root, cases, (note,))
+    return LesionTable(spec, root, cases, tuple(notes))

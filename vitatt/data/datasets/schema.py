@@ -21,6 +21,7 @@ class Feature:
         categories: All categories that the dataset publishes; empty where there may be others.
         spellings: Category of each other spelling, which is in upper case.
         plausible: Range of plausible values of a numeric feature; others are reported.
+        optional: Whether data may lack the column; a model is then trained without it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Feature:
     categories: tuple[str, ...] = ()
     spellings: Mapping[str, str] = field(default_factory=dict, hash=False)
     plausible: Range | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)

@@ -91,12 +91,12 @@ def _csv(path: Path) -> _Read:
     except pl.exceptions.NoDataError as error:
         raise DataError(f"{path} cannot be read as a CSV file: it is empty.") from error
     except pl.exceptions.PolarsError as error:
-        reason = unreadable_line(path) or str(error).splitlines()[0]
+        reason = unreadable_line(form) or str(error).splitlines()[0]
         raise DataError(f"{path} cannot be read as a CSV file: {reason}.") from error
-    if reason := unreadable_line(path):  # polars fills short rows with nulls
+    if reason := unreadable_line(form, frame.height):  # polars fills short rows with nulls
         raise DataError(f"{path} cannot be read as a CSV file: {reason}.")
     notes = (f"{path.name} was read as {' with '.join(form.notes)}.",) if form.notes else ()
-    return _Read(header(path), frame, notes)
+    return _Read(header(form), frame, notes)
 
 
 def _parquet(path: Path) -> _Read:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from vitatt.data.images.archives import container, content
 from vitatt.data.images.partial_array import make_folder
 from vitatt.files import whole_file
 
@@ -24,9 +25,9 @@ Stamp = tuple[int, int, int, int]
 """Size, times of the last change of content and of inode in ns, and inode number of a file."""
 
 
-def digest(content: bytes) -> str:
+def digest(data: bytes) -> str:
     """Return the digest of bytes in hexadecimal."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
@@ -48,13 +49,14 @@ def digest_files(paths: Sequence[str], folder: Path) -> dict[str, str]:
     make_folder(folder)
     ledger = folder / "digests.json"
     known = _read_ledger(ledger)
-    stamps = {path: _stamp(path) for path in dict.fromkeys(paths)}
+    stamp = functools.lru_cache(maxsize=16)(_stamp)  # of an archive, for all images in it
+    stamps = {path: stamp(container(path)) for path in dict.fromkeys(paths)}
     folders = functools.lru_cache(maxsize=None)(os.path.realpath)
     real = {path: _real_path(path, folders) for path in stamps}
     digests = {
         path: known[real[path]][1]
-        for path, stamp in stamps.items()
-        if real[path] in known and known[real[path]][0] == stamp
+        for path, own in stamps.items()
+        if real[path] in known and known[real[path]][0] == own
     }
     if unread := [path for path in stamps if path not in digests]:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -106,6 +108,6 @@ def _stamp(path: str) -> Stamp:
 
 def _digest_file(path: str) -> str:
     try:
-        return digest(Path(path).read_bytes())
+        return digest(content(path))
     except OSError:
         return f"{UNOPENED}{time.time_ns()}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
+from vitatt.data.images.archives import ARCHIVE_ENDINGS, container, paths_in
 from vitatt.data.images.digests import UNOPENED, digest_files
 from vitatt.paths import files_below, left_out_note
 from vitatt.types import DataError
@@ -98,50 +99,92 @@ def index_images(
     root: Path,
     endings: Iterable[str] = IMAGE_ENDINGS,
     *,
-    name_of: Callable[[str], str] = str,
+    without_ending: bool = False,
+    places: Sequence[str] = (),
 ) -> ImageFiles:
     """Find the image files below a folder, by name.
 
     Args:
         root: The folder.
         endings: Endings of the dataset's image files, in lower case.
-        name_of: Name in the tables of a file's name; by default the same.
+        without_ending: Whether tables name the files without their ending.
+        places: See `image_paths`.
+
+    Raises:
+        DataError: If an archive cannot be read, or no place is there.
     """
     wanted = tuple(endings)
     paths: dict[str, str] = {}
     doubles: dict[str, list[str]] = {}
     alike: dict[str, list[str]] = {}
-    left_out: list[str] = []
-    for path in image_paths(root, left_out):
-        file = path.rpartition(os.sep)[2]
-        alike.setdefault(_plain(file), []).append(path)
-        if not file.lower().endswith(wanted):
+    notes: list[str] = []
+    for path in image_paths(root, notes, places):
+        name = os.path.basename(path)  # noqa: PTH119
+        alike.setdefault(_plain(name), []).append(path)
+        if (ending := _ending(name)) and ending not in wanted:
             continue
-        name = name_of(file)
+        if without_ending:
+            name = name[: len(name) - len(ending)]
         other = paths.setdefault(name, path)
         if other == path:
             continue
-        if os.path.exists(other) and os.path.exists(path):  # noqa: PTH110
+        if os.path.exists(container(other)) and os.path.exists(container(path)):  # noqa: PTH110
             doubles.setdefault(name, []).append(path)
-        elif os.path.exists(path):  # noqa: PTH110
+        elif os.path.exists(container(path)):  # noqa: PTH110
             paths[name] = path  # the other is a broken link
-    notes = (left_out_note(root, left_out),) if left_out else ()
-    return ImageFiles(paths, doubles, alike, notes)
+    return ImageFiles(paths, doubles, alike, tuple(notes))
 
 
-def image_paths(root: Path, left_out: list[str]) -> list[str]:
+def image_paths(root: Path, notes: list[str], places: Sequence[str] = ()) -> list[str]:
     """Paths of all image files below a folder, but hidden ones.
 
     Args:
         root: The folder.
-        left_out: Receives the paths of files and folders whose name is no UTF-8.
+        notes: Receives remarks for the user, one sentence each.
+        places: Folders, zip archives and HDF5 files in which to look, by their path below `root`.
+            By default all folders or, if there is no image in them, all archives.
+
+    Raises:
+        DataError: If an archive cannot be read, or no place is there.
     """
-    return [
-        os.path.join(folder, file)  # noqa: PTH118 (a Path per file is slow at 10^6)
-        for folder, names in files_below(root, left_out)
-        for file in names
-        if file.lower().endswith(IMAGE_ENDINGS) and not file.startswith(".")
-    ]
+    left_out: list[str] = []
+    archives: list[str] = []
+    found: list[str] = []
+    there = [place for place in places if (root / place).exists()]
+    if places and not there:
+        raise DataError(
+            f"Expected the images in {', '.join(places)} below {root}, but "
+            f"{'neither is' if len(places) > 1 else 'it is not'} there."
+        )
+    if absent := [place for place in places if place not in there]:
+        notes.append(f"{', '.join(absent)} below {root}, which may have images, is not there.")
+    named = [str(root / place) for place in there]
+    for folder, names in _folders([Path(path) for path in named] or [root], left_out):
+        below = [os.path.join(folder, name) for name in names]  # noqa: PTH118 (slow at 10^6)
+        found += [path for path in below if _is_image(path)]
+        archives += [path for path in below if path.lower().endswith(ARCHIVE_ENDINGS)]
+    if left_out:
+        notes.append(left_out_note(root, left_out))
+    archives = [path for path in archives if path in named or (not named and not found)]
+    for archive in archives:
+        zipped = archive.lower().endswith(".zip")
+        found += [path for path in paths_in(archive) if not zipped or _is_image(path)]
+    return found
+
+
+def _folders(places: Iterable[Path], left_out: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield folders with the names of their files; a place that is a file is its own."""
+    for place in places:
+        if place.is_dir():
+            yield from files_below(place, left_out)
+        else:
+            yield str(place.parent), [place.name]
+
+
+def _is_image(path: str) -> bool:
+    """Whether the name is that of an image, and the file is not hidden."""
+    name = os.path.basename(path)  # noqa: PTH119 (a Path per file is slow at 10^6)
+    return name.lower().endswith(IMAGE_ENDINGS) and not name.startswith(".")
 
 
 def images_there(root: Path) -> str:
@@ -159,12 +202,17 @@ def _agree(name: str, path: str) -> bool:
     return not folder or folder.casefold() == Path(path).parent.name.casefold()
 
 
+def _ending(name: str) -> str:
+    """The ending of an image file in lower case; empty if the name has none."""
+    ending = f".{name.rpartition('.')[2].lower()}"
+    return ending if ending in IMAGE_ENDINGS else ""
+
+
 def _plain(name: str) -> str:
     """A name in lower case, without folder and ending; accents are one letter."""
     file = name.replace("\\", "/").rpartition("/")[2].casefold()
     file = unicodedata.normalize("NFC", file)
-    stem, point, ending = file.rpartition(".")
-    return stem if f"{point}{ending}" in IMAGE_ENDINGS else file
+    return file.removesuffix(_ending(file))
 
 
 def require_same_content(pairs: Sequence[Pair], cache_dir: Path) -> None:
@@ -195,6 +243,8 @@ def _may_be_equal(one: str, other: str) -> bool:
     Raises:
         DataError: If their sizes differ.
     """
+    if container(one) != one or container(other) != other:
+        return True
     if os.path.samefile(one, other):  # noqa: PTH121
         return False
     if os.path.getsize(one) != os.path.getsize(other):  # noqa: PTH202

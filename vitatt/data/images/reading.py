@@ -14,15 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from vitatt.data.images.archives import container, content
 from vitatt.types import DataError
 
 
 def read_image(path: Path | str, size: int) -> NDArray[np.uint8]:
     """Return an image file as RGB pixels of a square, (size, size, 3), see `square_pixels`.
 
+    Args:
+        path: The file, or the path of an image in an archive, see `vitatt.data.images.archives`.
+        size: Side of the square, in pixels.
+
     Raises:
         DataError: If the file is empty, truncated or not an image; the message names the file.
     """
+    if container(str(path)) != str(path):
+        with _errors_naming(str(path)):
+            data = content(str(path))
+        return read_image_bytes(data, size, str(path))
     path = Path(path)
     with _errors_naming(str(path)):
         empty = path.stat().st_size == 0

@@ -48,14 +48,26 @@ class FeatureSelection:
     def of(self, training: pl.DataFrame) -> tuple[Feature, ...]:
         """Return the selected features, in the order of the dataset.
 
+        An optional feature that has no value is not selected, unless it is named.
+
         Args:
             training: Rows of the training split. A selection on other rows would leak their labels.
         """
+        candidates = self._candidates
+        if isinstance(self._asked, str):
+            absent = [
+                feature.name
+                for feature in candidates
+                if feature.optional and training[feature.name].null_count() == training.height
+            ]
+            candidates = tuple(one for one in candidates if one.name not in absent)
+            if absent:
+                rank_zero_info(f"Features without any value are left out: {', '.join(absent)}.")
         if self._count is None:
-            return self._candidates
-        ranked = associate(training, self._candidates)["feature"].head(self._count).to_list()
+            return candidates
+        ranked = associate(training, candidates)["feature"].head(self._count).to_list()
         rank_zero_info(
             f"Features chosen on {training.height} training rows ({self._asked}): "
             f"{', '.join(ranked) or 'none'}."
         )
-        return tuple(feature for feature in self._candidates if feature.name in ranked)
+        return tuple(feature for feature in candidates if feature.name in ranked)

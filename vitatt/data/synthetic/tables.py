@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vitatt.data.datasets import isic_2019, pad_ufes_20
+from vitatt.data.datasets import DATASETS
 
 NOISE = 0.04
 """Share of lesions whose sign belongs to another class; also for each planted feature."""
@@ -22,7 +22,7 @@ UNSEEN = 0.3
 NOT_RECORDED = 0.05
 """Share of missing values in a planted feature."""
 
-_PAD_FEATURES = [feature.name for feature in pad_ufes_20.SPEC.features]
+_PAD_FEATURES = [feature.name for feature in DATASETS["pad_ufes_20"].spec.features]
 _PAD_COLUMNS = ["patient_id", "lesion_id", *_PAD_FEATURES[:15], "diagnostic", *_PAD_FEATURES[15:]]
 _PAD_COLUMNS += ["img_id", "biopsed"]
 _PAD_ANAMNESIS = [name for name in _PAD_FEATURES[:15] if name not in ("age", "region")]
@@ -140,7 +140,10 @@ def write_isic(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list
     metadata = pl.DataFrame(columns)[lesion].insert_column(0, pl.Series("image", images))
     _write_csv(metadata, folder / "ISIC_2019_Training_Metadata.csv")
     diagnosis = lesions.diagnosis[lesion]
-    truth = {name: (diagnosis == name).astype(float) for name in (*isic_2019.SPEC.classes, "UNK")}
+    truth = {
+        name: (diagnosis == name).astype(float)
+        for name in (*DATASETS["isic_2019"].spec.classes, "UNK")
+    }
     _write_csv(
         pl.DataFrame({"image": images, **truth}), folder / "ISIC_2019_Training_GroundTruth.csv"
     )
