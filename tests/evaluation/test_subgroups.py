@@ -67,7 +67,7 @@ def test_ages_fall_into_bands():
 
 def test_other_numbers_have_their_own_bands():
     frame = FRAME.with_columns(diameter=pl.Series(np.arange(FRAME.height) % 20, dtype=pl.Int64))
-    table = score_subgroups(frame, CLASSES, ["diameter"], edges=(5, 10))
+    table = score_subgroups(frame, CLASSES, ["diameter"], bands={"diameter": (5, 10)})
     assert names(table, "diameter") == ["<5", "5-9", "10+"]
     assert table["n"].to_list() == [100, 100, 100, 100, 200, 200]
 

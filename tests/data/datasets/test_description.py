@@ -32,7 +32,7 @@ CLINIC: dict[str, Any] = {
         "NEV": "nevus",
         "BCC": None,
     },
-    "melanoma": "MEL",
+    "positive": "MEL",
     "features": {
         "age": {"kind": "numeric", "unit": "years", "range": [0, 120]},
         "itch": "yes_no",
@@ -91,7 +91,7 @@ def test_what_a_description_says() -> None:
     assert (site.label, kind.label) == ("site", "type")
     assert {"case", "person", "finding", "biopsy"} == set(spec.barred)
     assert spec.barred["biopsy"] == "only done if it is suspicious"
-    assert spec.melanoma == "MEL"
+    assert spec.positive == "MEL"
 
 
 def test_the_cases_of_a_clinic(clinic: Path) -> None:
@@ -176,10 +176,10 @@ def test_predicting_needs_only_the_id(clinic: Path) -> None:
             "unknown key `titles` in `classes.A`. Did you mean title",
         ),
         (
-            {"classes": {"A": {"names": ["b"]}, "B": None}, "melanoma": None},
+            {"classes": {"A": {"names": ["b"]}, "B": None}, "positive": None},
             "`classes.B` of x to have names that A has not, but got 'B'",
         ),
-        ({"melanoma": "MM"}, "`melanoma` of x to be among MEL, NEV, BCC, but got 'MM'"),
+        ({"positive": "MM"}, "`positive` of x to be among MEL, NEV, BCC, but got 'MM'"),
         ({"label": ["MEL", "NEV"]}, "`label` of x to be a column, or the classes MEL, NEV, BCC"),
         ({"features": {}}, "`features` of x to name at least one column"),
         ({"features": {"age": "number"}}, r"features.age.kind` of x to be .* but got 'number'"),
@@ -287,7 +287,7 @@ PAD = {
     "group": "patient_id",
     "label": "diagnostic",
     "classes": dict(pad_ufes_20.SPEC.class_titles),
-    "melanoma": "MEL",
+    "positive": "MEL",
     "features": {
         feature.name: {
             "numeric": {"kind": "numeric", "label": feature.label, "unit": feature.unit},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -19,7 +21,7 @@ from vitatt.words import did_you_mean
 _KINDS = ("categorical", "numeric", "yes_no", "sex")
 _KEYS = (
     *("name", "title", "published_at", "table", "image", "id", "group", "group_kind"),
-    *("ungrouped_share", "label", "label_table", "classes", "melanoma", "features", "barred"),
+    *("ungrouped_share", "label", "label_table", "classes", "positive", "features", "barred"),
     "subgroups",
 )
 _REQUIRED = ("name", "table", "id", "group", "label", "classes", "features")
@@ -73,7 +75,13 @@ def parse_description(text: str, source: str) -> Description:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{source} is no YAML: {error}") from error
-    return _Reader(source).description(plain)
+    description = _Reader(source).description(plain)
+    if len(classes := description.spec.classes) == 2 and description.spec.positive is None:
+        raise UsageError(
+            f"{source} lacks the key `positive`. Of two classes, it names the one that is to be "
+            f"detected: {' or '.join(classes)}."
+        )
+    return description
 
 
 def recorded_description(text: str, source: str) -> Description:
@@ -88,6 +96,9 @@ class _Reader:
         self._source = source
 
     def description(self, plain: object) -> Description:
+        if isinstance(plain, dict) and "melanoma" in plain and "positive" not in plain:
+            # As the key was named at first.
+            plain = {("positive" if key == "melanoma" else key): plain[key] for key in plain}
         values = self._mapping(plain, "the description", _KEYS)
         for key in _REQUIRED:
             if key not in values:
@@ -125,6 +136,7 @@ class _Reader:
         if label_table is not None:
             label_table = self._text(label_table, "label_table")
         and_labels = f", {label_table}" if label_table else ""
+        subgroups, bands = self._subgroups(values.get("subgroups") or (), features)
         spec = DatasetSpec(
             name=name,
             title=title,
@@ -138,8 +150,9 @@ class _Reader:
             id_column=columns["id"],
             ungrouped_share=self._share(values.get("ungrouped_share", 0), "ungrouped_share"),
             barred=barred,
-            subgroups=tuple(self._known(values.get("subgroups") or (), "subgroups", names)),
-            melanoma=self._melanoma(values.get("melanoma"), list(classes)),
+            subgroups=subgroups,
+            bands=bands,
+            positive=self._positive(values.get("positive"), list(classes)),
         )
         return Description(spec, table, image, label, label_table, class_of, json.dumps(values))
 
@@ -264,8 +277,33 @@ class _Reader:
             },
         }
 
-    def _melanoma(self, value: object, classes: Sequence[str]) -> str | None:
-        return None if value is None else self._known([value], "melanoma", classes)[0]
+    def _positive(self, value: object, classes: Sequence[str]) -> str | None:
+        return None if value is None else self._known([value], "positive", classes)[0]
+
+    def _subgroups(
+        self, plain: object, features: Sequence[Feature]
+    ) -> tuple[tuple[str, ...], dict[str, tuple[float, ...]]]:
+        """Names, and the edges of the bands of those that have some of their own."""
+        kinds = {feature.name: feature.kind for feature in features}
+        if not isinstance(plain, dict):
+            return tuple(self._known(plain, "subgroups", list(kinds))), {}
+        given = self._mapping(plain, "subgroups", list(kinds))
+        bands = {}
+        for name, edges in given.items():
+            if edges is None:
+                continue
+            place = f"subgroups.{name}"
+            if kinds[name] != "numeric":
+                self._wrong(place, "to be empty, since only numbers have bands", edges)
+            if not (
+                isinstance(edges, list)
+                and edges
+                and all(type(one) in (int, float) and math.isfinite(one) for one in edges)
+                and all(low < high for low, high in itertools.pairwise(edges))
+            ):
+                self._wrong(place, "to be increasing numbers, as in [30, 50, 70]", edges)
+            bands[name] = tuple(map(float, edges))
+        return tuple(given), bands
 
     def _known(self, values: object, place: str, known: Sequence[str]) -> list[str]:
         words = self._texts(values, place)

@@ -81,7 +81,7 @@ SPEC = DatasetSpec(
         "lesion_id": "it identifies the lesion, and so would not generalise",
     },
     subgroups=("sex", "age_approx", "anatom_site_general"),
-    melanoma="MEL",
+    positive="MEL",
 )
 
 

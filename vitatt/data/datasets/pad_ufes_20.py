@@ -95,7 +95,7 @@ SPEC = DatasetSpec(
         "img_id": "it identifies the image, and so would not generalise",
     },
     subgroups=("fitspatrick", "gender", "age", "region"),
-    melanoma="MEL",
+    positive="MEL",
 )
 
 
