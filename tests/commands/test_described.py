@@ -90,8 +90,8 @@ def test_two_classes_from_training_to_report(
     path.write_text(yaml.safe_dump({**plain, "subgroups": {"age": [50]}}, sort_keys=False))
     words = [word for word in options if "dataset" not in word and "data.root" not in word]
     words += [f"--data.dataset={path}", f"--data.root={clinic}", "--explanations.size=0"]
-    monitor = "--checkpoint.monitor=val/partial_auroc"
-    assert main(["fit", *words, monitor, "--trainer.max_epochs=1"]) == 0
+    words += ["--checkpoint.monitor=val/partial_auroc"]
+    assert main(["fit", *words, "--trainer.max_epochs=1"]) == 0
     (checkpoint,) = Path("runs").glob("vitatt/*/checkpoints/best.ckpt")
     capsys.readouterr()
     assert main(["test", *words, f"--ckpt_path={checkpoint}", "--explanation_tests.cases=0"]) == 0

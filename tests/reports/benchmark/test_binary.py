@@ -90,7 +90,7 @@ def test_differences_and_findings() -> None:
 def test_every_metric_is_explained() -> None:
     text = "\n".join(sections()["Protocol"].points)
     assert "area between the ROC curve and the line of 80 % sensitivity" in text
-    assert "the share of malignant among the cases" in text
+    assert "chance is the share of malignant cases" in text
     assert "malignant sensitivity: highest share of these cases" in text
     assert "macro" not in text
     partial = sections()["Metrics"].plots[MAIN.index("partial AUROC above 80 % TPR")]
