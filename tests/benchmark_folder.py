@@ -18,6 +18,7 @@ from vitatt.evaluation.out_of_fold import average_seeds
 from vitatt.evaluation.ranks import rank_arms
 from vitatt.evaluation.subgroups import largest_gaps, score_subgroups
 from vitatt.reports.benchmark.facts import Facts
+from vitatt.types import PositiveClass
 
 CLASSES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
 TITLES = ("keratosis", "carcinoma", "melanoma", "nevus", "another", "warts")
@@ -120,7 +121,7 @@ def protocol(
             {"check": "missing anamnesis", "outcome": "every such row is benign", "ok": False},
         ],
         "command": "vitatt benchmark --config conf/benchmark/pad.yaml --output runs/benchmark",
-        "melanoma": "MEL",
+        "positive": "MEL",
         "question": "Does metadata help?",
     }
 
@@ -144,7 +145,7 @@ def source() -> tuple[Facts, pl.DataFrame, dict[str, pl.DataFrame]]:
     averaged = average_seeds(frame.filter(arm="vitatt"))
     subgroups = score_subgroups(averaged, CLASSES, ["fitspatrick", "gender", "age"])
     tables = {
-        "arms": score_arms(frame, CLASSES, FEATURES, "MEL"),
+        "arms": score_arms(frame, CLASSES, FEATURES, PositiveClass("MEL", "melanoma")),
         "pairs": compare_arms(frame, CLASSES, "vitatt"),
         "ranks": rank_arms(frame, CLASSES, "balanced accuracy"),
         "subgroups": subgroups,

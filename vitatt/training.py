@@ -165,7 +165,7 @@ class TrainingCLI(LightningCLI):
                 (StopEarly, "early_stopping.monitor"),
             ):
                 if isinstance(callback, kind) and callback.monitor is not None:
-                    check_monitor(callback.monitor, self.model.task.classes, setting)
+                    check_monitor(callback.monitor, self.model.task, setting)
             if isinstance(callback, BestCheckpoint) and (path := self.config.fit.ckpt_path):
                 callback.require_same_monitor(read_callback(path, callback.state_key))
         self._check("fit")

@@ -24,6 +24,18 @@ CALIBRATION_BINS = 15
 """Bins of confidence in the calibration error, as in Guo et al. 2017."""
 
 
+class PositiveClass(NamedTuple):
+    """The class that is most harmful to miss; of two classes the positive one.
+
+    Attributes:
+        name: As in `LesionTask.classes`.
+        title: Name for people, which stands in the names of its metrics.
+    """
+
+    name: str
+    title: str
+
+
 def class_index(classes: Sequence[str]) -> dict[str, int]:
     """Index of each class by its name, in the order of the logits."""
     return {name: index for index, name in enumerate(classes)}
@@ -85,6 +97,7 @@ class LesionTask:
         fold_spec: The fold that the training rows came from.
         seen: Digest of the cases and groups of the training and validation split.
         description: What describes the dataset, as JSON; empty if it is a registered one.
+        positive: The positive one of two classes; empty if there are more, or it is not known.
     """
 
     dataset: str
@@ -96,6 +109,7 @@ class LesionTask:
     fold_spec: FoldSpec
     seen: str = ""
     description: str = ""
+    positive: str = ""
 
     @property
     def cardinalities(self) -> tuple[int, ...]:

@@ -75,6 +75,7 @@ def test_a_table_of_a_clinic(clinic: Path, capsys: pytest.CaptureFixture[str]) -
     assert plain["name"] == "clinic"
     assert (plain["id"], plain["group"], plain["label"]) == ("photo", "patient_code", "finding")
     assert plain["classes"] == {"melanoma": None, "naevus": None}
+    assert plain["positive"] == "melanoma"
     features = plain["features"]
     assert isinstance(features, dict)
     age, site = features.pop("age"), features.pop("site")

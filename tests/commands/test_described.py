@@ -76,3 +76,34 @@ def test_a_misspelt_key(clinic: Path, options: list[str], tmp_path: Path, capsys
     words = [f"--data.dataset={path}", f"--data.root={clinic}"]
     assert main(["check-data", *words]) == 2
     assert f"{path} has the unknown key `groupp`. Did you mean group" in capsys.readouterr().err
+
+
+def test_two_classes_from_training_to_report(
+    clinic: Path, options: list[str], tmp_path: Path, capsys
+) -> None:
+    names = ["BCC", "MEL", "SCC"]
+    others = sorted(set(PAD_UFES_20.spec.classes) - set(names))
+    classes = {
+        "benign": {"names": [f"{name} seen" for name in others]},
+        "malignant": {"names": [f"{name} seen" for name in names]},
+    }
+    plain = {**DESCRIPTION, "classes": classes, "positive": "malignant"}
+    path = tmp_path / "two.yaml"
+    path.write_text(yaml.safe_dump({**plain, "subgroups": {"age": [50]}}, sort_keys=False))
+    words = [word for word in options if "dataset" not in word and "data.root" not in word]
+    words += [f"--data.dataset={path}", f"--data.root={clinic}", "--explanations.size=0"]
+    words += ["--checkpoint.monitor=val/partial_auroc"]
+    assert main(["fit", *words, "--trainer.max_epochs=1"]) == 0
+    (checkpoint,) = Path("runs").glob("vitatt/*/checkpoints/best.ckpt")
+    capsys.readouterr()
+    assert main(["test", *words, f"--ckpt_path={checkpoint}", "--explanation_tests.cases=0"]) == 0
+    (run,) = (path.parent for path in Path("runs").glob("vitatt/*/predictions.parquet"))
+    assert main(["summarise", str(run)]) == 0
+    assert "partial AUROC above 80 % TPR" in capsys.readouterr().out
+    assert main(["report", str(run)]) == 0
+    for text in ((run / "report.html").read_text(), (run / "model_card.md").read_text()):
+        assert "malignant sensitivity at 95" in text
+        assert "Sensitivity and specificity of malignant" in text
+        assert "the score of the ISIC 2024 challenge" in text
+        assert "50+" in text
+        assert "macro AUROC" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 import re
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from tests.commands.runs import only_run, refused
+from tests.tasks import make_task
 from vitatt import training
 from vitatt.cli import main
 from vitatt.models import fusion
@@ -98,14 +100,15 @@ def test_ranges(allowed, inside, outside):
 
 def test_directions():
     classes = ("ACK", "MEL")
-    metrics = LesionMetrics(classes)
+    task = dataclasses.replace(make_task(classes=classes), positive="MEL")
+    metrics = LesionMetrics(classes, "MEL")
     metrics.update(torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([0, 1]))
     perfect = metrics.compute()
     metrics.reset()
     metrics.update(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([0, 1]))
     wrong = metrics.compute()
     for name in perfect:
-        check_monitor(f"val/{name}", classes, "checkpoint.monitor")
+        check_monitor(f"val/{name}", task, "checkpoint.monitor")
         better = {"max": perfect[name] > wrong[name], "min": perfect[name] < wrong[name]}
         assert better[direction(f"val/{name}")], name
     assert direction("val/loss") == "min"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import balanced_accuracy_score
+import yaml
+from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from vitatt.cli import main
 from vitatt.studies.pooled_runs import pool_runs
+from vitatt.types import FoldSpec, LesionTask
 
 CLASSES = ["A", "B", "C"]
 
@@ -215,3 +218,50 @@ def test_differences_need_the_same_cases(tmp_path, capsys, change):
     words = [str(tmp_path / "one.parquet"), "--against", str(tmp_path / "other.parquet")]
     assert main(["summarise", *words]) == 2
     assert "The runs to compare with" in capsys.readouterr().err
+
+
+def binary_run(folder: Path, seed: int, start: int, positive: str = "malignant") -> pl.DataFrame:
+    """A test run of a described dataset of two classes."""
+    frame = predictions(seed, start).with_columns(
+        true=pl.when(true="A").then(pl.lit("malignant")).otherwise(pl.lit("benign")),
+        p_malignant="p_A",
+        p_benign=1 - pl.col("p_A"),
+    )
+    frame = frame.drop("p_A", "p_B", "p_C")
+    folder.mkdir()
+    frame.write_parquet(folder / "predictions.parquet")
+    classes = ("malignant", "benign")
+    description = {
+        **{"name": "clinic", "table": "t.csv", "id": "i", "group": "g", "label": "l"},
+        **{"classes": dict.fromkeys(classes), "positive": positive, "features": {"age": "numeric"}},
+    }
+    split = FoldSpec(0, 5, 0)
+    text = json.dumps(description)
+    task = LesionTask("clinic", classes, (1, 1), (), 0.1, 32, split, description=text)
+    (folder / "config.yaml").write_text(yaml.safe_dump({"data": {"task": task.to_plain()}}))
+    return frame
+
+
+def test_two_classes(tmp_path, capsys):
+    parts = [binary_run(tmp_path / f"run{n}", n, 40 * n) for n in range(2)]
+    words = ["summarise", str(tmp_path / "run0"), str(tmp_path / "run1" / "predictions.parquet")]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    pooled = pl.concat(parts)
+    expected = average_precision_score(pooled["true"] == "malignant", pooled["p_malignant"])
+    assert re.search(rf"average precision +{expected:.3f} \[", printed)
+    assert "malignant sensitivity at 95 % specificity" in printed
+    assert "note" not in printed
+    (tmp_path / "run1" / "config.yaml").unlink()
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "note: not every run has a config.yaml that names the positive one" in printed
+    assert "macro AUROC" in printed
+    assert "average precision" not in printed
+
+
+def test_two_classes_of_which_another_is_positive(tmp_path, capsys):
+    binary_run(tmp_path / "a", 0, 0)
+    binary_run(tmp_path / "b", 1, 40, positive="benign")
+    assert main(["summarise", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
+    assert "have different positive classes, benign and malignant" in capsys.readouterr().err

@@ -11,12 +11,14 @@ from tests.evaluation.predictions import CLASSES, make_predictions
 from vitatt.evaluation.arms import score_arms
 from vitatt.evaluation.bootstrap import balanced_accuracy, group_bootstrap, macro_auroc
 from vitatt.evaluation.out_of_fold import average_seeds
+from vitatt.types import PositiveClass
 
 FRAME = make_predictions()
+MELANOMA = PositiveClass("MEL", "melanoma")
 P = [f"p_{name}" for name in CLASSES]
 ROWS = {
     (row["arm"], row["cases"], row["metric"]): row
-    for row in score_arms(FRAME, CLASSES, ["age", "sex"], "MEL").iter_rows(named=True)
+    for row in score_arms(FRAME, CLASSES, ["age", "sex"], MELANOMA).iter_rows(named=True)
 }
 
 
@@ -103,7 +105,7 @@ def test_complete_cases_are_left_out_where_they_are_all_or_none():
 
 def test_undefined_metrics_are_null():
     without = FRAME.filter(pl.col("true") != "MEL").with_columns(temperature=pl.lit(None))
-    table = score_arms(without, CLASSES, [], "MEL").filter(pl.col("value").is_null())
+    table = score_arms(without, CLASSES, [], MELANOMA).filter(pl.col("value").is_null())
     assert set(table["metric"]) == {
         "AUROC/MEL",
         "sensitivity/MEL",

@@ -17,14 +17,15 @@ from sklearn.metrics import (
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from vitatt.evaluation.metrics import (
-    MELANOMA_SENSITIVITY,
     metrics,
     sensitivity_at_specificity,
 )
-from vitatt.types import UsageError
+from vitatt.types import PositiveClass, UsageError
 
 CLASSES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
 MELANOMA = 2
+POSITIVE = PositiveClass("MEL", "melanoma")
+MELANOMA_SENSITIVITY = "melanoma sensitivity at 90 % specificity"
 ATOL = 1e-6
 
 
@@ -94,7 +95,7 @@ def test_all_metrics_agree_with_scikit_learn_under_weights(seed, rounded):
     probabilities, targets, weights = sample(seed, rounded=rounded)
     ours = {
         name: statistic(probabilities, targets, weights)
-        for name, statistic in metrics(CLASSES, "MEL").items()
+        for name, statistic in metrics(CLASSES, POSITIVE).items()
     }
     for number, weight in enumerate(weights):
         for name, value in expected(probabilities, targets, weight).items():
@@ -155,7 +156,7 @@ def test_metrics_are_those_of_the_official_isic_scorer(seed):
 
     ours = {
         name: statistic(probabilities, targets, weights)[0]
-        for name, statistic in metrics(CLASSES, "MEL").items()
+        for name, statistic in metrics(CLASSES, POSITIVE).items()
     }
     official = score(probabilities)
     assert ours["balanced accuracy"] == pytest.approx(official.overall, abs=ATOL)
@@ -175,7 +176,7 @@ def test_an_absent_class_is_undefined_not_zero():
     kept = targets != MELANOMA
     values = {
         name: statistic(probabilities[kept], targets[kept], weights[:, kept])
-        for name, statistic in metrics(CLASSES, "MEL").items()
+        for name, statistic in metrics(CLASSES, POSITIVE).items()
     }
     undefined = {name for name, value in values.items() if np.isnan(value).all()}
     assert undefined == {"AUROC/MEL", "sensitivity/MEL", MELANOMA_SENSITIVITY}
@@ -185,7 +186,7 @@ def test_an_absent_class_is_undefined_not_zero():
 def test_without_other_classes_specificity_is_undefined():
     probabilities, targets, weights = sample(0)
     kept = targets == MELANOMA
-    values = metrics(CLASSES, "MEL")
+    values = metrics(CLASSES, POSITIVE)
     for name in ("AUROC/MEL", "specificity/MEL", MELANOMA_SENSITIVITY):
         assert np.isnan(values[name](probabilities[kept], targets[kept], weights[:, kept])).all()
 
@@ -195,7 +196,7 @@ def test_weights_of_zero_are_absent_cases():
     probabilities, targets, weights = sample(1)
     weight = weights[1:2]
     present = weight[0] > 0
-    for name, statistic in metrics(CLASSES, "MEL").items():
+    for name, statistic in metrics(CLASSES, POSITIVE).items():
         whole = statistic(probabilities, targets, weight)
         part = statistic(probabilities[present], targets[present], weight[:, present])
         np.testing.assert_allclose(whole, part, atol=1e-12, err_msg=name)
@@ -204,4 +205,4 @@ def test_weights_of_zero_are_absent_cases():
 def test_without_melanoma_there_is_no_such_metric():
     assert MELANOMA_SENSITIVITY not in metrics(CLASSES, None)
     with pytest.raises(UsageError, match=r"to be one of ACK, .* but got 'melanoma'"):
-        metrics(CLASSES, "melanoma")
+        metrics(CLASSES, PositiveClass("melanoma", "MEL"))

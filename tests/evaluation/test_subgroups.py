@@ -67,9 +67,16 @@ def test_ages_fall_into_bands():
 
 def test_other_numbers_have_their_own_bands():
     frame = FRAME.with_columns(diameter=pl.Series(np.arange(FRAME.height) % 20, dtype=pl.Int64))
-    table = score_subgroups(frame, CLASSES, ["diameter"], edges=(5, 10))
+    table = score_subgroups(frame, CLASSES, ["diameter"], bands={"diameter": (5, 10)})
     assert names(table, "diameter") == ["<5", "5-9", "10+"]
     assert table["n"].to_list() == [100, 100, 100, 100, 200, 200]
+
+
+def test_bands_with_edges_between_whole_numbers():
+    frame = FRAME.with_columns(thickness=pl.Series(np.arange(FRAME.height) % 4 * 0.5))
+    table = score_subgroups(frame, CLASSES, ["thickness"], bands={"thickness": (0.5, 1, 1.5)})
+    assert names(table, "thickness") == ["<0.5", "0.5 to <1", "1 to <1.5", "1.5+"]
+    assert set(table["n"]) == {100}
 
 
 def test_small_subgroups_are_marked_and_shown():

@@ -110,3 +110,36 @@ def test_reset_forgets() -> None:
     expected = expected_metrics(probabilities, target)
     actual = {name: value.item() for name, value in metrics.compute().items()}
     assert actual == pytest.approx(expected, rel=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize("digits", [7, 1])
+@pytest.mark.parametrize("positives", [1, 40, 199])
+def test_metrics_of_the_positive_one_of_two_classes(positives: int, digits: int) -> None:
+    rng = np.random.default_rng(positives)
+    target = np.repeat([0, 1], [positives, 200 - positives])
+    scores = 1 / (1 + np.exp(-rng.normal(size=200) - 1.2 * (target == 0)))
+    scores = np.round(scores, digits).astype(np.float32)
+    metrics = LesionMetrics(("malignant", "benign"), "malignant")
+    metrics.update(torch.tensor(np.stack([scores, 1 - scores], axis=1)), torch.tensor(target))
+    found = {name: value.item() for name, value in metrics.compute().items()}
+    positive = target == 0
+    false, true, _ = sk.roc_curve(positive, scores, drop_intermediate=False)
+    stretched = sk.roc_auc_score(~positive, -scores, max_fpr=0.2)
+    expected = {
+        "average_precision": sk.average_precision_score(positive, scores),
+        "partial_auroc": 0.02 + 0.18 * (stretched - 0.5) / 0.5,
+        **{
+            f"sensitivity_at_{percent}_specificity": true[1 - false >= percent / 100 - 1e-9].max()
+            for percent in (80, 90, 95)
+        },
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_of_two_classes_alone_is_undefined(label: int) -> None:
+    metrics = LesionMetrics(("benign", "malignant"), "malignant")
+    metrics.update(torch.tensor([[0.2, 0.8], [0.7, 0.3]]), torch.full((2,), label))
+    found = metrics.compute()
+    for name in ("average_precision", "partial_auroc", "sensitivity_at_90_specificity"):
+        assert found[name].isnan()

@@ -87,5 +87,10 @@ def _log(training: NetworkTraining, test: pl.DataFrame) -> None:
     if logger is None:
         return
     task = training.datamodule.task
-    summary = summarise(test, task.classes, [feature.name for feature in task.features])
+    summary = summarise(
+        test,
+        task.classes,
+        [feature.name for feature in task.features],
+        positive=training.datamodule.spec.positive_class,
+    )
     logger.log_metrics(summary.metrics())

@@ -71,7 +71,7 @@ def protocol(
             if name not in benchmark.candidates
         },
         "checks": checks,
-        "melanoma": spec.melanoma,
+        "positive": spec.positive,
         "question": benchmark.question,
     }
     return facts, first

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -13,8 +13,10 @@ from vitatt.evaluation.out_of_fold import average_seeds
 from vitatt.evaluation.ranks import rank_arms
 from vitatt.evaluation.subgroups import score_subgroups
 from vitatt.files import write_frame
+from vitatt.types import PositiveClass
 
-SHOWN = ("balanced accuracy", "macro AUROC")
+BY = "balanced accuracy"
+"""The metric that arms are ranked and sorted by."""
 
 
 def write_tables(
@@ -25,7 +27,8 @@ def write_tables(
     features: Sequence[str],
     subgroups: Sequence[str],
     reference: str,
-    melanoma: str | None,
+    positive: PositiveClass | None,
+    bands: Mapping[str, Sequence[float]],
 ) -> dict[str, pl.DataFrame]:
     """All tables of a benchmark, by name, each also as CSV.
 
@@ -36,14 +39,17 @@ def write_tables(
         features: Metadata columns that decide whether a case is complete.
         subgroups: Columns whose subgroups the reference arm is scored on.
         reference: The arm that others are compared with.
-        melanoma: Its class, if there is one.
+        positive: The class that is most harmful to miss, if it is known.
+        bands: Of numeric subgroups, see `score_subgroups`.
     """
     of_reference = average_seeds(predictions.filter(arm=reference))
     tables = {
-        "arms": score_arms(predictions, classes, features, melanoma),
-        "pairs": compare_arms(predictions, classes, reference),
-        "ranks": rank_arms(predictions, classes, SHOWN[0]),
-        "subgroups": score_subgroups(of_reference, classes, subgroups),
+        "arms": score_arms(predictions, classes, features, positive),
+        "pairs": compare_arms(predictions, classes, reference, positive),
+        "ranks": rank_arms(predictions, classes, BY),
+        "subgroups": score_subgroups(
+            of_reference, classes, subgroups, bands=bands, positive=positive
+        ),
     }
     for name, table in tables.items():
         write_frame(table, folder / f"{name}.csv")
@@ -52,9 +58,10 @@ def write_tables(
 
 def lines(tables: dict[str, pl.DataFrame]) -> list[str]:
     """The main table as lines of text: all cases, seeds averaged, best first."""
-    scored = tables["arms"].filter(cases="all").filter(pl.col("metric").is_in(SHOWN))
+    scored = tables["arms"].filter(cases="all")
+    area = "AUROC" if "AUROC" in scored["metric"] else "macro AUROC"
     width = max(len(name) for name in scored["arm"])
-    best = scored.filter(metric=SHOWN[0]).sort("value", descending=True, nulls_last=True)
+    best = scored.filter(metric=BY).sort("value", descending=True, nulls_last=True)
     shown = []
     for arm in best["arm"]:
         metrics = [
@@ -63,7 +70,7 @@ def lines(tables: dict[str, pl.DataFrame]) -> list[str]:
                     by_predicate=(pl.col("arm") == arm) & (pl.col("metric") == metric), named=True
                 )
             )
-            for metric in SHOWN
+            for metric in (BY, area)
         ]
         shown.append(f"{arm:{width}}  {metrics[0]}   AUROC {metrics[1]}")
     return shown

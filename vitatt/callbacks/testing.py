@@ -77,7 +77,12 @@ class TestReport(Callback):
         frame = prediction_frame(datamodule, "test", predictions)
         path = run_folder(trainer) / "predictions.parquet"
         write_frame(frame, path)
-        summary = summarise(frame, classes, [f.name for f in datamodule.task.features])
+        summary = summarise(
+            frame,
+            classes,
+            [feature.name for feature in datamodule.task.features],
+            positive=datamodule.spec.positive_class,
+        )
         fold_spec = datamodule.fold_spec
         rank_zero_info(
             f"Held-out fold {fold_spec.fold} of {fold_spec.num_folds}: {frame.height} cases of "

@@ -117,7 +117,8 @@ def benchmark(
         features=names,
         subgroups=data.spec.subgroups,
         reference=plan.reference,
-        melanoma=facts["melanoma"],
+        positive=data.spec.positive_class,
+        bands=data.spec.bands,
     )
     log_benchmark(plan.output, facts, tables)
     print("\n".join(lines(tables)))

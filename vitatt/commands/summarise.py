@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from vitatt.evaluation.summary import summarise as summary_of
-from vitatt.studies.pooled_runs import FIXED, check_diagnoses, matching, pool_runs
+from vitatt.studies.pooled_runs import FIXED, check_diagnoses, matching, pool_runs, positive_class
 from vitatt.words import as_list
 
 
@@ -33,12 +33,18 @@ def summarise(
     classes = [name.removeprefix("p_") for name in scores]
     check_diagnoses(frame, classes)
     features = [name for name in frame.columns if name not in (*FIXED, *scores)]
+    positive = positive_class(as_list(runs), classes)
     print(f"{frame.height} cases of {frame['group'].n_unique()} groups")
-    print("\n".join(summary_of(frame, classes, features).lines()))
+    print("\n".join(summary_of(frame, classes, features, positive=positive).lines()))
+    if len(classes) == 2 and positive is None:
+        print(
+            "note: not every run has a config.yaml that names the positive one of the two classes, "
+            "so that metrics of its detection are left out."
+        )
     if against:
         other = matching(frame, _pooled(against, average=average))
         print(f"Less the same metrics of the other {len(as_list(against))} runs")
-        print("\n".join(summary_of(frame, classes, features, other).lines()))
+        print("\n".join(summary_of(frame, classes, features, other, positive=positive).lines()))
     return 0
 
 

@@ -91,6 +91,7 @@ class FoldData:
             fold_spec=self.fold_spec,
             seen=self._seen(self.rows),
             description=self.dataset.description,
+            positive=(self.spec.positive or "") if len(self.spec.classes) == 2 else "",
         )
 
     @cached_property

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vitatt.evaluation.bootstrap import Floats, Statistic, resample
 from vitatt.evaluation.metrics import CALIBRATION, metrics
 from vitatt.evaluation.out_of_fold import arrays, average_seeds, with_tempered
+from vitatt.types import PositiveClass
 
 _BOTH = ("p_", "q_")
 
@@ -19,7 +20,7 @@ def score_arms(
     predictions: pl.DataFrame,
     classes: Sequence[str],
     features: Sequence[str],
-    melanoma: str | None,
+    positive: PositiveClass | None,
 ) -> pl.DataFrame:
     """Metrics of each arm's out-of-fold predictions.
 
@@ -30,7 +31,7 @@ def score_arms(
         predictions: As `vitatt.evaluation.out_of_fold` has them.
         classes: Class names.
         features: Metadata columns that decide whether a case is complete.
-        melanoma: The melanoma class, if there is one.
+        positive: The class that is most harmful to miss, if it is known.
 
     Returns:
         One row for each arm, set of cases and metric. ``arm``, ``cases`` (``all``, and ``complete``
@@ -40,7 +41,7 @@ def score_arms(
         the single seeds. Null where a metric is undefined.
     """
     averaged, of_seeds = average_seeds(predictions), with_tempered(predictions)
-    statistics = _statistics(classes, melanoma)
+    statistics = _statistics(classes, positive)
     rows = []
     for arm in predictions["arm"].unique(maintain_order=True):
         for cases, part in _sets(averaged.filter(arm=arm), features).items():
@@ -54,12 +55,12 @@ def score_arms(
     return pl.DataFrame(rows, infer_schema_length=None).fill_nan(None)
 
 
-def _statistics(classes: Sequence[str], melanoma: str | None) -> dict[str, Statistic]:
+def _statistics(classes: Sequence[str], positive: PositiveClass | None) -> dict[str, Statistic]:
     """Statistics by name of probabilities and tempered ones side by side, (N, 2C)."""
     count = len(classes)
     raw, tempered = slice(0, count), slice(count, 2 * count)
     return {
-        **{name: _of(raw, metric) for name, metric in metrics(classes, melanoma).items()},
+        **{name: _of(raw, metric) for name, metric in metrics(classes, positive).items()},
         **{f"{name}, tempered": _of(tempered, metric) for name, metric in CALIBRATION.items()},
     }
 

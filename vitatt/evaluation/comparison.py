@@ -10,12 +10,17 @@ from numpy.typing import ArrayLike
 from scipy.stats import t
 
 from vitatt.evaluation.bootstrap import Floats, Resampled, resample
-from vitatt.evaluation.metrics import COMPARED
+from vitatt.evaluation.metrics import compared
 from vitatt.evaluation.out_of_fold import arrays, average_seeds, score_folds
-from vitatt.types import UsageError
+from vitatt.types import PositiveClass, UsageError
 
 
-def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: str) -> pl.DataFrame:
+def compare_arms(
+    predictions: pl.DataFrame,
+    classes: Sequence[str],
+    reference: str,
+    positive: PositiveClass | None = None,
+) -> pl.DataFrame:
     """Difference of each other arm to the reference, for each main metric.
 
     The interval resamples cases: seed-averaged predictions of both arms, paired in every resample
@@ -27,6 +32,7 @@ def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: s
         predictions: As `vitatt.evaluation.out_of_fold` has them.
         classes: Class names.
         reference: The arm that others are compared with.
+        positive: The class that is most harmful to miss, if it is known.
 
     Returns:
         One row for each metric and arm: ``metric``, ``arm``, ``reference``, ``difference`` with
@@ -42,14 +48,15 @@ def compare_arms(predictions: pl.DataFrame, classes: Sequence[str], reference: s
         raise UsageError(
             f"Expected the reference to be one of {', '.join(arms)}, but got '{reference}'."
         )
+    statistics = compared(classes, positive)
     averaged = average_seeds(predictions)
     resampled = {
-        arm: resample(COMPARED, *arrays(averaged.filter(arm=arm), classes)) for arm in arms
+        arm: resample(statistics, *arrays(averaged.filter(arm=arm), classes)) for arm in arms
     }
-    trainings = score_folds(predictions, classes, COMPARED)
+    trainings = score_folds(predictions, classes, statistics)
     cases = averaged["case_id"].n_unique()
     tables = []
-    for metric in COMPARED:
+    for metric in statistics:
         rows = []
         for arm in arms:
             if arm == reference:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
 
 from vitatt.evaluation.bootstrap import resample
-from vitatt.evaluation.metrics import COMPARED
+from vitatt.evaluation.metrics import AVERAGE_PRECISION, compared
 from vitatt.evaluation.out_of_fold import arrays
+from vitatt.types import PositiveClass
 
 AGE_EDGES = (40.0, 60.0, 80.0)
 """First age, in years, of each age band but the lowest."""
@@ -27,19 +29,23 @@ def score_subgroups(
     classes: Sequence[str],
     columns: Sequence[str],
     *,
-    edges: Sequence[float] = AGE_EDGES,
+    bands: Mapping[str, Sequence[float]] = MappingProxyType({}),
+    positive: PositiveClass | None = None,
 ) -> pl.DataFrame:
     """Metrics of each subgroup, with 95 % intervals of the group bootstrap within it.
 
     A subgroup's metric averages the classes that occur in it. Subgroups with different classes may
-    therefore differ in a metric although the arm is equally good at each class.
+    therefore differ in a metric although the arm is equally good at each class. So may average
+    precision wherever the positive class is more frequent: it is left out.
 
     Args:
         frame: Predictions of one arm, one row for each case: ``group``, ``true``, ``p_CLASS`` and
             the columns.
         classes: Class names.
         columns: Attributes. Numeric ones are cut into bands.
-        edges: First value of each band but the lowest, in increasing order.
+        bands: First value of each band but the lowest, in increasing order, of numeric attributes
+            that `AGE_EDGES` are not for.
+        positive: The class that is most harmful to miss, if it is known.
 
     Returns:
         One row for each attribute, subgroup and metric: ``attribute``, ``subgroup``, ``n`` cases,
@@ -47,8 +53,11 @@ def score_subgroups(
         is ``small``: fewer than 30 cases, or fewer than two classes with at least 5. Small
         subgroups and cases without a value are included.
     """
+    statistics = compared(classes, positive)
+    statistics = {name: one for name, one in statistics.items() if name != AVERAGE_PRECISION}
     rows = []
     for column in columns:
+        edges = bands.get(column, AGE_EDGES)
         named = _named(frame[column], edges)
         for name in _in_order(frame[column], named, edges):
             part = frame.filter(named == name)
@@ -58,7 +67,7 @@ def score_subgroups(
                 "n": part.height,
                 "groups": part["group"].n_unique(),
             }
-            for metric, resampled in resample(COMPARED, *arrays(part, classes)).items():
+            for metric, resampled in resample(statistics, *arrays(part, classes)).items():
                 interval = resampled.interval()._asdict()
                 rows.append({**facts, "metric": metric, **interval, "small": _is_small(part)})
     return pl.DataFrame(rows, schema=_SCHEMA).fill_nan(None)
@@ -116,8 +125,12 @@ def _in_order(values: pl.Series, named: pl.Series, edges: Sequence[float]) -> li
 
 
 def _bands(edges: Sequence[float]) -> list[str]:
-    """``<40``, ``40-59``, ``60-79``, ``80+``, for whole numbers."""
-    between = [f"{low:g}-{high - 1:g}" for low, high in itertools.pairwise(edges)]
+    """``<40``, ``40-59``, ``60-79``, ``80+``; ``0.5 to <1`` where an edge is no whole number."""
+    whole = all(float(edge).is_integer() for edge in edges)
+    between = [
+        f"{low:g}-{high - 1:g}" if whole else f"{low:g} to <{high:g}"
+        for low, high in itertools.pairwise(edges)
+    ]
     return [f"<{edges[0]:g}", *between, f"{edges[-1]:g}+"]
 
 

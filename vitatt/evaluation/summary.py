@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vitatt.evaluation.bootstrap import Floats, Interval, Statistic, group_bootstrap
-from vitatt.evaluation.metrics import COMPARED
+from vitatt.evaluation.metrics import headline
 from vitatt.evaluation.out_of_fold import arrays
+from vitatt.types import PositiveClass
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,9 @@ class Summary:
 
     def lines(self) -> list[str]:
         """One line for each metric and set of cases."""
+        width = max(18, *(len(name) for part in self.intervals.values() for name in part))
         return [
-            f"{name:18} {interval}  ({where}, n = {self.counts[where]})"
+            f"{name:{width}} {interval}  ({where}, n = {self.counts[where]})"
             for where, metrics in self.intervals.items()
             for name, interval in metrics.items()
         ]
@@ -37,7 +40,7 @@ class Summary:
     def metrics(self) -> dict[str, float]:
         """Values by ``test/<metric>/<set>/<value, low or high>``."""
         return {
-            f"test/{name.replace(' ', '_')}/{where.replace(' ', '_')}/{part}": number
+            f"test/{_key(name)}/{_key(where)}/{part}": number
             for where, metrics in self.intervals.items()
             for name, interval in metrics.items()
             for part, number in interval._asdict().items()
@@ -49,6 +52,8 @@ def summarise(
     classes: Sequence[str],
     features: Sequence[str],
     other: pl.DataFrame | None = None,
+    *,
+    positive: PositiveClass | None = None,
 ) -> Summary:
     """Metrics over all cases and over cases with complete metadata.
 
@@ -61,6 +66,7 @@ def summarise(
         features: Metadata columns that decide whether a case is complete.
         other: Predictions of another network for the same cases in the same order: the metrics are
             then differences to it, paired in every resample.
+        positive: The class that is most harmful to miss, if it is known.
     """
     complete = frame.select(pl.all_horizontal(pl.col(list(features)).is_not_null())).to_series()
     parts = {"all cases": pl.repeat(True, frame.height, eager=True)}
@@ -80,9 +86,14 @@ def summarise(
                 targets[rows],
                 groups[rows],
             )
-            for name, statistic in COMPARED.items()
+            for name, statistic in headline(classes, positive).items()
         }
     return Summary(intervals, counts={where: int(part.sum()) for where, part in parts.items()})
+
+
+def _key(name: str) -> str:
+    """A name as trackers take it, without spaces and signs such as that of per cent."""
+    return re.sub(r"\W+", "_", name)
 
 
 def _difference(statistic: Statistic) -> Statistic:

@@ -129,7 +129,10 @@ class LesionClassifier(lightning.LightningModule):
             label_smoothing=label_smoothing,
         )
         self.metrics = nn.ModuleDict(
-            {f"{stage}_metrics": LesionMetrics(self.task.classes) for stage in _STAGES}
+            {
+                f"{stage}_metrics": LesionMetrics(self.task.classes, self.task.positive)
+                for stage in _STAGES
+            }
         )
 
     @classmethod

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from vitatt.types import CALIBRATION_BINS, UsageError
+from vitatt.types import CALIBRATION_BINS, LesionTask, UsageError
 
 SELECTION = "val/selection"
 """Metric of early stopping and of the best checkpoint, see `LesionMetrics`."""
@@ -22,6 +22,12 @@ Direction = Literal["min", "max"]
 
 _BY_CLASS = ("auroc", "sensitivity", "specificity")
 _OVERALL = ("balanced_accuracy", "auroc", "selection", "f1", "calibration_error")
+_SPECIFICITIES = (80, 90, 95)
+_OF_POSITIVE = (
+    *("average_precision", "partial_auroc"),
+    *(f"sensitivity_at_{percent}_specificity" for percent in _SPECIFICITIES),
+)
+_MOST_MISSED = 0.2
 _LOWER_IS_BETTER = ("loss", "calibration_error")
 
 
@@ -30,18 +36,18 @@ def direction(metric: str) -> Direction:
     return "min" if metric.partition("/")[2] in _LOWER_IS_BETTER else "max"
 
 
-def check_monitor(metric: str, classes: Sequence[str], setting: str) -> None:
+def check_monitor(metric: str, task: LesionTask, setting: str) -> None:
     """Check that a validation run logs a metric.
 
     Args:
         metric: Such as ``val/loss``.
-        classes: Class names.
+        task: Its classes.
         setting: Name of the setting, for the message.
 
     Raises:
         UsageError: If not; the message lists the metrics.
     """
-    known = [f"val/{name}" for name in ("loss", *_names(classes))]
+    known = [f"val/{name}" for name in ("loss", *_names(task.classes, task.positive))]
     if metric not in known:
         close = difflib.get_close_matches(metric, known, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
@@ -52,7 +58,7 @@ def check_monitor(metric: str, classes: Sequence[str], setting: str) -> None:
 
 
 class LesionMetrics(Metric):
-    """Metrics of multi-class predictions on unbalanced data.
+    """Metrics of predictions on unbalanced data.
 
     `update` only stores predictions, so that training steps are fast; `compute` gives all metrics:
 
@@ -64,19 +70,28 @@ class LesionMetrics(Metric):
       2017, eq. 3);
     - ``selection``: mean of balanced accuracy and AUROC; the first alone is noisy on rare classes.
 
+    Of two classes, for the positive one:
+
+    - ``average_precision``;
+    - ``partial_auroc``: area between the ROC curve and the line of 80 % sensitivity, 0 to 0.2, the
+      score of the ISIC 2024 challenge;
+    - ``sensitivity_at_80_specificity``, also at 90 and 95 %: the highest one at such a threshold.
+
     Metrics that are undefined because a class does not occur are NaN.
 
     Args:
         classes: Class names.
+        positive: The positive one of two classes; empty if there is none.
     """
 
     full_state_update = False
     probabilities: list[Tensor]
     targets: list[Tensor]
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str], positive: str = "") -> None:
         super().__init__()
         self.classes = tuple(classes)
+        self.positive = positive
         self.add_state("probabilities", default=[], dist_reduce_fx="cat")
         self.add_state("targets", default=[], dist_reduce_fx="cat")
 
@@ -100,7 +115,8 @@ class LesionMetrics(Metric):
         probabilities, targets = self.labelled()
         count = len(self.classes)
         if len(targets) == 0:
-            return {name: probabilities.new_tensor(torch.nan) for name in _names(self.classes)}
+            names = _names(self.classes, self.positive)
+            return {name: probabilities.new_tensor(torch.nan) for name in names}
         confusion = self.confusion().double()
         positive = confusion.sum(1)
         total = confusion.sum()
@@ -127,6 +143,9 @@ class LesionMetrics(Metric):
         for name, values in zip(_BY_CLASS, (auroc, sensitivity, specificity), strict=True):
             labels = [f"{name}/{label}" for label in self.classes]
             metrics |= dict(zip(labels, values, strict=True))
+        if self.positive:
+            label = self.classes.index(self.positive)
+            metrics |= _of_positive(probabilities[:, label].double(), (targets == label).long())
         return {name: value.float() for name, value in metrics.items()}
 
     def labelled(self) -> tuple[Tensor, Tensor]:
@@ -136,5 +155,27 @@ class LesionMetrics(Metric):
         return probabilities[known], targets[known]
 
 
-def _names(classes: Sequence[str]) -> list[str]:
-    return [*_OVERALL, *(f"{name}/{label}" for name in _BY_CLASS for label in classes)]
+def _names(classes: Sequence[str], positive: str) -> list[str]:
+    by_class = [f"{name}/{label}" for name in _BY_CLASS for label in classes]
+    return [*_OVERALL, *by_class, *(_OF_POSITIVE if positive else ())]
+
+
+def _of_positive(scores: Tensor, positive: Tensor) -> dict[str, Tensor]:
+    """The metrics `_OF_POSITIVE` of float64 scores (N,) and labels 0 or 1, (N,)."""
+    if len(positive.unique()) < 2:
+        return {name: scores.new_tensor(torch.nan) for name in _OF_POSITIVE}
+    # Labels and scores reversed, the area lies where few positives are missed. torchmetrics
+    # stretches it so that chance is 0.5 (McClish 1989, "Analyzing a portion of the ROC curve"):
+    # undone here.
+    stretched = tm.binary_auroc(1 - scores, 1 - positive, max_fpr=_MOST_MISSED)
+    chance = _MOST_MISSED**2 / 2
+    values = [
+        tm.binary_average_precision(scores, positive),
+        chance + (2 * stretched - 1) * (_MOST_MISSED - chance),
+        *(
+            # With a tolerance, since shares are rounded: 9 of 10 are 90 %.
+            tm.binary_sensitivity_at_specificity(scores, positive, percent / 100 - 1e-6)[0]
+            for percent in _SPECIFICITIES
+        ),
+    ]
+    return dict(zip(_OF_POSITIVE, values, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -114,6 +115,7 @@ def draft_description(
         )
     rest = [one for one in frame.columns if one not in {*taken, group}]
     found = [describe_column(frame[one], frame[label]) for one in rest]
+    named = dict.fromkeys(columns) if isinstance(columns, list) else _classes(frame[label])
     plain: dict[str, Any] = {
         "name": name,
         "table": table,
@@ -122,7 +124,8 @@ def draft_description(
         "group": group or UNKNOWN_GROUP,
         "label": columns,
         **({} if label_table is None else {"label_table": label_table}),
-        "classes": dict.fromkeys(columns) if isinstance(columns, list) else _classes(frame[label]),
+        "classes": named,
+        **({"positive": _rarest(list(named), frame[label])} if len(named) == 2 else {}),
         "features": {one.name: one.entry for one in found if one.entry is not None},
         "barred": {one.name: one.reason for one in found if one.entry is None},
     }
@@ -138,6 +141,7 @@ def draft_description(
     notes = {
         "image": f"names {share:.0%} of the rows' image files" if share else "",
         "classes": ", ".join(f"{value} {count}" for value, count in classes.iter_rows()),
+        "positive": "the class to be detected: a guess, since it is the rarer one",
         "features": "missing: "
         + ", ".join(
             f"{one.name} {frame[one.name].null_count() / frame.height:.0%}"
@@ -193,6 +197,12 @@ def _classes(labels: pl.Series) -> dict[str, dict[str, list[str]] | None]:
         alike.setdefault(compared_text(value), []).append(value)
     named = {first: others for first, *others in alike.values()}
     return {name: {"names": named[name]} if named[name] else None for name in sorted(named)}
+
+
+def _rarest(classes: Sequence[str], labels: pl.Series) -> str:
+    """The class of the fewest rows, in any spelling."""
+    rows = Counter(compared_text(value) for value in labels.drop_nulls())
+    return min(classes, key=lambda name: rows[compared_text(name)])
 
 
 def _repeated(frame: pl.DataFrame, case_id: str, table: str) -> list[str]:

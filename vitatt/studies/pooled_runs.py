@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import polars as pl
 
+from vitatt.data.datasets import recorded_dataset
+from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.paths import user_path
-from vitatt.reading import read_parquet
-from vitatt.types import UsageError
+from vitatt.reading import read_parquet, read_yaml
+from vitatt.types import LesionTask, PositiveClass, UsageError
 
 FIXED = ("case_id", "group", "true", "predicted")
 """Columns of a table of predictions beside the probabilities ``p_CLASS`` and the metadata."""
@@ -42,10 +44,7 @@ def pool_runs(runs: Sequence[str], *, average: bool = False) -> PooledRuns:
     """
     frames: list[pl.DataFrame] = []
     for run in runs:
-        path = user_path(run, "runs")
-        # Unlike those of Path, these do not fail in a folder without permission.
-        if os.path.isdir(path):  # noqa: PTH112
-            path /= "predictions.parquet"
+        path = _predictions_of(run)
         if not os.path.lexists(path):
             raise UsageError(f"Expected the predictions of `vitatt test` in {path}: no such file.")
         frame = read_parquet(path, FIXED)
@@ -69,6 +68,30 @@ def pool_runs(runs: Sequence[str], *, average: bool = False) -> PooledRuns:
             "--average."
         )
     return PooledRuns(pooled, 1)
+
+
+def positive_class(runs: Sequence[str], classes: Sequence[str]) -> PositiveClass | None:
+    """The positive one of two classes, as the configurations beside the predictions name it.
+
+    Args:
+        runs: As for `pool_runs`.
+        classes: Class names.
+
+    Returns:
+        None if there are not two classes, or a configuration is absent or names none.
+
+    Raises:
+        UsageError: If a configuration cannot be read, or they name different classes.
+    """
+    if len(classes) != 2:
+        return None
+    found = {_positive_in(_predictions_of(run).with_name("config.yaml")) for run in runs}
+    if len(found) > 1 and None not in found:
+        named = " and ".join(sorted(one.name for one in found if one is not None))
+        raise UsageError(
+            f"These runs have different positive classes, {named}: they are of different data."
+        )
+    return None if None in found else found.pop()
 
 
 def matching(frame: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
@@ -110,6 +133,26 @@ def check_diagnoses(frame: pl.DataFrame, classes: list[str]) -> None:
             f"Expected `true` of every case to be a class among {', '.join(classes)}, but it is "
             f"{wrong['true'][0]} of {wrong['case_id'][0]}: the predictions were changed."
         )
+
+
+def _predictions_of(run: str) -> Path:
+    """The file of predictions of a run that is named by its folder, or by this file."""
+    path = user_path(run, "runs")
+    # Unlike that of Path, this does not fail in a folder without permission.
+    return path / "predictions.parquet" if os.path.isdir(path) else path  # noqa: PTH112
+
+
+def _positive_in(path: Path) -> PositiveClass | None:
+    """The positive class of the data of a run's configuration; None if there is no such file."""
+    if not os.path.lexists(path):
+        return None
+    data = read_yaml(path).get("data")
+    plain = data.get("task") if isinstance(data, dict) else None
+    if not isinstance(plain, dict):
+        return None
+    task = LesionTask.from_plain(plain)
+    spec: DatasetSpec = recorded_dataset(task.dataset, task.description, str(path)).spec
+    return spec.positive_class
 
 
 def _check_probabilities(frame: pl.DataFrame, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ CLINIC: dict[str, Any] = {
         "NEV": "nevus",
         "BCC": None,
     },
-    "melanoma": "MEL",
+    "positive": "MEL",
     "features": {
         "age": {"kind": "numeric", "unit": "years", "range": [0, 120]},
         "itch": "yes_no",
@@ -94,7 +95,26 @@ def test_what_a_description_says() -> None:
     assert (site.label, kind.label) == ("site", "type")
     assert {"case", "person", "finding", "biopsy"} == set(spec.barred)
     assert spec.barred["biopsy"] == "only done if it is suspicious"
-    assert spec.melanoma == "MEL"
+    assert spec.positive == "MEL"
+
+
+def test_subgroups_with_bands() -> None:
+    spec = parse_description(description(subgroups={"sex": None, "age": [30, 50.5, 70]}), "x").spec
+    assert spec.subgroups == ("sex", "age")
+    assert spec.bands == {"age": (30, 50.5, 70)}
+
+
+def test_the_first_name_of_the_positive_class_is_read() -> None:
+    plain = description(positive="absent", melanoma="NEV")
+    found = parse_description(plain, "x")
+    assert found.spec.positive_class == ("NEV", "nevus")
+    assert recorded_dataset("clinic", found.text, "a checkpoint").spec == found.spec
+
+
+def test_two_classes_of_which_none_is_positive_come_back_from_a_checkpoint() -> None:
+    plain = {**CLINIC, "classes": {"A": None, "B": None}}
+    del plain["positive"]
+    assert recorded_dataset("clinic", json.dumps(plain), "a checkpoint").spec.positive is None
 
 
 def test_the_cases_of_a_clinic(clinic: Path) -> None:
@@ -179,10 +199,10 @@ def test_predicting_needs_only_the_id(clinic: Path) -> None:
             "unknown key `titles` in `classes.A`. Did you mean title",
         ),
         (
-            {"classes": {"A": {"names": ["b"]}, "B": None}, "melanoma": None},
+            {"classes": {"A": {"names": ["b"]}, "B": None}, "positive": None},
             "`classes.B` of x to have names that A has not, but got 'B'",
         ),
-        ({"melanoma": "MM"}, "`melanoma` of x to be among MEL, NEV, BCC, but got 'MM'"),
+        ({"positive": "MM"}, "`positive` of x to be among MEL, NEV, BCC, but got 'MM'"),
         ({"label": ["MEL", "NEV"]}, "`label` of x to be a column, or the classes MEL, NEV, BCC"),
         ({"features": {}}, "`features` of x to name at least one column"),
         ({"features": {"age": "number"}}, r"features.age.kind` of x to be .* but got 'number'"),
@@ -203,6 +223,17 @@ def test_predicting_needs_only_the_id(clinic: Path) -> None:
         ({"features": {"finding": None}}, r"not to be barred \(it is the label\)"),
         ({"subgroups": ["site"]}, "`subgroups` of x to be among age, itch, .*, but got 'site'"),
         ({"subgroups": "sex"}, "`subgroups` of x to be a list, but got 'sex'"),
+        ({"subgroups": {"site": None}}, "unknown key `site` in `subgroups`"),
+        ({"subgroups": {"sex": [1]}}, "`subgroups.sex` of x to be empty, since only numbers have"),
+        *(
+            ({"subgroups": {"age": wrong}}, "`subgroups.age` of x to be increasing numbers, as in")
+            for wrong in ([], 50, [50, 30], [30, 30], ["30"], [True], [float("inf")])
+        ),
+        (
+            {"positive": None, "classes": {"A": None, "B": None}},
+            "x lacks the key `positive`. .* A ",
+        ),
+        ({"melanoma": "MEL"}, "has the unknown key `melanoma`"),
         ({"table": True}, "`table` of x to be text, but got True"),
         ({"classes": {True: None, False: None}}, "`classes` of x to have names as keys .yes, no"),
         ({"classes": {"A": None, "n/a": None}}, "`classes.n/a` of x not to be a spelling of a"),
@@ -290,7 +321,7 @@ PAD = {
     "group": "patient_id",
     "label": "diagnostic",
     "classes": dict(PAD_UFES_20.spec.class_titles),
-    "melanoma": "MEL",
+    "positive": "MEL",
     "features": {
         feature.name: {
             "numeric": {"kind": "numeric", "label": feature.label, "unit": feature.unit},

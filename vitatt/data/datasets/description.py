@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -22,7 +24,7 @@ _FORM_KEYS = ("table", "predict_table", "label", "label_table", "label_key")
 _KEYS = (
     *("name", "title", "published_at", "layout", "forms", *_FORM_KEYS, "id"),
     *("image", "image_endings", "images", "group", "group_kind", "ungrouped_share", "classes"),
-    *("unknown_class", "left_out", "melanoma", "features", "barred", "subgroups"),
+    *("unknown_class", "left_out", "positive", "features", "barred", "subgroups"),
 )
 _REQUIRED = ("name", "table", "id", "group", "label", "classes", "features")
 _FEATURE_KEYS = ("kind", "label", "unit", "range", "categories", "spellings", "optional")
@@ -97,7 +99,13 @@ def parse_description(text: str, source: str) -> Description:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{source} is no YAML: {error}") from error
-    return _Reader(source).description(plain)
+    description = _Reader(source).description(plain)
+    if len(classes := description.spec.classes) == 2 and description.spec.positive is None:
+        raise UsageError(
+            f"{source} lacks the key `positive`. Of two classes, it names the one that is to be "
+            f"detected: {' or '.join(classes)}."
+        )
+    return description
 
 
 def recorded_description(text: str, source: str) -> Description:
@@ -112,6 +120,9 @@ class _Reader:
         self._source = source
 
     def description(self, plain: object) -> Description:
+        if isinstance(plain, dict) and "melanoma" in plain and "positive" not in plain:
+            # As the key was named at first.
+            plain = {("positive" if key == "melanoma" else key): plain[key] for key in plain}
         values = self._mapping(plain, "the description", _KEYS)
         forms_given = values.get("forms", [{}])
         for key in _REQUIRED:
@@ -140,6 +151,7 @@ class _Reader:
             self._wrong(
                 f"features.{both[0]}", f"not to be barred ({barred[both[0]]})", "both", plainly=True
             )
+        subgroups, bands = self._subgroups(values.get("subgroups") or (), features)
         spec = DatasetSpec(
             name=name,
             title=self._text(values.get("title", name), "title"),
@@ -154,8 +166,9 @@ class _Reader:
             ungrouped_share=self._share(values.get("ungrouped_share", 0), "ungrouped_share"),
             unknown_class=self._optional(values, "unknown_class"),
             barred=barred,
-            subgroups=tuple(self._known(values.get("subgroups") or (), "subgroups", names)),
-            melanoma=self._melanoma(values.get("melanoma"), list(classes)),
+            subgroups=subgroups,
+            bands=bands,
+            positive=self._positive(values.get("positive"), list(classes)),
         )
         return Description(
             spec,
@@ -360,8 +373,33 @@ class _Reader:
             },
         }
 
-    def _melanoma(self, value: object, classes: Sequence[str]) -> str | None:
-        return None if value is None else self._known([value], "melanoma", classes)[0]
+    def _positive(self, value: object, classes: Sequence[str]) -> str | None:
+        return None if value is None else self._known([value], "positive", classes)[0]
+
+    def _subgroups(
+        self, plain: object, features: Sequence[Feature]
+    ) -> tuple[tuple[str, ...], dict[str, tuple[float, ...]]]:
+        """Names, and the edges of the bands of those that have some of their own."""
+        kinds = {feature.name: feature.kind for feature in features}
+        if not isinstance(plain, dict):
+            return tuple(self._known(plain, "subgroups", list(kinds))), {}
+        given = self._mapping(plain, "subgroups", list(kinds))
+        bands = {}
+        for name, edges in given.items():
+            if edges is None:
+                continue
+            place = f"subgroups.{name}"
+            if kinds[name] != "numeric":
+                self._wrong(place, "to be empty, since only numbers have bands", edges)
+            if not (
+                isinstance(edges, list)
+                and edges
+                and all(type(one) in (int, float) and math.isfinite(one) for one in edges)
+                and all(low < high for low, high in itertools.pairwise(edges))
+            ):
+                self._wrong(place, "to be increasing numbers, as in [30, 50, 70]", edges)
+            bands[name] = tuple(map(float, edges))
+        return tuple(given), bands
 
     def _known(self, values: object, place: str, known: Sequence[str]) -> list[str]:
         words = self._texts(values, place)

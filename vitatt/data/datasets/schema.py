@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vitatt.ranges import Range
-from vitatt.types import DataError, FeatureKind
+from vitatt.types import DataError, FeatureKind, PositiveClass
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ class DatasetSpec:
         unknown_class: Class that files of predictions have, but training data do not.
         barred: Columns that cannot be features, with the reason, such as that they leak the label.
         subgroups: Features of the patient and the site, by which metrics are also reported.
-        melanoma: The class that is most harmful to miss.
+        bands: First value of each band but the lowest, of numeric ones of `subgroups` that are not
+            cut into the usual bands.
+        positive: The class that is most harmful to miss; of two classes the positive one.
     """
 
     name: str
@@ -70,7 +72,15 @@ class DatasetSpec:
     unknown_class: str | None = None
     barred: Mapping[str, str] = field(default_factory=dict)
     subgroups: tuple[str, ...] = ()
-    melanoma: str | None = None
+    bands: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    positive: str | None = None
+
+    @property
+    def positive_class(self) -> PositiveClass | None:
+        """`positive` with its title."""
+        if self.positive is None:
+            return None
+        return PositiveClass(self.positive, self.class_titles.get(self.positive, self.positive))
 
     def select(self, names: Sequence[str] | None) -> tuple[Feature, ...]:
         """Return features by name, in the order of the dataset; all of them for None.

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from vitatt.types import UsageError
+from vitatt.types import PositiveClass, UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Facts:
         reference: The arm that others are compared with.
         arms: ``title`` and ``source`` of each arm, by name.
         command: The command that made the predictions.
-        melanoma: The class of melanoma; None if the dataset has none.
+        positive: The class that is most harmful to miss; None if the dataset names none.
         rows: Rows of the published table; None where not counted.
         absent: Rows left out because their image is absent.
         unreadable: Rows left out because their image cannot be read.
@@ -60,7 +60,7 @@ class Facts:
     reference: str
     arms: Mapping[str, Mapping[str, str]]
     command: str
-    melanoma: str | None = None
+    positive: str | None = None
     rows: int | None = None
     absent: int = 0
     unreadable: int = 0
@@ -80,6 +80,8 @@ class Facts:
         Raises:
             UsageError: If a key is absent, or holds another kind of value.
         """
+        if "melanoma" in plain:  # the name of `positive` at first
+            plain = {"positive": plain["melanoma"], **plain}
         fields = dataclasses.fields(cls)
         missing = dataclasses.MISSING
         required = [
@@ -116,6 +118,18 @@ class Facts:
     def one_model(self) -> bool:
         """Whether the report is of one test run, not of a benchmark."""
         return self.fold is not None
+
+    @property
+    def positive_class(self) -> PositiveClass | None:
+        """`positive` with its title."""
+        if self.positive is None:
+            return None
+        return PositiveClass(self.positive, self.class_titles.get(self.positive, self.positive))
+
+    @property
+    def binary(self) -> bool:
+        """Whether the metrics are of the positive one of two classes."""
+        return len(self.classes) == 2 and self.positive is not None
 
     @property
     def compared(self) -> bool:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from vitatt.evaluation.metrics import COMPARED
 from vitatt.reports.benchmark.facts import Facts
-from vitatt.reports.benchmark.tables import ranked
+from vitatt.reports.benchmark.tables import compared_metrics, ranked
 from vitatt.reports.cells import count, interval
 from vitatt.reports.templates import paragraphs
 
@@ -26,7 +25,7 @@ def question(facts: Facts) -> list[str]:
 def findings(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> list[str]:
     """For each main metric, the highest arm and the number of significant differences."""
     lines = []
-    for metric in COMPARED:
+    for metric in compared_metrics(tables["arms"], facts):
         best = ranked(tables["arms"], metric)[0]
         row = tables["arms"].row(
             by_predicate=(pl.col("arm") == best)

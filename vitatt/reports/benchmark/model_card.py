@@ -47,7 +47,7 @@ def model_card(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> str:
     """
     arms, subgroups = tables["arms"], tables["subgroups"]
     of_model = arms.filter(pl.col("arm") == facts.reference)
-    metrics = [*main_metrics(arms), *calibration_metrics(arms)]
+    metrics = [*main_metrics(arms, facts), *calibration_metrics(arms)]
     attributes = subgroups["attribute"].unique(maintain_order=True)
     template = environment().get_template("benchmark/model_card.md.jinja")
     text = template.render(
@@ -66,7 +66,7 @@ def model_card(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> str:
 
 def _results(of_model: pl.DataFrame, facts: Facts) -> list[Table]:
     return [
-        arms_table(of_model, facts, main_metrics(of_model), "Main metrics"),
+        arms_table(of_model, facts, main_metrics(of_model, facts), "Main metrics"),
         arms_table(of_model, facts, calibration_metrics(of_model), "Probabilities"),
         *class_tables(of_model, facts),
     ]

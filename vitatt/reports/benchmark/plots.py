@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from vitatt.evaluation.calibration import reliability_curve
+from vitatt.evaluation.metrics import PARTIAL_AUROC
 from vitatt.evaluation.out_of_fold import arrays, average_seeds
 from vitatt.plotting.forest import forest_figure
 from vitatt.plotting.ranks import ranks_figure
@@ -102,5 +103,6 @@ def _forest(arms: pl.DataFrame, facts: Facts, metric: str) -> Plot:
         ),
         f"Forest plot: {metric} of each arm with its 95 % interval, {'; '.join(sizes)}. The "
         "metrics are those of the table above.",
-        f"{metric[0].upper()}{metric[1:]}, 0 to 1, higher is better.",
+        f"{metric[0].upper()}{metric[1:]}, 0 to {0.2 if metric == PARTIAL_AUROC else 1}, higher is "
+        "better.",
     )

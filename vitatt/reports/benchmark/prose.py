@@ -20,7 +20,7 @@ def metric_meanings(metrics: Sequence[str], facts: Facts) -> list[str]:
         metrics: Names of the metrics of the report.
         facts: The protocol.
     """
-    meanings = paragraphs("benchmark/metrics.txt.jinja", chance=1 / len(facts.classes))
+    meanings = paragraphs("benchmark/metrics.txt.jinja", chance=1 / len(facts.classes), facts=facts)
     names = [meaning.partition(":")[0] for meaning in meanings]
     return [
         meaning

@@ -43,7 +43,7 @@ def report_sections(facts: Facts, predictions: pl.DataFrame, tables: Tables) -> 
         tables: Of these predictions.
     """
     arms = tables["arms"]
-    metrics = main_metrics(arms)
+    metrics = main_metrics(arms, facts)
     sections = [
         Section("Question", question(facts), findings(facts, tables)),
         *experiments_section(facts, tables, metrics),
@@ -72,7 +72,7 @@ def _introduction(section: str, **values: Any) -> list[str]:
 
 
 def _protocol(facts: Facts, arms: pl.DataFrame) -> Section:
-    metrics = [*main_metrics(arms), *calibration_metrics(arms)]
+    metrics = [*main_metrics(arms, facts), *calibration_metrics(arms)]
     return Section(
         "Protocol",
         ["How the metrics were measured, and what each of them means."],
@@ -107,7 +107,7 @@ def _checks(facts: Facts) -> Section:
 
 
 def _metrics(facts: Facts, arms: pl.DataFrame) -> Section:
-    metrics, calibration = main_metrics(arms), calibration_metrics(arms)
+    metrics, calibration = main_metrics(arms, facts), calibration_metrics(arms)
     tables = [
         arms_table(arms, facts, metrics, "Main metrics: value [95 % interval]"),
         arms_table(arms, facts, calibration, "Probabilities: value [95 % interval]"),

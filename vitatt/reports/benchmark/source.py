@@ -91,7 +91,8 @@ def read_benchmark(folder: Path) -> Source:
             features=facts.features,
             subgroups=spec.subgroups,
             reference=facts.reference,
-            melanoma=facts.melanoma,
+            positive=facts.positive_class,
+            bands=spec.bands,
         )
     return Source(facts, predictions, {**tables, "gaps": largest_gaps(tables["subgroups"])})
 
@@ -134,9 +135,15 @@ def read_run(folder: Path) -> Source:
     )
     check_out_of_fold(predictions)
     facts = _run_facts(folder, (str(encoder), frozen is True), task, spec, arm, predictions)
-    arms = score_arms(predictions, task.classes, facts.features, facts.melanoma)
+    arms = score_arms(predictions, task.classes, facts.features, facts.positive_class)
     attributes = [name for name in spec.subgroups if name in predictions.columns]
-    subgroups = score_subgroups(average_seeds(predictions), task.classes, attributes)
+    subgroups = score_subgroups(
+        average_seeds(predictions),
+        task.classes,
+        attributes,
+        bands=spec.bands,
+        positive=facts.positive_class,
+    )
     tables = {
         # No temperature was fitted: metrics after it would equal those before.
         "arms": arms.filter(~pl.col("metric").str.ends_with(", tempered")),
@@ -234,6 +241,6 @@ def _run_facts(
         reference=arm,
         arms={arm: {"title": arm, "source": ""}},
         command=shlex.join(["vitatt", "test", "--config", str(folder / "config.yaml")]),
-        melanoma=spec.melanoma,
+        positive=spec.positive,
         fold=task.fold_spec.fold,
     )

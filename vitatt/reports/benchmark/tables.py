@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from vitatt.evaluation.metrics import CALIBRATION, COMPARED, MELANOMA_SENSITIVITY
+from vitatt.evaluation.metrics import CALIBRATION, COMPARED, compared, sensitivities
 from vitatt.reports.benchmark.facts import Facts
 from vitatt.reports.cells import Cell, count, interval
 from vitatt.reports.section import Column, Table
@@ -78,7 +78,12 @@ def single_table(arms: pl.DataFrame, facts: Facts, metrics: Sequence[str]) -> Ta
 
 
 def class_tables(arms: pl.DataFrame, facts: Facts) -> list[Table]:
-    """One table each for sensitivity, specificity and AUROC, one column for each class."""
+    """One table each for sensitivity, specificity and AUROC, one column for each class.
+
+    Of two classes, one table of the sensitivity and specificity of the positive one.
+    """
+    if facts.binary:
+        return [_binary_table(arms, facts)]
     counts = facts.class_counts
     others = {name: facts.cases - counts[name] for name in facts.classes}
     notes = {
@@ -98,10 +103,29 @@ def class_tables(arms: pl.DataFrame, facts: Facts) -> list[Table]:
     return tables
 
 
-def main_metrics(arms: pl.DataFrame) -> list[str]:
+def _binary_table(arms: pl.DataFrame, facts: Facts) -> Table:
+    positive = facts.positive_class
+    assert positive is not None
+    found = facts.class_counts[positive.name]
+    notes = {"sensitivity": count(found), "specificity": f"{count(facts.cases - found)} others"}
+    title = f"Sensitivity and specificity of {positive.title}, all cases: value [95 % interval]"
+    metrics = [f"{kind}/{positive.name}" for kind in notes]
+    table = arms_table(arms, facts, metrics, title, sets=("all",))
+    heads = [Column(kind, note) for kind, note in notes.items()]
+    return Table(title, [table.columns[0], *heads], table.rows, table.highlighted)
+
+
+def compared_metrics(arms: pl.DataFrame, facts: Facts) -> list[str]:
+    """Metrics by which arms are compared that were scored, in the order of the report."""
+    scored = set(arms["metric"])
+    return [name for name in compared(facts.classes, facts.positive_class) if name in scored]
+
+
+def main_metrics(arms: pl.DataFrame, facts: Facts) -> list[str]:
     """Main metrics that were scored, in the order of the report."""
     scored = set(arms["metric"])
-    return [name for name in (*COMPARED, MELANOMA_SENSITIVITY) if name in scored]
+    more = sensitivities(facts.classes, facts.positive_class)
+    return [*compared_metrics(arms, facts), *(name for name in more if name in scored)]
 
 
 def calibration_metrics(arms: pl.DataFrame) -> list[str]:
