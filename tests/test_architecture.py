@@ -15,7 +15,7 @@ FLOORS = (
     ("config_files",),
     ("data.images",),
     ("data.datasets", "models.encoders"),
-    ("data.metadata", "data.synthetic", "models.layers"),
+    ("data.metadata", "data.synthetic", "data.download", "models.layers"),
     ("data", "models.fusion"),
     ("data.checks", "models.classical"),
     ("models", "evaluation"),

@@ -29,6 +29,8 @@ OWN = {
     "associate": "association of each metadata feature with the diagnosis, and label leaks",
     "describe": "draft the YAML file that describes a table of your own",
     "check-data": "content of a dataset, and anything that would spoil a training",
+    "datasets": "published datasets, with licence, size, groups and label leaks",
+    "download": "fetch and unpack a published dataset; goes on after a cut",
     "demo-data": "write a small synthetic dataset with planted evidence",
     "doctor": "versions, devices, disk, W&B and caches, for a bug report",
 }

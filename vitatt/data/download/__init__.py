@@ -1,0 +1,1 @@
+"""Download published datasets: files that resume after a cut, and archives unpacked safely."""
