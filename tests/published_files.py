@@ -150,7 +150,8 @@ def _isic_2024_jpeg(folder: Path, rng: np.random.Generator) -> None:
     _isic_2024(folder, rng)
     frame = pl.read_csv(folder / "train-metadata.csv", infer_schema=False)
     later = ["target", "lesion_id", "iddx_full", "mel_thick_mm", "tbp_lv_dnn_lesion_confidence"]
-    frame.drop(later).write_csv(folder / "ISIC_2024_Training_Metadata.csv")
+    (folder / "ISIC_2024_Training_Input").mkdir()
+    frame.drop(later).write_csv(folder / "ISIC_2024_Training_Input" / "metadata.csv")
     truth = frame.select("isic_id", pl.col("target").cast(pl.Float64).alias("malignant"))
     truth.write_csv(folder / "ISIC_2024_Training_GroundTruth.csv")
     with (

@@ -11,6 +11,7 @@ import pytest
 from tests.published_files import PUBLISHED, write_published
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.datasets import DATASETS
+from vitatt.data.datasets.publications import PUBLICATIONS
 from vitatt.data.datasets.table import LesionTable
 from vitatt.types import DataError
 
@@ -31,8 +32,8 @@ def table_of(folder: Path, *, labelled: bool = True) -> LesionTable:
     return DATASETS[dataset_of(folder.name)].read(folder, labelled=labelled)
 
 
-def test_every_published_dataset_has_a_layout() -> None:
-    assert {dataset_of(layout) for layout in PUBLISHED} == set(DATASETS)
+def test_every_published_dataset_has_a_layout_and_is_listed() -> None:
+    assert {dataset_of(layout) for layout in PUBLISHED} == set(DATASETS) == set(PUBLICATIONS)
 
 
 @pytest.mark.parametrize("layout", PUBLISHED)
