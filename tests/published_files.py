@@ -43,13 +43,13 @@ def _labels(rng: np.random.Generator, names: Sequence[str], count: int = CASES) 
     return rng.permutation(np.resize(list(names), count))
 
 
-def _people(rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-    age = rng.choice(["", *(str(5.0 * n) for n in range(4, 17))], CASES)
-    return {"age_approx": age, "sex": rng.choice(["male", "female", ""], CASES)}
+def _people(rng: np.random.Generator, count: int = CASES) -> dict[str, NDArray[Any]]:
+    age = rng.choice(["", *(str(5.0 * n) for n in range(4, 17))], count)
+    return {"age_approx": age, "sex": rng.choice(["male", "female", ""], count)}
 
 
-def _names(rng: np.random.Generator) -> list[str]:
-    return [f"ISIC_{n:07d}" for n in np.sort(rng.choice(10_000, CASES, replace=False))]
+def _names(rng: np.random.Generator, count: int = CASES) -> list[str]:
+    return [f"ISIC_{n:07d}" for n in np.sort(rng.choice(10_000, count, replace=False))]
 
 
 def _write_images(
@@ -167,22 +167,23 @@ def _isic_2024_jpeg(folder: Path, rng: np.random.Generator) -> None:
 
 def _milk10k(folder: Path, rng: np.random.Generator) -> None:
     spec = DATASETS["milk10k"].spec
-    lesions = [f"IL_{n:07d}" for n in range(CASES // 2)]
+    lesions = [f"IL_{n:07d}" for n in range(CASES)]  # some of each class
+    count = 2 * CASES
     label = rng.permutation(np.resize(spec.classes, len(lesions)))
-    names = _names(rng)
+    names = _names(rng, count)
     lesion = np.repeat(lesions, 2)
     monet = [feature.name for feature in spec.features if feature.name.startswith("MONET_")]
     columns = {
         "lesion_id": lesion,
         "image_type": ["clinical: close-up", "dermoscopic"] * len(lesions),
         "isic_id": names,
-        "attribution": ["A hospital"] * CASES,
-        "copyright_license": ["CC-BY-NC"] * CASES,
-        "image_manipulation": ["altered"] * CASES,
-        **_people(rng),
-        "skin_tone_class": rng.choice(["1", "3", "5"], CASES),
-        "site": rng.choice(["head_neck_face", "trunk", ""], CASES),
-        **{name: rng.uniform(0, 1, CASES).round(3) for name in monet},
+        "attribution": ["A hospital"] * count,
+        "copyright_license": ["CC-BY-NC"] * count,
+        "image_manipulation": ["altered"] * count,
+        **_people(rng, count),
+        "skin_tone_class": rng.choice(["1", "3", "5"], count),
+        "site": rng.choice(["head_neck_face", "trunk", ""], count),
+        **{name: rng.uniform(0, 1, count).round(3) for name in monet},
     }
     _write_csv(folder / "MILK10k_Training_Metadata.csv", columns)
     truth = {name: (label == name).astype(float) for name in spec.classes}
