@@ -30,9 +30,7 @@ def test_methods():
 
 
 def test_datasets():
-    text = (DOCS / "datasets.md").read_text(encoding="utf-8")
-    (row,) = (line for line in text.splitlines() if line.startswith("| `data.dataset` |"))
-    assert re.findall(r"`(\w+)`", row) == list(DATASETS)
+    assert first_column("datasets.md", "`data.dataset`") == list(DATASETS)
 
 
 def test_sections():

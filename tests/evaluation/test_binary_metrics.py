@@ -51,7 +51,7 @@ def official_partial_auroc(positive, scores, weight):
 
 
 def naive_partial_auroc(positive, scores, weight):
-    """Trapezoids of max(TPR - 0.8, 0) over FPR, the crossing of 0.8 added to the curve."""
+    """Trapezoids above 80 % sensitivity, the crossing of 0.8 added to the curve."""
     false, true, _ = roc_curve(positive, scores, sample_weight=weight, drop_intermediate=False)
     area = 0.0
     for x0, x1, y0, y1 in zip(false[:-1], false[1:], true[:-1], true[1:], strict=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import wandb
 from lightning.pytorch.callbacks import Callback
 
 from tests.performance.conftest import Record
@@ -108,6 +109,7 @@ def test_an_epoch_on_cached_tokens(tmp_path: Path, record: Record) -> None:
             tmp_path, epochs, *callbacks, limit_val_batches=0, enable_progress_bar=False
         )
         trainer.fit(model, data)
+        wandb.finish()
         seconds[views] = statistics.median(clock.seconds[-3:])
     gain = seconds[0] / seconds[1]
     title = "An epoch of 825 cases with a frozen ViT-S/14 over one on cached tokens"

@@ -158,11 +158,11 @@ def partial_auroc(
 ) -> Floats:
     """Area of a class between its ROC curve and the line of 80 % sensitivity, (R,).
 
-    From 0 to 0.2; 0.02 by chance. With the true positive rate TPR and the false positive rate FPR,
-    the area is the integral of max(TPR - 0.8, 0) over FPR from 0 to 1, the score of the ISIC 2024
-    challenge (Kurtansky et al. 2024, "The SLICE-3D dataset"). Its organisers compute it with labels
-    and scores reversed, where it is the integral of 1 - FPR over 1 - TPR from 0 to 0.2, and so is
-    it here. Each score that positive cases have is one straight piece of the curve.
+    From 0 to 0.2; 0.02 by chance. With the true positive rate t and the false positive rate f, the
+    area is the integral of max(t - 0.8, 0) over f from 0 to 1, the score of the ISIC 2024 challenge
+    (Kurtansky et al. 2024, "The SLICE-3D dataset"). Its organisers compute it with labels and
+    scores reversed, where it is the integral of 1 - f over 1 - t from 0 to 0.2, and so is it here.
+    Each score that positive cases have is one straight piece of the curve.
     """
     positive = targets == label
     scores = probabilities[:, label]
