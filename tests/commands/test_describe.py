@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import random
 import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
+from PIL import Image
 
 from tests.data.test_real_data import real
 from vitatt.cli import main
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.datasets import find_dataset
+from vitatt.data.synthetic.images import draw
 
 HEADER = [
     *("nr", "photo", "patient_code", "finding", "age", "itches", "sex", "site", "skin_type"),
@@ -51,6 +55,11 @@ def rows(count: int = 60) -> list[list[str]]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def clinic(tmp_path: Path) -> Path:
     root = tmp_path / "clinic"
@@ -64,6 +73,7 @@ def clinic(tmp_path: Path) -> Path:
 
 def described(root: Path, *words: str) -> dict[str, object]:
     output = root.parent / "clinic.yaml"
+    output.unlink(missing_ok=True)
     table = str(root / "cases.csv")
     assert main(["describe", table, "--label", "finding", f"--output={output}", *words]) == 0
     plain: dict[str, object] = yaml.safe_load(output.read_text())
@@ -139,6 +149,42 @@ def test_an_id_that_repeats(clinic: Path, capsys: pytest.CaptureFixture[str]) ->
     described(clinic, "--id=patient_code", "--group=site")
     said = capsys.readouterr().out
     assert "'patient_code' repeats in 60 rows of cases.csv, the first being P0" in said
+
+
+def test_images_under_two_patients(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    drawn = [Image.fromarray(draw(rng, 80, "blue_ring", 0.3).image) for _ in range(20)]
+    places = [clinic / "photos" / row[1] for row in rows()]
+    for image, path in zip(drawn, places[:20], strict=True):
+        image.save(path, quality=95)
+    described(clinic)
+    assert "images under two names: not" not in (said := capsys.readouterr().out)
+    assert "images under two names" not in said
+
+    drawn[0].resize((70, 70)).save(places[12], quality=70)  # of P0 and P4
+    drawn[1].save(places[2], quality=95)  # both of P0
+    described(clinic)
+    said = capsys.readouterr().out
+    (line,) = [line for line in said.splitlines() if "images under two names" in line]
+    assert line.startswith("look: images under two names: one IMG_0")
+    assert {"IMG_000.jpg (P0)", "IMG_012.jpg (P4)"} == set(
+        re.findall(r"IMG_\d+.jpg \(P\d+\)", line)
+    )
+    assert "nearly the same image (similarity 0." in line
+
+    shutil.copy(places[5], places[19])  # of P1 and P6
+    described(clinic)
+    said = capsys.readouterr().out
+    assert (
+        "images under two names: 2, the first being IMG_005.jpg (P1) = IMG_019.jpg (P6): one image"
+    ) in said
+    assert "# - images under two names: 2" in (clinic.parent / "clinic.yaml").read_text()
+
+
+def test_images_that_cannot_be_read(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    described(clinic)
+    said = capsys.readouterr().out
+    assert "images under two names: not looked for. None of the 50 image files can be" in said
 
 
 @pytest.mark.parametrize(

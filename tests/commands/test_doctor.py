@@ -69,6 +69,7 @@ def test_a_machine_in_order(said, cache, tmp_path, monkeypatch) -> None:
     assert "whole: 60 images, 0 of them unreadable" in text
     assert "as far as it was needed: 2 of 3 images" in text
     assert "knows 60 image files" in text
+    assert "whole: 0 pairs of nearly equal images" in text
     assert not Path("runs").exists(), "it changes nothing"
 
 
@@ -78,23 +79,23 @@ def only(folder: Path, pattern: str) -> Path:
 
 
 def test_a_truncated_cache(said, cache) -> None:
-    for pattern in ("images-*.u8", "tokens-*.f16"):
+    for pattern in ("images-32px-*.u8", "tokens-*.f16"):
         file = only(cache, pattern)
         file.write_bytes(file.read_bytes()[:-1])
     status, text = said()
     assert status == 1
-    images, tokens = only(cache, "images-*.u8"), only(cache, "tokens-*.f16")
+    images, tokens = only(cache, "images-32px-*.u8"), only(cache, "tokens-*.f16")
     assert "Problems: 2\n" in text
     assert f"{images} is truncated: its size is not that of whole images." in text
     assert f"{tokens} is truncated: 3 marks do not fit its size." in text
 
 
 def damage_summary(cache: Path) -> None:
-    only(cache, "images-*.json").write_text("[1]")
+    only(cache, "images-32px-*.json").write_text("[1]")
 
 
 def lose_summary(cache: Path) -> None:
-    only(cache, "images-*.json").unlink()
+    only(cache, "images-32px-*.json").unlink()
 
 
 def lose_marks(cache: Path) -> None:
@@ -105,9 +106,14 @@ def damage_ledger(cache: Path) -> None:
     (cache / "digests.json").write_bytes(b"{\xff")
 
 
+def damage_pairs(cache: Path) -> None:
+    only(cache, "near-*.npz").write_bytes(b"PK")
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
+        (damage_pairs, "near-.*npz is damaged; images are compared anew"),
         (damage_summary, "json is damaged; is decoded anew"),
         (lose_summary, "has no images-32px-.*json; is decoded anew"),
         (lose_marks, "has no marks of what is filled: begins anew"),
@@ -123,9 +129,9 @@ def test_a_damaged_cache(said, cache, damage, message) -> None:
 
 
 def test_an_unfinished_cache_is_no_problem(said, cache) -> None:
-    file = only(cache, "images-*.u8")
+    file = only(cache, "images-32px-*.u8")
     partial = file.rename(file.with_suffix(".partial"))
-    only(cache, "images-*.json").unlink()
+    only(cache, "images-32px-*.json").unlink()
     marks = np.zeros(60, np.uint8)
     marks[:7] = 1
     partial.with_suffix(".marks").write_bytes(marks.tobytes())

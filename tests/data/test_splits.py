@@ -11,7 +11,7 @@ import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
 from vitatt.data.datasets import DATASETS
-from vitatt.data.splits import SplitRows, fold_numbers, join_groups, split_rows
+from vitatt.data.splits import DEALT, SplitRows, fold_numbers, join_groups, split_rows
 from vitatt.types import DataError, FoldSpec
 
 PAD_UFES_20 = DATASETS["pad_ufes_20"]
@@ -294,6 +294,31 @@ def test_groups_stay_as_they_are_without_twins() -> None:
 def test_a_chain_of_twins_joins_all() -> None:
     group, content = pl.Series(list("abbccd")), pl.Series(list("112234"))
     assert join_groups(group, content).to_list() == ["a", "a", "a", "a", "a", "d"]
+
+
+@pytest.mark.parametrize("sizes", ["single", "mixed"])
+def test_joined_groups_move_no_other_case(sizes: str) -> None:
+    """Each goes where the group goes whose name it has."""
+    cases = make_cases(0, sizes=sizes)
+    names = cases["group"].unique().sort().to_list()
+    joined = {names[9]: names[2], names[40]: names[2], names[70]: names[33]}
+    after = cases.with_columns(
+        pl.col("group").replace(joined), pl.col("group").alias(DEALT), pl.lit(0).alias("other")
+    )
+    for fold in range(5):
+        before, now = split(cases, fold), split(after, fold)
+        for one, other in zip(before, now, strict=True):
+            kept = set(np.flatnonzero(~cases["group"].is_in(list(joined))))
+            assert kept & set(one) == kept & set(other)
+        part_of = {
+            name: part
+            for part, rows in enumerate(before)
+            for name in cases["group"].gather(rows).unique()
+        }
+        for part, rows in enumerate(now):
+            own = set(cases["group"].gather(rows))
+            assert all(part_of[joined.get(name, name)] == part for name in own)
+            assert own.isdisjoint(joined) or {joined[name] for name in own & set(joined)} <= own
 
 
 ADVICE = re.compile(r"`data\.(num_folds|inner_folds) (\d+)`")

@@ -26,6 +26,8 @@ def describe(
 ) -> int:
     """Draft the description of a dataset from its table, and warn of what gives the label away.
 
+    Images are decoded at 64 px, into the user's cache folder, to warn of those under two groups.
+
     Args:
         table: The table, of any kind that `vitatt check-data` reads.
         label: Column of the label; not needed where a table of labels has columns of 0 and 1.

@@ -13,21 +13,26 @@ from vitatt.data.datasets import Dataset
 from vitatt.data.datasets.table import LesionTable
 from vitatt.data.images.cache import ImageCache
 from vitatt.data.images.files import require_same_content
-from vitatt.data.splits import join_groups
+from vitatt.data.images.near_duplicates import THRESHOLD, find_near_duplicates
+from vitatt.data.splits import DEALT, join_groups
+from vitatt.data.twins import Twins, of_two_groups, sort_out
 
 
 class UsableCases(NamedTuple):
     """Cases of a dataset whose images can be read.
 
     Attributes:
-        frame: Rows of these cases.
+        frame: Rows of these cases; ``group`` is joined by images that are equal or nearly so, and
+            ``dealt_group`` by equal ones alone, see `split_rows`.
         cache: Pixels of their images.
         table: All cases of the dataset.
+        twins: Images of labelled cases that are nearly the same.
     """
 
     frame: pl.DataFrame
     cache: ImageCache
     table: LesionTable
+    twins: Twins
 
     def left_out(self) -> dict[str, str]:
         """The reason of each case that is not among these, by its name."""
@@ -52,7 +57,8 @@ def load_cases(
 ) -> UsableCases:
     """Return the cases of a dataset whose images can be read, and report how many cannot.
 
-    Groups that have an image with the same bytes in common are joined (see `join_groups`).
+    Groups that have an image in common, byte for byte or nearly, are joined (see `join_groups` and
+    `find_near_duplicates`). Unlabelled cases are not split, and so not compared.
 
     Raises:
         DataError: If files, columns or values are wrong, too many groups are unknown without
@@ -65,14 +71,20 @@ def load_cases(
     frame = present.filter(~pl.col("image").is_in(list(cache.unreadable)))
     digests = [cache.digests[path] for path in frame["image"].to_list()]
     content = pl.Series("content", digests, dtype=pl.String)
-    joined = join_groups(frame["group"], content)
-    usable = UsableCases(frame.with_columns(joined), cache, table)
+    twins = Twins.none()
+    if labelled:
+        twins = sort_out(find_near_duplicates(cache, cache_dir), frame["group"], content)
+    equal = join_groups(frame["group"], content)
+    joined = join_groups(equal, twins.keys(content))
+    usable = UsableCases(frame.with_columns(joined, equal.alias(DEALT)), cache, table, twins)
     _report(usable, content, labelled=labelled)
+    if labelled:
+        _report_twins(usable, frame.select("case_id", "group", content.alias("content")))
     return usable
 
 
 def _report(cases: UsableCases, content: pl.Series, *, labelled: bool) -> None:
-    usable, cache, table = cases
+    usable, cache, table = cases[:3]
     spec = table.spec
     alone = f" or images without {spec.group_column}" if table.ungrouped else ""
     rank_zero_info(
@@ -94,3 +106,23 @@ def _report(cases: UsableCases, content: pl.Series, *, labelled: bool) -> None:
             f"{twins.height} cases share an image with another case ({twins['case_id'][0]}, ...). "
             f"Their {spec.group}s are kept together in every split; `vitatt check-data` lists them."
         )
+
+
+def _report_twins(usable: UsableCases, cases: pl.DataFrame) -> None:
+    """Say which groups are joined since their images are nearly the same.
+
+    Args:
+        usable: The cases.
+        cases: Columns ``case_id``, ``group`` as published and ``content``.
+    """
+    spec, twins = usable.table.spec, usable.twins
+    shared = of_two_groups(twins.pairs, cases)
+    if not shared.is_empty():
+        first = shared.row(0, named=True)
+        rank_zero_warn(
+            f"{shared.height} pairs of images under two {spec.group}s are nearly the same "
+            f"({first['case_id']} and {first['case_id_other']}, ...): {THRESHOLD}. Their "
+            f"{spec.group}s are kept together in every split; `vitatt check-data` lists them."
+        )
+    if chain := twins.chain_note(cases, spec.group):
+        rank_zero_warn(chain)

@@ -17,7 +17,7 @@ from vitatt.data.datasets.schema import DatasetSpec, Feature
 from vitatt.data.datasets.table import layout_help
 from vitatt.data.metadata.encoding import fit_features
 from vitatt.data.metadata.feature_selection import FeatureSelection
-from vitatt.data.splits import SplitRows, split_rows
+from vitatt.data.splits import DEALT, SplitRows, split_rows
 from vitatt.paths import user_path
 from vitatt.types import DataError, FoldSpec, LesionTask
 
@@ -151,7 +151,7 @@ class FoldData:
     def _seen(self, rows: SplitRows) -> str:
         """Return a digest of the cases and groups of the training and validation split."""
         frame = self.labelled.frame[np.sort(np.concatenate([rows.train, rows.val]))]
-        text = "\n".join(sorted(frame["case_id"] + " " + frame["group"]))
+        text = "\n".join(sorted(frame["case_id"] + " " + frame[DEALT]))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def _load(self, key: str, root: str | None, *, labelled: bool) -> UsableCases:

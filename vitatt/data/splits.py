@@ -16,6 +16,9 @@ from vitatt.data.datasets.schema import DatasetSpec
 from vitatt.data.split_advice import advise
 from vitatt.types import DataError, FoldSpec, class_index
 
+DEALT = "dealt_group"
+"""Column of the groups before some were joined; a joined group has the name of one of them."""
+
 
 class SplitRows(NamedTuple):
     """Row numbers of the three splits; each row, and each group as a whole, is in one of them."""
@@ -30,6 +33,9 @@ def split_rows(cases: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec) -> S
 
     The outer fold is the test split, used once, at the end. The inner fold is the validation split,
     used for early stopping and for all choices.
+
+    Folds are dealt by `DEALT`, if there is that column. Then each group as a whole goes where the
+    part of that name went, so that a few joined groups do not move the cases of all others.
 
     Args:
         cases: Rows with ``group`` and ``diagnosis``.
@@ -139,6 +145,9 @@ def fold_numbers(
     return number
 
 
+_TRAIN, _VAL, _TEST = range(3)
+
+
 class _IndivisibleError(Exception):
     """A split that cannot be made.
 
@@ -154,17 +163,22 @@ class _IndivisibleError(Exception):
 
 
 def _numbered(cases: pl.DataFrame, spec: DatasetSpec) -> pl.DataFrame:
-    """Return the diagnoses, and ``class`` and ``group`` as numbers, which sort faster than names.
+    """Return the diagnoses, and ``class`` and groups as numbers, which sort faster than names.
 
     Classes are numbered in the order of all their names, including those without a case.
     """
     names = _class_names(cases["diagnosis"], spec)
     numbers = class_index(names)
+    dealt = cases[DEALT if DEALT in cases.columns else "group"]
+    number = dealt.rank("dense").cast(pl.Int64)
+    known = pl.DataFrame({"name": dealt, "number": number}).unique("name")
+    group = cases["group"].replace_strict(known["name"], known["number"])
     return pl.DataFrame(
         {
             "diagnosis": cases["diagnosis"],
             "class": cases["diagnosis"].replace_strict(numbers, return_dtype=pl.Int64),
-            "group": cases["group"].rank("dense").cast(pl.Int64),
+            "group": group.alias("group"),
+            DEALT: number.alias(DEALT),
         }
     )
 
@@ -188,11 +202,16 @@ def _divide(table: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec) -> Spli
             f"folds, but found {found}.",
             inner=inner_folds > folds,
         )
-    rest, test = _fold(table, folds, fold_spec.seed, fold_spec.fold, inner=False)
-    training, val = _fold(
-        table[rest], inner_folds, fold_spec.seed, fold_spec.inner_fold, inner=True
-    )
-    rows = SplitRows(train=rest[training], val=rest[val], test=test)
+    test = _fold(table, folds, fold_spec.seed, inner=False) == fold_spec.fold
+    rest = np.flatnonzero(~test)
+    inner = _fold(table[rest], inner_folds, fold_spec.seed, inner=True)
+    split = np.where(test, _TEST, _TRAIN)
+    split[rest[inner == fold_spec.inner_fold]] = _VAL
+    # A joined group goes where the group went whose name it has.
+    of_group = np.empty(int(table[DEALT].max()) + 1, np.int64)  # type: ignore[arg-type]
+    of_group[table[DEALT]] = split
+    split = of_group[table["group"]]
+    rows = SplitRows(*(np.flatnonzero(split == one) for one in (_TRAIN, _VAL, _TEST)))
     for name, part in (("test", rows.test), ("validation", rows.val), ("training", rows.train)):
         if not len(part):
             raise _IndivisibleError(
@@ -201,7 +220,7 @@ def _divide(table: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec) -> Spli
     trained = set(table["diagnosis"].gather(rows.train).unique())
     if absent := tuple(name for name in spec.classes if name not in trained):
         counts = {name: int((table["diagnosis"] == name).sum()) for name in absent}
-        outside = set(table["diagnosis"].gather(rest).unique())
+        outside = set(table["diagnosis"].gather(np.flatnonzero(split != _TEST)).unique())
         raise _IndivisibleError(
             f"Fold {fold_spec.fold} of {folds} has no training case of "
             f"{', '.join(f'{name} ({n} in all)' for name, n in counts.items())}. A class needs "
@@ -212,15 +231,12 @@ def _divide(table: pl.DataFrame, spec: DatasetSpec, fold_spec: FoldSpec) -> Spli
     return rows
 
 
-def _fold(
-    table: pl.DataFrame, folds: int, seed: int, index: int, *, inner: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows outside and inside of a fold."""
+def _fold(table: pl.DataFrame, folds: int, seed: int, *, inner: bool) -> NDArray[np.int64]:
+    """Return the fold of each row."""
     try:
-        number = fold_numbers(table["class"], table["group"], folds, seed)
+        return fold_numbers(table["class"], table[DEALT], folds, seed)
     except DataError as error:
         raise _IndivisibleError(str(error), inner=inner) from error
-    return np.flatnonzero(number != index), np.flatnonzero(number == index)
 
 
 def _explain(
@@ -265,10 +281,11 @@ def _with_more(
     if not groups:
         return table
     names = _class_names(table["diagnosis"], spec)
-    first = int(table["group"].cast(pl.Int64).max() or 0) + 1  # type: ignore[arg-type]
+    first = int(table[DEALT].max() or 0) + 1  # type: ignore[arg-type]
     added = pl.DataFrame({"diagnosis": list(classes) * groups}).with_columns(
         pl.Series("class", [names.index(name) for name in classes] * groups, dtype=pl.Int64),
         pl.Series("group", range(first, first + len(classes) * groups), dtype=pl.Int64),
+        pl.Series(DEALT, range(first, first + len(classes) * groups), dtype=pl.Int64),
     )
     return pl.concat([table, added])
 

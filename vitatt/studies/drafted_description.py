@@ -21,6 +21,7 @@ from vitatt.studies.described_columns import (
     find_image,
     image_share,
 )
+from vitatt.studies.described_images import shared_image_warnings
 from vitatt.types import UsageError
 from vitatt.words import did_you_mean
 
@@ -113,6 +114,13 @@ def draft_description(
             f"No column seems to name the patient or the lesion: {UNKNOWN_GROUP}. Without it, "
             "images of one patient stand in training and test."
         )
+    elif share >= _ENOUGH_IMAGES:
+        cases = frame.select(
+            pl.col(case_id).alias("case_id"),
+            pl.coalesce(group, case_id).alias("group"),
+            images.of(frame[image]).alias("image"),
+        )
+        warnings += shared_image_warnings(cases.drop_nulls("image"))
     rest = [one for one in frame.columns if one not in {*taken, group}]
     found = [describe_column(frame[one], frame[label]) for one in rest]
     named = dict.fromkeys(columns) if isinstance(columns, list) else _classes(frame[label])

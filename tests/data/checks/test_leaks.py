@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image, ImageEnhance
 
 from vitatt.data.checks.check_data import check
 from vitatt.data.checks.leaks import (
@@ -170,6 +171,45 @@ class TestSharedImages:
         ]
         assert len(places) == 2
         assert len(set(places)) == 1, "as the finding says, they are kept together"
+
+    def test_nearly_the_same_of_two_patients(self, pad_copy: Path, make_module: Make) -> None:
+        table = PAD_UFES_20.read(pad_copy, labelled=True).cases
+        one = table.row(0, named=True)
+        other = table.filter(
+            (pl.col("group") != one["group"]) & (pl.col("diagnosis") != one["diagnosis"])
+        ).row(3, named=True)
+        with Image.open(one["image"]) as image:
+            ImageEnhance.Brightness(image.convert("RGB")).enhance(0.9).save(other["image"])
+        module = make_module(root=str(pad_copy))
+        names = "|".join((one["case_id"], other["case_id"]))
+        warned = (
+            rf"1 pairs of images under two patients are nearly the same \(({names}) and ({names}), "
+            r"\.\.\.\): at most 72 of 256 bits .* Their patients are kept together in every split"
+        )
+        with pytest.warns(UserWarning, match=warned):
+            findings = shared_images(module.labelled)
+        (finding,) = findings
+        assert (finding.check, finding.ok) == (IMAGES, False)
+        assert set(finding.culprit.split(", ")) == {one["case_id"], other["case_id"]}
+        assert f"{one['case_id']} ({one['group']})" in finding.outcome
+        assert re.search(r"nearly the same image \(similarity (1\.00|0\.9\d)\)", finding.outcome)
+        text, problems = check(module)
+        assert finding.outcome in text
+        assert "Images nearly the same under several names: 1\n" in text
+        (line,) = [line for line in text.splitlines() if line.endswith("the labels disagree")]
+        for row in (one, other):
+            assert f"{row['case_id']} ({row['group']}, {row['diagnosis']})" in line
+        assert problems == [
+            "1 pairs of images that are nearly the same have different diagnoses: one of each is "
+            "probably wrong."
+        ]
+        places = {
+            name
+            for name in ("train", "val", "test")
+            for case_id in module.cases(name)["case_id"]
+            if case_id in (one["case_id"], other["case_id"])
+        }
+        assert len(places) == 1, "as the finding says, they are kept together"
 
     def test_twice_of_one_patient_is_none(self, pad_copy: Path, make_module: Make) -> None:
         table = PAD_UFES_20.read(pad_copy, labelled=True).cases

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from vitatt.data.cases import UsableCases
 from vitatt.data.checks.leaks import Finding, label_copies, missing_pattern, shared_images
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.datasets.table import LesionTable
 from vitatt.data.datasets.value_checks import category_counts, odd_values, questions
 from vitatt.data.images.cache import ImageCache
+from vitatt.data.images.near_duplicates import THRESHOLD
 from vitatt.data.splits import split_rows
+from vitatt.data.twins import case_pairs, with_content
 from vitatt.types import DataError
 
 _SHOWN = 20
@@ -40,6 +43,7 @@ def check(datamodule: LesionDataModule) -> Report:
     usable = datamodule.labelled
     table, cache, spec = usable.table, usable.cache, datamodule.spec
     twins, disagreeing = _twins(table, cache)
+    near, near_disagreeing = _near_twins(usable)
     problems = [f"{table.group_problem}."] if table.group_problem else []
     if cache.unreadable:
         problems.append(f"{len(cache.unreadable)} image files cannot be read.")
@@ -47,6 +51,11 @@ def check(datamodule: LesionDataModule) -> Report:
         problems.append(
             f"{disagreeing} images stand under two names with different diagnoses: one of each is "
             "wrong."
+        )
+    if near_disagreeing:
+        problems.append(
+            f"{near_disagreeing} pairs of images that are nearly the same have different "
+            "diagnoses: one of each is probably wrong."
         )
     for fold in range(datamodule.fold_spec.num_folds):
         try:
@@ -78,6 +87,7 @@ def check(datamodule: LesionDataModule) -> Report:
         f"Images absent: {len(table.absent)}": _some(table.absent),
         f"Images unreadable: {len(cache.unreadable)}": _some(list(cache.unreadable.values())),
         f"Images identical under several names: {len(twins)}": _some(twins),
+        f"Images nearly the same under several names: {len(near)}": _near_text(usable, near),
         "Leaks looked for": "\n".join(f"  {one.check}: {one.outcome}" for one in leaks),
         "Barred as features": "\n".join(
             f"  {name}: {reason}" for name, reason in spec.barred.items()
@@ -157,6 +167,33 @@ def _twins(table: LesionTable, cache: ImageCache) -> tuple[list[str], int]:
         disagreeing += differ
         lines.append(" = ".join(names) + (": the labels disagree" if differ else ""))
     return lines, disagreeing
+
+
+def _near_twins(usable: UsableCases) -> tuple[list[str], int]:
+    """Return a line for each pair that is nearly the same, and how many have two diagnoses.
+
+    Pairs of two diagnoses come first, then those of two groups.
+    """
+    cases = with_content(usable.table.cases, usable.cache.digests)
+    pairs = case_pairs(pl.concat([usable.twins.pairs, usable.twins.chained]), cases)
+    differ = pl.col("diagnosis") != pl.col("diagnosis_other")
+    apart = pl.col("group") != pl.col("group_other")
+    pairs = pairs.with_columns(differ.alias("differ"), apart.alias("apart"))
+    pairs = pairs.sort("differ", "apart", descending=True, maintain_order=True)
+    lines = [
+        f"{row['case_id']} ({row['group']}, {row['diagnosis']}) and {row['case_id_other']} "
+        f"({row['group_other']}, {row['diagnosis_other']}): similarity {row['similarity']:.2f}"
+        + ("; the labels disagree" if row["differ"] else "")
+        for row in pairs.iter_rows(named=True)
+    ]
+    return lines, int(pairs["differ"].sum())
+
+
+def _near_text(usable: UsableCases, lines: list[str]) -> str:
+    parts = [f"  Nearly the same: {THRESHOLD}."]
+    if flat := len(usable.twins.flat):
+        parts.append(f"  {flat} images have too little contrast and were not compared.")
+    return "\n".join([*parts, *([_some(lines)] if lines else [])])
 
 
 def _some(lines: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from vitatt.data.datasets.schema import Feature
 from vitatt.data.fold import FoldData
 from vitatt.data.metadata.association import associate
 from vitatt.data.metadata.encoding import fit_features
+from vitatt.data.twins import of_two_groups, with_content
 from vitatt.types import DataError, LesionTask
 
 COPY = "copies of the label"
@@ -132,16 +133,41 @@ def shared_images(usable: UsableCases) -> list[Finding]:
 
     Their groups are merged before any split, so that metrics stay valid; but one name is wrong.
     """
-    cases, spec = usable.table.cases, usable.table.spec
-    content = pl.col("image").replace_strict(usable.cache.digests, default=None)
-    present = cases.with_columns(content.alias("content")).drop_nulls("content")
+    cases, spec, twins = usable.table.cases, usable.table.spec, usable.twins
+    found = images_of_two_groups(cases, usable.cache.digests, twins.pairs, spec.group)
+    if chain := twins.chain_note(with_content(cases, usable.cache.digests), spec.group):
+        found = [*(one for one in found if not one.ok), Finding(IMAGES, chain, ok=False)]
+    return found
+
+
+def images_of_two_groups(
+    cases: pl.DataFrame, digests: Mapping[str, str], near: pl.DataFrame, group: str
+) -> list[Finding]:
+    """Return a finding for each image under two groups, byte for byte or nearly.
+
+    Args:
+        cases: Columns ``case_id``, ``group`` and ``image``.
+        digests: Content digest of each image.
+        near: Columns ``one``, ``other`` and ``similarity`` of digests.
+        group: ``patient`` or ``lesion``.
+    """
+    present = with_content(cases, digests)
     shared = present.filter(pl.col("group").n_unique().over("content") > 1)
+    together = f"their {group}s are kept together"
     found = []
     for part in shared.partition_by("content", maintain_order=True):
         names = [f"{row['case_id']} ({row['group']})" for row in part.iter_rows(named=True)]
-        outcome = f"{' = '.join(names)}: one image; their {spec.group}s are kept together"
+        outcome = f"{' = '.join(names)}: one image; {together}"
         found.append(Finding(IMAGES, outcome, ok=False, culprit=", ".join(part["case_id"])))
-    return found or [Finding(IMAGES, f"none under two {spec.group}s", ok=True)]
+    for row in of_two_groups(near, present).iter_rows(named=True):
+        names = [f"{row[f'case_id{one}']} ({row[f'group{one}']})" for one in ("", "_other")]
+        outcome = (
+            f"{' and '.join(names)}: nearly the same image (similarity {row['similarity']:.2f}); "
+            f"{together}"
+        )
+        culprit = f"{row['case_id']}, {row['case_id_other']}"
+        found.append(Finding(IMAGES, outcome, ok=False, culprit=culprit))
+    return found or [Finding(IMAGES, f"none under two {group}s", ok=True)]
 
 
 def encoding(

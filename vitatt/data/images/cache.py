@@ -53,25 +53,34 @@ class ImageCache:
         paths: Image files; two files of the same bytes share one entry.
         size: Side of the square pixels, see `read_image`.
         folder: Where caches are kept.
+        digests: Content digest of each path, if they are known already.
 
     Attributes:
         unreadable: Reason for each path that could not be decoded.
         digests: Content digest of each path; equal for one image under two names.
+        names: Content digest of each row of `pixels`.
         key: Digest of the content of all files and the settings.
 
     Raises:
         DataError: If no file can be decoded, or the disk is full.
     """
 
-    def __init__(self, paths: Sequence[str], *, size: int, folder: Path) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        size: int,
+        folder: Path,
+        digests: dict[str, str] | None = None,
+    ) -> None:
         self.size = size
-        self.digests = digest_files(paths, folder)
+        self.digests = digest_files(paths, folder) if digests is None else digests
         unopened = [path for path, name in self.digests.items() if name.startswith(UNOPENED)]
         opened = {
             path: name for path, name in self.digests.items() if not name.startswith(UNOPENED)
         }
-        distinct = sorted(set(opened.values()))
-        self.key = digest(json.dumps([_FORMAT, size, distinct]).encode())
+        self.names = distinct = sorted(set(opened.values()))
+        self.key = content_key(distinct, size)
         self._file = folder / f"images-{size}px-{self.key}.u8"
         sources = {name: path for path, name in opened.items()}
         entries = [(name, sources[name]) for name in distinct]
@@ -103,6 +112,11 @@ class ImageCache:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_pixels": None}  # each worker maps the file anew
+
+
+def content_key(names: list[str], size: int) -> str:
+    """Return the digest of images at some size, by the digests of their files in order."""
+    return digest(json.dumps([_FORMAT, size, names]).encode())
 
 
 def _build(file: Path, entries: list[tuple[str, str]], size: int) -> dict[str, str]:

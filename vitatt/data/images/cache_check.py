@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vitatt.data.images.near_duplicates import read_pairs
+
 
 class CacheFile(NamedTuple):
     """State of one file in a folder of caches.
@@ -27,7 +29,7 @@ class CacheFile(NamedTuple):
 
 
 def check_caches(folder: Path) -> list[CacheFile]:
-    """Return the state of all caches of images and tokens and of leftover files; changes nothing.
+    """Return the state of all caches and of leftover files; changes nothing.
 
     Args:
         folder: Folder of caches, ``data.cache_dir``; it may be absent.
@@ -48,6 +50,8 @@ def _check(file: Path) -> CacheFile | None:
         size = file.stat().st_size
         if check is not None:
             return check(file, size)
+        if file.name.startswith("near-") and file.suffix == ".npz":
+            return _near(file, size)
         if file.name == "digests.json":
             return _ledger(file, size)
         if file.name.startswith(".") and ".part" in file.name:
@@ -100,6 +104,13 @@ def _tokens(file: Path, size: int) -> CacheFile:
     filled = np.count_nonzero(marks)
     whole = "whole" if filled == len(marks) else "as far as it was needed"
     return CacheFile(file.name, size, f"{whole}: {filled} of {len(marks)} images", True)
+
+
+def _near(file: Path, size: int) -> CacheFile:
+    found = read_pairs(file)
+    if found is None:
+        return CacheFile(file.name, size, "is damaged; images are compared anew", False)
+    return CacheFile(file.name, size, f"whole: {len(found.one)} pairs of nearly equal images", True)
 
 
 def _ledger(file: Path, size: int) -> CacheFile:
