@@ -51,7 +51,7 @@ def change(root: Path, column: str, value: str | None) -> None:
         ("--data.fold=7", "`data.fold` to be one of 0 to 4.*but got 7"),
         ("--data.features=[age,biopsed]", "'biopsed'.*gives the label away"),
         ("--data.features=[age,weight]", r"columns of PAD-UFES-20, but got \['weight'\]"),
-        ("--data.dataset=ham10000", "ham10000"),
+        ("--data.dataset=fitzpatrick17k", "fitzpatrick17k"),
         ("--data.image_size=33", "multiple of the patch size 16.*got 33; 32 would do"),
         ("--data.root=nowhere", "nowhere does not exist.*data.mendeley.com.*holds metadata.csv"),
         ("--model.encoder=vit_tiny_patch16_244", "timm has no model named.*Did you mean"),

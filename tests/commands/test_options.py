@@ -248,8 +248,9 @@ def test_help_lists_every_parameter_with_its_text(name, capsys) -> None:
     assert parsed.short_description in text
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", [name for name in OWN if name not in ("datasets", "download")])
 def test_an_unknown_option_suggests_the_close_one(name, capsys) -> None:
+    """Two commands have no options."""
     keys = [
         key
         for key, parameter in inspect.signature(function_of(name), eval_str=True).parameters.items()

@@ -193,7 +193,7 @@ def retype(column: str, value: object) -> Callable[[Path], object]:
             "vitatt benchmark.*vitatt test.*neither",
         ),
         (lambda folder: (folder / "protocol.json").write_text("{"), "line 1: this is no JSON"),
-        (rename, "name a dataset among pad_ufes_20, isic_2019, .* but got 'other'"),
+        (rename, "name a dataset among .*isic_2019, .*pad_ufes_20, .*but got 'other'"),
         (lose_key, "to hold `num_folds`"),
         (add_seed, r"every seed of .*77\], but it has .* not finished"),
         (lambda folder: (folder / "predictions.parquet").unlink(), "no such file.*not finished"),

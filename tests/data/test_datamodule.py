@@ -380,7 +380,7 @@ class TestImagesThatCannotBeUsed:
         frame = pl.read_csv(path, infer_schema=False).with_row_index()
         blank = pl.when(pl.col("index") < 2).then(None).otherwise("diagnostic")
         frame.with_columns(blank.alias("diagnostic")).drop("index").write_csv(path)
-        with pytest.warns(UserWarning, match=r"2 rows of metadata\.csv have no diagnosis"):
+        with pytest.warns(UserWarning, match=r"2 rows of metadata\.csv have no label"):
             assert make_module(root=str(pad_copy)).labelled.frame.height == 238
 
 

@@ -115,6 +115,7 @@ def test_one_frame_does_not_make_two_lesions_alike(lesions: list[Image.Image]) -
 def test_what_has_no_details_is_like_nothing() -> None:
     flat = np.full((64, 64), 100, np.uint8)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    assert similarity(noise, noise.copy()) == 1
     assert similarity(flat, flat) == similarity(flat, noise) == similarity(noise, flat) == 0
 
 

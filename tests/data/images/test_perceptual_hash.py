@@ -75,7 +75,7 @@ def test_a_crowd_does_not_fill_the_memory(one_cell: int, monkeypatch: pytest.Mon
     one = random_hashes(1, seed=0)
     crowd = Hashes(*(np.repeat(values, 1000, axis=0) for values in one))
     pairs = close_pairs(crowd)
-    assert len(pairs) < 16 * 1000
+    assert len(pairs) <= 1000
     assert set(pairs.ravel().tolist()) == set(range(1000))
     assert set(pairs[:, 1].tolist()) == set(range(1, 1000)), "each is linked to an earlier one"
 

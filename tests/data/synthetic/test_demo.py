@@ -438,7 +438,7 @@ def test_arguments_out_of_range_are_refused(
 def test_the_smallest_demo_has_eight_cases_of_each_class(
     tmp_path: Path, dataset: DemoDataset
 ) -> None:
-    spec = DATASETS[dataset].SPEC
+    spec = DATASETS[dataset].spec
     write_demo(tmp_path / "demo", dataset=dataset, num_cases=8 * len(spec.classes), image_size=32)
     cases = DATASETS[dataset].read(tmp_path / "demo", labelled=True).cases
     assert cases["diagnosis"].value_counts()["count"].to_list() == [8] * len(spec.classes)

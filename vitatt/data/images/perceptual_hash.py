@@ -73,8 +73,8 @@ def close_pairs(hashes: Hashes) -> NDArray[np.int64]:
 
     Up to 16,384 images are all compared. More are put into cells around images drawn at random,
     each into the four whose look is most like its own, and compared within cells: the time grows as
-    N ** 1.5. Of an image in a crowd of alike ones, the 16 closest pairs of each cell are kept,
-    so that the pairs grow as N. Images with less contrast than `FLAT` have no pairs.
+    N ** 1.5. Chance pairs would grow as N ** 2. So at most 16,384 pairs are kept, or N if that is
+    more, of each image its closest first. Images with less contrast than `FLAT` have no pairs.
 
     Args:
         hashes: Hashes of N images.
@@ -83,10 +83,32 @@ def close_pairs(hashes: Hashes) -> NDArray[np.int64]:
         Rows of each pair, the lower one first, in ascending order, (P, 2).
     """
     rows = np.flatnonzero(hashes.contrast >= FLAT)
-    found = [np.empty((0, 2), np.int64)]
+    count = len(hashes.bits)
+    keys, bits = [np.empty(0, np.int64)], [np.empty(0, np.int16)]
     for cell in _cells(hashes.look[rows]):
-        found += _close_within(hashes.bits, rows[cell])
-    return np.unique(np.concatenate(found), axis=0)
+        for one, other, different in _close_within(hashes.bits, rows[cell]):
+            keys.append(one * count + other)
+            bits.append(different)
+    key, first = np.unique(np.concatenate(keys), return_index=True)
+    one, other = np.divmod(key, count)
+    kept = _closest(one, np.concatenate(bits)[first], max(_ONE_CELL, len(rows)))
+    return np.stack([one[kept], other[kept]], axis=1)
+
+
+def _closest(one: NDArray[np.int64], different: NDArray[np.int16], most: int) -> NDArray[np.int64]:
+    """Return the positions of at most so many pairs, in ascending order.
+
+    First come all pairs that are the closest of their image, then all that are its second, ...
+
+    Args:
+        one: First image of each pair, in ascending order, (P,).
+        different: Bits in which its hashes differ, (P,).
+        most: Pairs to keep.
+    """
+    order = np.lexsort((different, one))
+    place = np.empty(len(one), np.int64)
+    place[order] = np.arange(len(one)) - np.searchsorted(one, one)
+    return np.sort(np.lexsort((different, place))[:most])
 
 
 def _cells(look: NDArray[np.float32]) -> Iterator[NDArray[np.int64]]:
@@ -112,8 +134,13 @@ def _nearest(look: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray
     return order[:, :_CELLS_PER_IMAGE].copy()  # a view would keep all of it
 
 
-def _close_within(bits: NDArray[np.uint8], rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yield pairs of some rows, in blocks that fit into memory."""
+def _close_within(
+    bits: NDArray[np.uint8], rows: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]]:
+    """Yield pairs of some rows and in how many bits they differ, in blocks that fit into memory.
+
+    Of an image in a crowd of alike ones, the 16 closest pairs are kept.
+    """
     # The product of two hashes of -1 and 1 is the number of equal bits less that of others.
     signs = np.unpackbits(bits[rows], axis=1).astype(np.float32) * 2 - 1
     step = max(1, _BLOCK // max(1, len(rows)))
@@ -122,8 +149,9 @@ def _close_within(bits: NDArray[np.uint8], rows: NDArray[np.int64]) -> Iterator[
         one, other = np.nonzero(product >= _BITS - 2 * MOST_BITS)
         later = other > one
         one, other = one[later], other[later]
-        order = np.lexsort((-product[one, other], one))
-        one, other = one[order], other[order]
+        different = ((_BITS - product[one, other]) / 2).astype(np.int16)
+        order = np.lexsort((different, one))
+        one, other, different = one[order], other[order], different[order]
         first = np.searchsorted(one, one)  # position of the first pair of the same image
         kept = np.arange(len(one)) - first < _NEIGHBOURS
-        yield np.stack([rows[start + one[kept]], rows[start + other[kept]]], axis=1)
+        yield rows[start + one[kept]], rows[start + other[kept]], different[kept]

@@ -28,6 +28,8 @@ def similarity(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     Returns:
         -1 to 1; 0 if they cannot be registered, or hardly overlap.
     """
+    if np.array_equal(one, other):  # saved again without loss
+        return float(one.std() > 0)
     first, second = one.astype(np.float32), other.astype(np.float32)
     motion = np.eye(2, 3, dtype=np.float32)
     try:
