@@ -120,8 +120,8 @@ def test_the_known_twins_of_pad_are_found(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"2 cases share an image with another case \(PAT_759_"):
         text, problems = check(module)
     assert problems == [
-        "1 images stand under two names with different diagnoses: one of each is wrong.",
-        "1 pairs of images that are nearly the same have different diagnoses: one of each is "
+        "Images that stand under two names with different diagnoses: 1. One of each is wrong.",
+        "Pairs of images that are nearly the same, with different diagnoses: 1. One of each is "
         "probably wrong.",
     ]
     equal, near = [line.strip() for line in text.splitlines() if "labels disagree" in line]

@@ -146,8 +146,9 @@ def _number(feature: Feature, text: str, of: str) -> float:
             f"Expected '{feature.name}' in {of} to be a number{unit}, but got '{text}'."
         )
     if feature.plausible is not None and number not in feature.plausible:
+        wanted = f"{feature.plausible} {feature.unit}".strip()
         raise UsageError(
-            f"Expected '{feature.name}' in {of} to be {feature.plausible} {feature.unit}, but got "
+            f"Expected '{feature.name}' in {of} to be {wanted}, but got "
             f"{text}. Correct it, or leave it out if it is unknown."
         )
     return number

@@ -57,8 +57,8 @@ def test_names_what_would_spoil_a_training(pad_copy: Path, make_module: Make) ->
     Path(others[1]).unlink()
     text, problems = check(make_module(root=str(pad_copy), num_folds=2))
     assert len(problems) == 2
-    assert problems[0] == "1 image files cannot be read."
-    assert problems[1].startswith("1 images stand under two names with different diagnoses")
+    assert problems[0] == "Image files that cannot be read: 1."
+    assert problems[1].startswith("Images that stand under two names with different diagnoses: 1.")
     assert f"{Path(others[0])} is no image" in text
     assert f"Images absent: 1\n  {Path(others[1]).name}" in text
     pair = sorted((table["image"].to_list().index(row["image"]), row) for row in first.values())

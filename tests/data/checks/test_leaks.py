@@ -200,7 +200,7 @@ class TestSharedImages:
         for row in (one, other):
             assert f"{row['case_id']} ({row['group']}, {row['diagnosis']})" in line
         assert problems == [
-            "1 pairs of images that are nearly the same have different diagnoses: one of each is "
+            "Pairs of images that are nearly the same, with different diagnoses: 1. One of each is "
             "probably wrong."
         ]
         places = {

@@ -46,16 +46,16 @@ def check(datamodule: LesionDataModule) -> Report:
     near, near_disagreeing = _near_twins(usable)
     problems = [f"{table.group_problem}."] if table.group_problem else []
     if cache.unreadable:
-        problems.append(f"{len(cache.unreadable)} image files cannot be read.")
+        problems.append(f"Image files that cannot be read: {len(cache.unreadable)}.")
     if disagreeing:
         problems.append(
-            f"{disagreeing} images stand under two names with different diagnoses: one of each is "
-            "wrong."
+            f"Images that stand under two names with different diagnoses: {disagreeing}. One of "
+            "each is wrong."
         )
     if near_disagreeing:
         problems.append(
-            f"{near_disagreeing} pairs of images that are nearly the same have different "
-            "diagnoses: one of each is probably wrong."
+            "Pairs of images that are nearly the same, with different diagnoses: "
+            f"{near_disagreeing}. One of each is probably wrong."
         )
     for fold in range(datamodule.fold_spec.num_folds):
         try:

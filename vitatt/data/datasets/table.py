@@ -14,6 +14,7 @@ from vitatt.data.datasets.spellings import known_values
 from vitatt.data.datasets.table_files import RawTable, read_table
 from vitatt.data.images.files import Pair, images_there
 from vitatt.types import DataError
+from vitatt.words import did_you_mean
 
 _DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2},\d{3}$"
@@ -108,11 +109,22 @@ def read_strings(path: Path, columns: Sequence[str], spec: DatasetSpec) -> RawTa
         how = f" ({notes[0].removesuffix('.')})" if notes else ""
         raise DataError(
             f"{path} lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; "
-            f"it has {', '.join(frame.columns)}{how}. {layout_help(spec)}"
+            f"it has {', '.join(frame.columns)}{how}."
+            f"{''.join(did_you_mean(name, frame.columns) for name in lacking)} {_advice(spec)}"
         )
     if frame.is_empty():
         raise DataError(f"{path} has a header but no rows.")
     return RawTable(known_values(frame), notes)
+
+
+def _advice(spec: DatasetSpec) -> str:
+    """What to do about a column that is not there."""
+    if spec.published_at:
+        return layout_help(spec)
+    return (
+        f"Correct its name in the description '{spec.name}' or in the table; a feature that some "
+        "tables lack may be `optional: true` in the description."
+    )
 
 
 def with_absent(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
