@@ -96,14 +96,14 @@ def close_pairs(hashes: Hashes) -> NDArray[np.int64]:
 
 
 def _closest(one: NDArray[np.int64], different: NDArray[np.int16], most: int) -> NDArray[np.int64]:
-    """Return the positions of at most so many pairs, in ascending order.
+    """Return which pairs are kept, as positions in ascending order.
 
     First come all pairs that are the closest of their image, then all that are its second, ...
 
     Args:
         one: First image of each pair, in ascending order, (P,).
         different: Bits in which its hashes differ, (P,).
-        most: Pairs to keep.
+        most: How many are kept at most.
     """
     order = np.lexsort((different, one))
     place = np.empty(len(one), np.int64)
