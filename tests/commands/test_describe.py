@@ -257,7 +257,7 @@ def test_labels_in_a_table_of_their_own(clinic: Path, capsys: pytest.CaptureFixt
     cases = find_dataset(str(output), "x").read(clinic, labelled=True).cases
     assert cases["diagnosis"].to_list() == frame["finding"].to_list()
     truth.with_columns(naevus=pl.lit(1)).write_csv(clinic / "truth.csv")
-    assert main(["describe", table, *words]) == 2
+    assert main(["describe", table, "--label_table", "truth.csv"]) == 2  # named without its folder
     assert "Expected columns of 0 and 1, with one 1 in each row" in capsys.readouterr().err
     assert main(["describe", table]) == 2
     assert "Name the column of cases.csv that holds the label" in capsys.readouterr().err

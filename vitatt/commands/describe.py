@@ -31,7 +31,7 @@ def describe(
     Args:
         table: The table, of any kind that `vitatt check-data` reads.
         label: Column of the label; not needed where a table of labels has columns of 0 and 1.
-        label_table: Another table, in the same folder, with the labels of the same ids.
+        label_table: Another table in the same folder, with the labels of the same ids.
         images: Folder of the images; by default that of the table.
         group: Column of the patient or lesion; by default the one whose name is likeliest.
         id: Column that names the case; by default one that is different in each row.
@@ -56,6 +56,8 @@ def describe(
     labels = None
     if label_table is not None:
         other = user_path(label_table, "--label_table")
+        if not other.is_file():
+            other = path.parent / other  # named as it will stand in the description
         if not other.is_file() or other.absolute().parent != path.absolute().parent:
             raise UsageError(f"Expected --label_table to be a file beside {path}, but got {other}.")
         labels, remarks = read_table(other)
