@@ -84,7 +84,7 @@ def load_cases(
 
 
 def _report(cases: UsableCases, content: pl.Series, *, labelled: bool) -> None:
-    usable, cache, table = cases[:3]
+    usable, cache, table, _ = cases
     spec = table.spec
     alone = f" or images without {spec.group_column}" if table.ungrouped else ""
     rank_zero_info(

@@ -8,6 +8,7 @@ from vitatt.data.checks.leaks import IMAGES, images_of_two_groups
 from vitatt.data.images.cache import ImageCache, default_folder
 from vitatt.data.images.near_duplicates import THRESHOLD, find_near_duplicates
 from vitatt.data.images.perceptual_hash import SIDE
+from vitatt.data.twins import with_content
 from vitatt.types import DataError
 
 
@@ -26,7 +27,7 @@ def shared_image_warnings(cases: pl.DataFrame) -> list[str]:
     except DataError as error:  # a description can be drafted nevertheless
         return [f"{IMAGES}: not looked for. {error}"]
     readable = cases.filter(~pl.col("image").is_in(list(cache.unreadable)))
-    found = images_of_two_groups(readable, cache.digests, near, "group")
+    found = images_of_two_groups(with_content(readable, cache.digests), near, "group")
     shared = [one.outcome for one in found if not one.ok]
     if not shared:
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -133,25 +133,22 @@ def shared_images(usable: UsableCases) -> list[Finding]:
 
     Their groups are merged before any split, so that metrics stay valid; but one name is wrong.
     """
-    cases, spec, twins = usable.table.cases, usable.table.spec, usable.twins
-    found = images_of_two_groups(cases, usable.cache.digests, twins.pairs, spec.group)
-    if chain := twins.chain_note(with_content(cases, usable.cache.digests), spec.group):
+    spec, twins = usable.table.spec, usable.twins
+    present = with_content(usable.table.cases, usable.cache.digests)
+    found = images_of_two_groups(present, twins.pairs, spec.group)
+    if chain := twins.chain_note(present, spec.group):
         found = [*(one for one in found if not one.ok), Finding(IMAGES, chain, ok=False)]
     return found
 
 
-def images_of_two_groups(
-    cases: pl.DataFrame, digests: Mapping[str, str], near: pl.DataFrame, group: str
-) -> list[Finding]:
+def images_of_two_groups(present: pl.DataFrame, near: pl.DataFrame, group: str) -> list[Finding]:
     """Return a finding for each image under two groups, byte for byte or nearly.
 
     Args:
-        cases: Columns ``case_id``, ``group`` and ``image``.
-        digests: Content digest of each image.
+        present: Columns ``case_id``, ``group`` and ``content``, the digest of each case's image.
         near: Columns ``one``, ``other`` and ``similarity`` of digests.
         group: ``patient`` or ``lesion``.
     """
-    present = with_content(cases, digests)
     shared = present.filter(pl.col("group").n_unique().over("content") > 1)
     together = f"their {group}s are kept together"
     found = []

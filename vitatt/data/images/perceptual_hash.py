@@ -91,24 +91,23 @@ def close_pairs(hashes: Hashes) -> NDArray[np.int64]:
             bits.append(different)
     key, first = np.unique(np.concatenate(keys), return_index=True)
     one, other = np.divmod(key, count)
-    kept = _closest(one, np.concatenate(bits)[first], max(_ONE_CELL, len(rows)))
+    different = np.concatenate(bits)[first]
+    # First all pairs that are the closest of their image, then all that are its second, ...
+    order = np.lexsort((different, _places(one, different)))
+    kept = np.sort(order[: max(_ONE_CELL, len(rows))])
     return np.stack([one[kept], other[kept]], axis=1)
 
 
-def _closest(one: NDArray[np.int64], different: NDArray[np.int16], most: int) -> NDArray[np.int64]:
-    """Return which pairs are kept, as positions in ascending order.
-
-    First come all pairs that are the closest of their image, then all that are its second, ...
+def _places(one: NDArray[np.int64], different: NDArray[np.int16]) -> NDArray[np.int64]:
+    """Return the place of each pair among those of its image, 0 for the closest one, (P,).
 
     Args:
         one: First image of each pair, in ascending order, (P,).
         different: Bits in which its hashes differ, (P,).
-        most: How many are kept at most.
     """
-    order = np.lexsort((different, one))
     place = np.empty(len(one), np.int64)
-    place[order] = np.arange(len(one)) - np.searchsorted(one, one)
-    return np.sort(np.lexsort((different, place))[:most])
+    place[np.lexsort((different, one))] = np.arange(len(one)) - np.searchsorted(one, one)
+    return place
 
 
 def _cells(look: NDArray[np.float32]) -> Iterator[NDArray[np.int64]]:
@@ -150,8 +149,5 @@ def _close_within(
         later = other > one
         one, other = one[later], other[later]
         different = ((_BITS - product[one, other]) / 2).astype(np.int16)
-        order = np.lexsort((different, one))
-        one, other, different = one[order], other[order], different[order]
-        first = np.searchsorted(one, one)  # position of the first pair of the same image
-        kept = np.arange(len(one)) - first < _NEIGHBOURS
+        kept = _places(one, different) < _NEIGHBOURS
         yield rows[start + one[kept]], rows[start + other[kept]], different[kept]
