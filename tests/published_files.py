@@ -172,7 +172,12 @@ def _milk10k(folder: Path, rng: np.random.Generator) -> None:
     label = rng.permutation(np.resize(spec.classes, len(lesions)))
     names = _names(rng, count)
     lesion = np.repeat(lesions, 2)
-    monet = [feature.name for feature in spec.features if feature.name.startswith("MONET_")]
+    monet = [one.column for one in spec.features if one.view == "dermoscopic"]
+    of_lesion = {
+        **_people(rng, CASES),
+        "skin_tone_class": rng.choice(["1", "3", "5"], CASES),
+        "site": rng.choice(["head_neck_face", "trunk", ""], CASES),
+    }
     columns = {
         "lesion_id": lesion,
         "image_type": ["clinical: close-up", "dermoscopic"] * len(lesions),
@@ -180,9 +185,7 @@ def _milk10k(folder: Path, rng: np.random.Generator) -> None:
         "attribution": ["A hospital"] * count,
         "copyright_license": ["CC-BY-NC"] * count,
         "image_manipulation": ["altered"] * count,
-        **_people(rng, count),
-        "skin_tone_class": rng.choice(["1", "3", "5"], count),
-        "site": rng.choice(["head_neck_face", "trunk", ""], count),
+        **{name: np.repeat(np.asarray(values), 2) for name, values in of_lesion.items()},
         **{name: rng.uniform(0, 1, count).round(3) for name in monet},
     }
     _write_csv(folder / "MILK10k_Training_Metadata.csv", columns)

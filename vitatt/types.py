@@ -98,6 +98,8 @@ class LesionTask:
         seen: Digest of the cases and groups of the training and validation split.
         description: What describes the dataset, as JSON; empty if it is a registered one.
         positive: The positive one of two classes; empty if there are more, or it is not known.
+        views: Names of the images of a case, such as close-up and dermoscopic; empty if a case is
+            one image.
     """
 
     dataset: str
@@ -110,6 +112,12 @@ class LesionTask:
     seen: str = ""
     description: str = ""
     positive: str = ""
+    views: tuple[str, ...] = ()
+
+    @property
+    def num_views(self) -> int:
+        """Images of a case, V."""
+        return max(1, len(self.views))
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -153,6 +161,7 @@ class LesionTask:
                     "features": features,
                     "fold_spec": FoldSpec(**plain["fold_spec"]),
                     "description": _as_json(plain.get("description")),
+                    "views": tuple(plain.get("views", ())),
                 }
             )
         except (KeyError, TypeError) as error:
@@ -171,20 +180,36 @@ class Pixels(NamedTuple):
     """Images as pixels.
 
     Attributes:
-        values: RGB, 0 to 255, (B, 3, H, W); uint8 as loaded.
+        values: RGB, 0 to 255, (B, 3, H, W); uint8 as loaded. The V views of a case lie one below
+            the other, (B, 3, V H, W).
+        absent: True where a case lacks a view, (B, V) bool; None if a case is one image.
     """
 
     values: Tensor
+    absent: Tensor | None = None
 
 
 class Tokens(NamedTuple):
     """Images as tokens, computed beforehand by the encoder's lower blocks.
 
     Attributes:
-        values: (B, N, D); float16 as cached.
+        values: (B, N, D); float16 as cached. Those of the V views of a case follow one another,
+            (B, V N, D).
+        absent: True where a case lacks a view, (B, V) bool; None if a case is one image.
     """
 
     values: Tensor
+    absent: Tensor | None = None
+
+
+def split_views(values: Tensor, views: int) -> Tensor:
+    """Return pixels (B, 3, V H, W) as (B V, 3, H, W), the views of a case next to each other."""
+    return values.unflatten(2, (views, -1)).transpose(1, 2).flatten(0, 1)
+
+
+def stack_views(values: Tensor, views: int) -> Tensor:
+    """Return pixels (B V, 3, H, W) as (B, 3, V H, W), the inverse of `split_views`."""
+    return values.unflatten(0, (-1, views)).transpose(1, 2).flatten(2, 3)
 
 
 class LesionBatch(NamedTuple):
@@ -206,7 +231,7 @@ class LesionBatch(NamedTuple):
 
     @property
     def pixels(self) -> Tensor:
-        """The images, (B, 3, H, W), RGB, 0 to 255.
+        """The images, RGB, 0 to 255, see `Pixels`.
 
         Raises:
             ValueError: If the batch holds tokens.
@@ -219,16 +244,27 @@ class LesionBatch(NamedTuple):
         return self.image.values
 
     def with_pixels(self, pixels: Tensor) -> LesionBatch:
-        """Return the batch with other images, (B, 3, H, W)."""
-        return self._replace(image=Pixels(pixels))
+        """Return the batch with other images of the same shape and the same absent views."""
+        return self._replace(image=Pixels(pixels, self.image.absent))
 
     def with_tokens(self, tokens: Tensor) -> LesionBatch:
-        """Return the batch with tokens (B, N, D) in place of its images."""
-        return self._replace(image=Tokens(tokens))
+        """Return the batch with tokens in place of its images, see `Tokens`."""
+        return self._replace(image=Tokens(tokens, self.image.absent))
+
+    def to(self, device: Any) -> LesionBatch:
+        """Return the batch on a device."""
+        absent = None if self.image.absent is None else self.image.absent.to(device)
+        return self._replace(
+            image=self.image._replace(values=self.image.values.to(device), absent=absent),
+            metadata=self.metadata.to(device),
+            missing=self.missing.to(device),
+            target=self.target.to(device),
+        )
 
     def cases(self, rows: slice | list[int]) -> LesionBatch:
         """Return a batch of some of the cases."""
-        image = self.image._replace(values=self.image.values[rows])
+        absent = None if self.image.absent is None else self.image.absent[rows]
+        image = self.image._replace(values=self.image.values[rows], absent=absent)
         metadata, missing, target = (part[rows] for part in self[1:4])
         names = self.case_id[rows] if isinstance(rows, slice) else [self.case_id[n] for n in rows]
         return LesionBatch(image, metadata, missing, target, names)

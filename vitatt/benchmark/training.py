@@ -22,6 +22,7 @@ from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.predictions import prediction_frame
 from vitatt.data.datamodule import LesionDataModule, SplitName
 from vitatt.models.classifier import LesionClassifier
+from vitatt.models.layers.map_pool import mean_patch
 from vitatt.training import TrainingCLI
 
 
@@ -107,9 +108,10 @@ class NetworkTraining:
         features = []
         for batch in plain.batches(self.datamodule.batch_size):
             with self.trainer.precision_plugin.forward_context():
-                tokens = encoder(ready(batch, self.trainer, self.model).image).float()
-            patches = tokens[:, encoder.num_prefix :]
-            features.append(torch.cat([tokens[:, 0], patches.mean(1)], dim=1).cpu())
+                image = ready(batch, self.trainer, self.model).image
+                tokens = encoder(image).float()
+            mean = mean_patch(tokens[:, encoder.num_prefix :], encoder.absent_patches(image))
+            features.append(torch.cat([tokens[:, :1], mean], dim=2).flatten(1).cpu())
         return torch.cat(features).double().numpy()
 
     @property

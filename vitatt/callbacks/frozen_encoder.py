@@ -20,6 +20,7 @@ from vitatt.data.datamodule import SplitName
 from vitatt.data.dataset import PixelSource
 from vitatt.data.images.token_cache import TokenCache
 from vitatt.data.images.transforms import TrainingAugmentation
+from vitatt.data.views import slots_of
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.ranges import Range, Ranges, check_ranges
@@ -96,7 +97,7 @@ class TokenCaching(Callback):
             UsageError: If the network's tokens cannot be computed beforehand.
         """
         labelled = datamodule_of(trainer).labelled
-        slots = labelled.cache.rows(labelled.frame["image"].to_list())
+        slots = slots_of(labelled.frame, labelled.cache)
         FrozenTokens(trainer, module, self.views).fill(slots, range(1 + self.views))
 
 
@@ -153,6 +154,7 @@ class FrozenTokens:
 
     def fill(self, slots: NDArray[np.int64], views: Sequence[int]) -> None:
         """Compute the tokens of these images in these views, as far as they are not there."""
+        slots = slots[slots >= 0]
         for view in views:
             self.cache.fill(slots, view, self._pixels, self._encode)
 
@@ -165,7 +167,7 @@ class FrozenTokens:
             cases: Rows.
             views: Augmented views to choose from; 0 for the plain view.
         """
-        slots = self._images.rows(cases["image"].to_list())
+        slots = slots_of(cases, self._images)
         self.fill(slots, range(1, 1 + views) if views else (0,))
         self._encoder.given_blocks = self._blocks
         return TokenSource(self.cache, slots, views)
@@ -186,7 +188,7 @@ class TokenSource:
 
     Args:
         cache: Filled for these images.
-        slots: Slot of each row.
+        slots: Slot of each row, (N,), or of its views, (N, V), -1 for absent ones.
         views: Augmented views to choose from by a row's seed; 0 for the plain view.
     """
 
@@ -196,9 +198,18 @@ class TokenSource:
         self._views = views
 
     def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Tokens:
-        """Tokens, float16."""
-        views = [1 + seed % self._views if self._views else 0 for seed in seeds]
-        return Tokens(self._cache.fetch(self._slots[rows], views))
+        """Tokens, float16; those of absent views are 0."""
+        slots = self._slots[rows]
+        if slots.ndim == 1:
+            return Tokens(self._cache.fetch(slots, self._drawn(seeds)))
+        present = torch.from_numpy(slots >= 0)
+        of_views = [hash((seed, view)) for seed in seeds for view in range(slots.shape[1])]
+        tokens = self._cache.fetch(slots.ravel().clip(0), self._drawn(of_views))
+        tokens = tokens.unflatten(0, slots.shape) * present[..., None, None]
+        return Tokens(tokens.flatten(1, 2), ~present)
+
+    def _drawn(self, seeds: Sequence[int]) -> list[int]:
+        return [1 + seed % self._views if self._views else 0 for seed in seeds]
 
 
 def _digest(encoder: ImageEncoder) -> str:

@@ -23,9 +23,9 @@ from vitatt.studies.inputs import datamodule_of_checkpoint, load_model
 from vitatt.studies.models import NamedModel, check_comparable
 from vitatt.studies.robustness import Kind, RobustnessStudy
 from vitatt.studies.robustness_results import (
-    AXES,
     IMAGE_ONLY,
     TITLES,
+    axis_of,
     curves_summary,
     importance_table,
     robustness_figures,
@@ -63,8 +63,8 @@ def robustness(
         name: Name of the model in figures.
         image_only: Checkpoint of a model without metadata: where does the model fall below it?
         against: NAME=CHECKPOINT of other models to draw in the same figures.
-        kinds: Kinds of perturbations, of missing, noise, image, both; image and both encode every
-            image 30 times.
+        kinds: Kinds of perturbations, of missing, noise, image, both and, of cases with several
+            views, view; image and both encode every image 30 times.
         sample: Number of cases, at random; by default all.
         repeats: Random draws averaged.
         seed: Seed of the draws and the sample.
@@ -218,7 +218,7 @@ def _write(
 
 def _line(row: dict[str, Any], *, compared: bool) -> str:
     """A curve in words: its first and last point, and where it falls below the image-only model."""
-    axis = AXES[row["perturbation"]]
+    axis = axis_of(row["perturbation"])
     text = f"  {row['model']:12} {axis.title:24} {row['metric']:18} {row['undisturbed']:.3f}"
     if row["level"] > 0:
         text += (

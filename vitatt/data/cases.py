@@ -15,7 +15,8 @@ from vitatt.data.images.cache import ImageCache
 from vitatt.data.images.files import require_same_content
 from vitatt.data.images.near_duplicates import THRESHOLD, find_near_duplicates
 from vitatt.data.splits import DEALT, join_groups
-from vitatt.data.twins import Twins, of_two_groups, sort_out
+from vitatt.data.twins import Twins, of_two_groups, sort_out, with_content
+from vitatt.data.views import each_image, with_readable
 
 
 class UsableCases(NamedTuple):
@@ -36,13 +37,13 @@ class UsableCases(NamedTuple):
 
     def left_out(self) -> dict[str, str]:
         """The reason of each case that is not among these, by its name."""
-        paths = dict(self.table.cases.select("case_id", "image").iter_rows())
-        absent = "it has no image file"
-        return {
-            name: absent if path is None else self.cache.unreadable[path]
-            for name, path in paths.items()
-            if path is None or path in self.cache.unreadable
-        }
+        reasons = dict.fromkeys(self.table.absent, "it has no image file")
+        unreadable = self.cache.unreadable
+        there = set(self.frame["case_id"])
+        for name, path in each_image(self.table.cases).select("case_id", "image").iter_rows():
+            if name not in there:
+                reasons[name] = unreadable[path]
+        return reasons
 
 
 def load_cases(
@@ -67,23 +68,29 @@ def load_cases(
     table = dataset.read(root, labelled=labelled, allow_ungrouped=allow_ungrouped, needed=needed)
     present = table.with_images()
     require_same_content(table.doubles, cache_dir)
-    cache = ImageCache(present["image"].to_list(), size=image_size, folder=cache_dir)
-    frame = present.filter(~pl.col("image").is_in(list(cache.unreadable)))
-    digests = [cache.digests[path] for path in frame["image"].to_list()]
-    content = pl.Series("content", digests, dtype=pl.String)
+    paths = each_image(present)["image"].to_list()
+    cache = ImageCache(paths, size=image_size, folder=cache_dir)
+    frame = with_readable(present, cache.unreadable)
+    images = with_content(frame, cache.digests).select("case_id", "group", "content")
     twins = Twins.none()
     if labelled:
-        twins = sort_out(find_near_duplicates(cache, cache_dir), frame["group"], content)
-    equal = join_groups(frame["group"], content)
-    joined = join_groups(equal, twins.keys(content))
-    usable = UsableCases(frame.with_columns(joined, equal.alias(DEALT)), cache, table, twins)
-    _report(usable, content, labelled=labelled)
+        near = find_near_duplicates(cache, cache_dir)
+        twins = sort_out(near, images["group"], images["content"])
+    equal = join_groups(images["group"], images["content"])
+    joined = join_groups(equal, twins.keys(images["content"]))
+    of_group = pl.DataFrame({"group": images["group"], "joined": joined, DEALT: equal}).unique()
+    frame = frame.with_columns(
+        frame["group"].replace(of_group["group"], of_group["joined"]),
+        frame["group"].replace(of_group["group"], of_group[DEALT]).alias(DEALT),
+    )
+    usable = UsableCases(frame, cache, table, twins)
+    _report(usable, images, labelled=labelled)
     if labelled:
-        _report_twins(usable, frame.select("case_id", "group", content.alias("content")))
+        _report_twins(usable, images)
     return usable
 
 
-def _report(cases: UsableCases, content: pl.Series, *, labelled: bool) -> None:
+def _report(cases: UsableCases, images: pl.DataFrame, *, labelled: bool) -> None:
     usable, cache, table, _ = cases
     spec = table.spec
     alone = f" or images without {spec.group_column}" if table.ungrouped else ""
@@ -100,10 +107,10 @@ def _report(cases: UsableCases, content: pl.Series, *, labelled: bool) -> None:
         rank_zero_warn(
             f"{len(cache.unreadable)} image files cannot be read and are left out:\n  {shown}{rest}"
         )
-    twins = usable.filter(content.is_duplicated())
-    if labelled and not twins.is_empty():
+    shared = images.filter(pl.col("case_id").n_unique().over("content") > 1)["case_id"]
+    if labelled and not shared.is_empty():
         rank_zero_warn(
-            f"{twins.height} cases share an image with another case ({twins['case_id'][0]}, ...). "
+            f"{shared.n_unique()} cases share an image with another case ({shared[0]}, ...). "
             f"Their {spec.group}s are kept together in every split; `vitatt check-data` lists them."
         )
 

@@ -23,6 +23,7 @@ from vitatt.data.loader import TrainingLoader, evaluation_loader
 from vitatt.data.metadata.encoding import describe_values, encode
 from vitatt.data.metadata.feature_selection import FeatureSelection
 from vitatt.data.splits import SplitRows
+from vitatt.data.views import slots_of
 from vitatt.paths import user_path
 from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.types import DataError, FoldSpec, LesionBatch, LesionTask, class_index
@@ -177,7 +178,7 @@ class LesionDataModule(lightning.LightningDataModule):
         targets = cases["diagnosis"].replace_strict(index, default=-1, return_dtype=pl.Int64)
         return LesionDataset(
             cases,
-            PixelSource(cache, cache.rows(cases["image"].to_list()), augmentation),
+            PixelSource(cache, slots_of(cases, cache), augmentation),
             encode(cases, self.task.features, smoothing=self.task.smoothing),
             targets.fill_null(-1).to_numpy(),
             seed=self.fold_spec.seed,

@@ -33,7 +33,8 @@ class PixelSource:
 
     Args:
         cache: Decoded images.
-        slots: Index in the cache of each row's image, see `ImageCache.rows`.
+        slots: Index in the cache of each row's image, (N,), or of its views, (N, V), -1 for absent
+            ones; see `slots_of`.
         augmentation: Random augmentation for training; None for evaluation.
     """
 
@@ -48,14 +49,30 @@ class PixelSource:
         self._augmentation = augmentation
 
     def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Pixels:
-        """Return pixels, (B, 3, H, W) uint8."""
-        pixels = self._cache.pixels[self._slots[rows]]
-        if self._augmentation is not None:
-            changed = [
-                self._augmentation(image, seed) for image, seed in zip(pixels, seeds, strict=True)
-            ]
-            pixels = np.stack(changed)
-        return Pixels(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+        """Return pixels, (B, 3, H, W) uint8, or (B, 3, V H, W), black for an absent view."""
+        slots = self._slots[rows]
+        if slots.ndim == 2:
+            return self._views(slots, seeds)
+        return Pixels(torch.from_numpy(self._pixels(slots, seeds)).permute(0, 3, 1, 2))
+
+    def _views(self, slots: NDArray[np.int64], seeds: Sequence[int]) -> Pixels:
+        """Each view has an augmentation of its own, and all lie one below the other."""
+        present, size = slots >= 0, self._cache.size
+        of_views = [hash((seed, view)) for seed in seeds for view in range(slots.shape[1])]
+        of_views = [of_views[n] & 0xFFFFFFFF for n in np.flatnonzero(present)]
+        pixels = np.zeros((*slots.shape, size, size, 3), np.uint8)
+        pixels[present] = self._pixels(slots[present], of_views)
+        stacked = torch.from_numpy(pixels).flatten(1, 2).permute(0, 3, 1, 2)
+        return Pixels(stacked, torch.from_numpy(~present))
+
+    def _pixels(self, slots: NDArray[np.int64], seeds: Sequence[int]) -> NDArray[np.uint8]:
+        pixels = self._cache.pixels[slots]
+        if self._augmentation is None:
+            return pixels
+        changed = [
+            self._augmentation(image, seed) for image, seed in zip(pixels, seeds, strict=True)
+        ]
+        return np.stack(changed)
 
 
 class LesionDataset(Dataset[LesionBatch]):

@@ -92,6 +92,7 @@ class FoldData:
             seen=self._seen(self.rows),
             description=self.dataset.description,
             positive=(self.spec.positive or "") if len(self.spec.classes) == 2 else "",
+            views=self.spec.views,
         )
 
     @cached_property

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from vitatt.data.images.near_duplicates import NearDuplicates
+from vitatt.data.views import each_image
 
 _CHAIN_GROUPS = 20
 _CHAIN_SHARE = 0.05
@@ -62,9 +63,9 @@ class Twins(NamedTuple):
 
 
 def with_content(cases: pl.DataFrame, digests: Mapping[str, str]) -> pl.DataFrame:
-    """Return the cases that have an image, with the digest of its ``image`` as ``content``."""
+    """Return a row for each image of the cases, with its digest as ``content``."""
     content = pl.col("image").replace_strict(digests, default=None, return_dtype=pl.String)
-    return cases.with_columns(content.alias("content")).drop_nulls("content")
+    return each_image(cases).with_columns(content.alias("content")).drop_nulls("content")
 
 
 def case_pairs(pairs: pl.DataFrame, cases: pl.DataFrame) -> pl.DataFrame:

@@ -33,8 +33,8 @@ class Ensemble:
         lock: Held while a network runs.
 
     Raises:
-        UsageError: If there is no model, they are of different datasets or classes, or there is no
-            such device.
+        UsageError: If there is no model, they are of different datasets, classes or views, or
+            there is no such device.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Ensemble:
                 moved, encoder = self.moved(batch), model.network.encoder
                 if encoder is not None and (key := id(encoder)) in self._shared:
                     if key not in tokens:
-                        tokens[key] = encoder(moved.image)
+                        tokens[key] = encoder.encoded(moved.image).values
                     moved = moved.with_tokens(tokens[key])
                 logits = model.network(moved).logits.cpu()  # not every device has float64
                 total = total + logits.double().softmax(-1)
@@ -71,12 +71,7 @@ class Ensemble:
 
     def moved(self, batch: LesionBatch) -> LesionBatch:
         """Return a batch on the device of the networks."""
-        return batch._replace(
-            image=batch.image._replace(values=batch.image.values.to(self.device)),
-            metadata=batch.metadata.to(self.device),
-            missing=batch.missing.to(self.device),
-            target=batch.target.to(self.device),
-        )
+        return batch.to(self.device)
 
 
 def _check_alike(models: Sequence[TrainedNetwork]) -> None:
@@ -85,7 +80,7 @@ def _check_alike(models: Sequence[TrainedNetwork]) -> None:
         raise UsageError("Expected at least one checkpoint, but got none.")
     first = models[0]
     for model in models[1:]:
-        for what in ("dataset", "classes"):
+        for what in ("dataset", "classes", "views"):
             expected, found = getattr(first.task, what), getattr(model.task, what)
             if found != expected:
                 raise UsageError(

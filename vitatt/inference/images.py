@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,58 @@ from PIL import Image
 
 from vitatt.data.images.reading import read_image, read_image_bytes, square_pixels
 from vitatt.types import UsageError
+from vitatt.words import did_you_mean
 
 ImageInput = str | Path | bytes | Image.Image | NDArray[np.uint8]
 """Path of an image file, its content, a Pillow image, or RGB pixels (H, W, 3) uint8."""
+
+CaseInput = ImageInput | Mapping[str, ImageInput | None]
+"""The image of a case or, by the names of its views, each of them; an absent one is None."""
+
+
+def read_case(
+    case: CaseInput, views: Sequence[str], size: int
+) -> tuple[NDArray[np.uint8], list[bool]]:
+    """Return the pixels of a case, its views one below the other, and which of them are absent.
+
+    Args:
+        case: Its image, or its images by view.
+        views: Names of the views; empty if a case is one image.
+        size: Side of each image, in pixels.
+
+    Returns:
+        Pixels (V size, size, 3), black for an absent view, and V flags.
+
+    Raises:
+        UsageError: As `read_pixels` does; if there are views but `case` is one image, or the other
+            way round; or if it has no view, or one of another name.
+    """
+    if not views:
+        if isinstance(case, Mapping):
+            raise UsageError(
+                f"Expected one image of a case, but got images by name ({', '.join(case)}): this "
+                "model was trained on cases of one image."
+            )
+        return read_pixels(case, size), [False]
+    if not isinstance(case, Mapping):
+        shown = ", ".join(f"'{view}': ..." for view in views)
+        raise UsageError(
+            f"Expected the images of a case by the names of its views, {{{shown}}}, but got one "
+            "image. A view that is absent may be left out."
+        )
+    for name in case:
+        if name not in views:
+            raise UsageError(
+                f"Expected images of the views {', '.join(views)}, but got one of '{name}'."
+                f"{did_you_mean(str(name), views)}"
+            )
+    images = [case.get(view) for view in views]
+    absent = [image is None for image in images]
+    if all(absent):
+        raise UsageError(f"Expected an image of {' or '.join(views)}, but got none.")
+    blank = np.zeros((size, size, 3), np.uint8)
+    pixels = [blank if image is None else read_pixels(image, size) for image in images]
+    return np.concatenate(pixels), absent
 
 
 def read_pixels(image: ImageInput, size: int) -> NDArray[np.uint8]:
@@ -48,8 +98,10 @@ def read_pixels(image: ImageInput, size: int) -> NDArray[np.uint8]:
     )
 
 
-def image_name(image: ImageInput) -> str:
-    """Return the name of an image file, or ``image`` for anything else than a path."""
+def image_name(image: CaseInput) -> str:
+    """Return the name of an image file or of the first view's, or ``image`` without a path."""
+    if isinstance(image, Mapping):
+        return next((image_name(one) for one in image.values() if one is not None), "image")
     return Path(image).name if isinstance(image, str | Path) else "image"
 
 

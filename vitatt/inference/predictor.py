@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from vitatt.inference.ensemble import Ensemble
-from vitatt.inference.images import ImageInput, image_name, read_pixels
+from vitatt.inference.images import CaseInput, image_name, read_case
 from vitatt.inference.results import Explanation, Prediction
 from vitatt.models.build import load_network
 from vitatt.models.checkpoint_files import find_checkpoint
@@ -73,25 +73,27 @@ class Predictor:
         ]
         return cls(Ensemble([load_network(path) for path in paths], device))
 
-    def predict(self, image: ImageInput, answers: Answers | None = None) -> Prediction:
+    def predict(self, image: CaseInput, answers: Answers | None = None) -> Prediction:
         """Return the class probabilities of a lesion.
 
         Args:
             image: Path of an image file, its content, a Pillow image, or an array of RGB pixels
-                (H, W, 3) uint8.
+                (H, W, 3) uint8. If the model was trained on cases of several views, those of the
+                case by their names, such as ``{"close-up": "a.jpg", "dermoscopic": "b.jpg"}``; one
+                that is left out or None is absent.
             answers: Published values by column of the dataset, such as ``{"age": 55, "itch":
                 "yes"}``, in any spelling that its files may have. What is absent, None or ``UNK``
                 is missing. Columns that no model uses are checked and left aside.
 
         Raises:
-            UsageError: If the image cannot be read, the dataset has no such column, or a value is
-                not one that the column can have.
+            UsageError: If an image cannot be read or is of no view, the dataset has no such column,
+                or a value is not one that the column can have.
         """
         return self.predict_batch([image], [answers])[0]
 
     def predict_batch(
         self,
-        images: Sequence[ImageInput],
+        images: Sequence[CaseInput],
         answers: Sequence[Answers | None] | None = None,
         *,
         batch_size: int = 16,
@@ -99,7 +101,7 @@ class Predictor:
         """Return the class probabilities of several lesions, in their order, see `predict`.
 
         Args:
-            images: An image for each lesion.
+            images: An image (or images by view) for each lesion.
             answers: The answers for each lesion; by default none.
             batch_size: Images that are in memory and run at a time.
 
@@ -119,7 +121,7 @@ class Predictor:
 
     def explain(
         self,
-        image: ImageInput,
+        image: CaseInput,
         answers: Answers | None = None,
         *,
         method: str = "tmme",
@@ -185,7 +187,7 @@ class Predictor:
         return [model.task for model in self.ensemble.models]
 
     def _read(
-        self, images: Sequence[ImageInput], answers: Sequence[Answers | None] | None
+        self, images: Sequence[CaseInput], answers: Sequence[Answers | None] | None
     ) -> list[dict[str, Value]]:
         """Checked values of all features for each image."""
         answers = [None] * len(images) if answers is None else answers
@@ -200,16 +202,18 @@ class Predictor:
         ]
 
     def _batches(
-        self, images: Sequence[ImageInput], encoded: Sequence[EncodedMetadata], rows: slice
+        self, images: Sequence[CaseInput], encoded: Sequence[EncodedMetadata], rows: slice
     ) -> list[LesionBatch]:
         """A batch for each model, of some of the cases."""
-        pixels = {
-            size: np.stack([read_pixels(image, size) for image in images])
-            for size in {task.image_size for task in self._tasks}
-        }
+        views = self._tasks[0].views
+        pixels = {}
+        for size in {task.image_size for task in self._tasks}:
+            read, absent = zip(*(read_case(image, views, size) for image in images), strict=True)
+            values = torch.from_numpy(np.stack(read)).permute(0, 3, 1, 2)
+            pixels[size] = Pixels(values, torch.tensor(absent) if views else None)
         return [
             LesionBatch(
-                Pixels(torch.from_numpy(pixels[task.image_size]).permute(0, 3, 1, 2)),
+                pixels[task.image_size],
                 torch.from_numpy(metadata.soft_one_hot[rows]),
                 torch.from_numpy(metadata.missing[rows]),
                 torch.full((len(images),), -1),

@@ -68,6 +68,7 @@ def build_network(
         weights=encoder_weights,
         frozen=freeze_encoder,
         gradient_checkpointing=gradient_checkpointing,
+        views=task.num_views,
     )
     if encoder_weights not in (None, "hub"):
         _require_unseen(Path(str(encoder_weights)).expanduser(), task)

@@ -14,7 +14,7 @@ from vitatt.reports.cells import UNDEFINED, Cell, interval
 from vitatt.reports.page import write_page
 from vitatt.reports.section import Column, Plot, Section, Table
 from vitatt.reports.templates import paragraphs
-from vitatt.studies.robustness_results import AXES, TITLES
+from vitatt.studies.robustness_results import TITLES, axis_of
 
 _TEMPLATE = "robustness.txt.jinja"
 _SUBTITLE = "Metrics on perturbed images and metadata. Research only: not a medical device."
@@ -155,9 +155,7 @@ def _levels(curves: pl.DataFrame) -> Table:
 
 
 def _names(point: Mapping[str, Any]) -> list[Cell]:
-    perturbation = point["perturbation"]
-    title = AXES[perturbation].title if perturbation in AXES else perturbation
-    return [Cell(point["model"]), Cell(title)]
+    return [Cell(point["model"]), Cell(axis_of(point["perturbation"]).title)]
 
 
 def _value(point: Mapping[str, Any]) -> Cell:
@@ -167,5 +165,5 @@ def _value(point: Mapping[str, Any]) -> Cell:
 def _level(perturbation: str, level: float | None) -> Cell:
     if level is None:
         return _NONE
-    percent = perturbation in AXES and AXES[perturbation].percent
+    percent = axis_of(perturbation).percent
     return Cell(f"{100 * level:g} %" if percent else f"{level:g}", level)

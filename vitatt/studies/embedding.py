@@ -58,10 +58,9 @@ def embed_cases(
     with torch.inference_mode():
         for batch in batches_on_device(model, datamodule, split, cases, "embedding"):
             if encoder is not None:
-                tokens = encoder(batch.image)
-                vectors.setdefault(ALONE, []).append(tokens[:, 0])
                 if model.network.encodes_alone:  # then the network takes tokens for the image
-                    batch = batch.with_tokens(tokens)
+                    batch = batch.with_tokens(encoder.encoded(batch.image).values)
+                vectors.setdefault(ALONE, []).append(encoder(batch.image)[:, 0])
             output = model(batch)
             vectors[FUSED].append(output.embedding)
             predicted += [model.task.classes[n] for n in output.logits.argmax(1).tolist()]

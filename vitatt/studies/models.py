@@ -20,7 +20,16 @@ from vitatt.models.classifier import LesionClassifier
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.encoders.sharing import same_tokens
 from vitatt.models.fusion.network import LesionNetwork
-from vitatt.types import LesionBatch, LesionTask, Pixels, Tokens, UsageError, class_index
+from vitatt.types import (
+    LesionBatch,
+    LesionTask,
+    Pixels,
+    Tokens,
+    UsageError,
+    class_index,
+    split_views,
+    stack_views,
+)
 
 _BATCH = 16
 
@@ -147,23 +156,27 @@ class Images:
         device: torch.device,
     ) -> Pixels | Tokens:
         what = f"images of {split}" if corruption is None else f"{corruption[0]} {corruption[1]}"
-        made = []
+        made: list[Tensor] = []
+        absent: list[Tensor] = []
         with tqdm(total=cases.height, desc=what, unit="image", leave=False) as bar:
             for batch in self._datamodule.make_dataset(split, cases).batches(_BATCH):
-                pixels = batch.pixels if corruption is None else _corrupted(batch, *corruption)
-                pixels = pixels.to(device)
+                if corruption is not None:
+                    batch = batch.with_pixels(self._corrupted(batch, *corruption))
+                image = batch.to(device).image
                 with torch.inference_mode():
-                    made.append(pixels if encoder is None else encoder(Pixels(pixels)))
-                bar.update(len(pixels))
-        return (Pixels if encoder is None else Tokens)(torch.cat(made))
+                    made.append((image if encoder is None else encoder.encoded(image)).values)
+                absent += [] if image.absent is None else [image.absent]
+                bar.update(len(batch.target))
+        values, lacking = torch.cat(made), torch.cat(absent) if absent else None
+        return Pixels(values, lacking) if encoder is None else Tokens(values, lacking)
 
-
-def _corrupted(batch: LesionBatch, corruption: str, strength: int) -> Tensor:
-    """Corrupted pixels; a case's seed is its name's, whatever other cases there are."""
-    images = batch.pixels.permute(0, 2, 3, 1).numpy()
-    seeds = [zlib.crc32(name.encode()) for name in batch.case_id]
-    changed = [
-        corrupt(image, corruption, strength, seed=seed)
-        for image, seed in zip(images, seeds, strict=True)
-    ]
-    return torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2)
+    def _corrupted(self, batch: LesionBatch, corruption: str, strength: int) -> Tensor:
+        """Corrupted pixels; a case's seed is its name's, whatever other cases there are."""
+        views = self._datamodule.task.num_views
+        images = split_views(batch.pixels, views).permute(0, 2, 3, 1).numpy()
+        seeds = [zlib.crc32(name.encode()) for name in batch.case_id for _ in range(views)]
+        changed = [
+            corrupt(image, corruption, strength, seed=seed)
+            for image, seed in zip(images, seeds, strict=True)
+        ]
+        return stack_views(torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2), views)

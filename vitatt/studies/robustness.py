@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
+import torch
 
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.images.corruptions import CORRUPTIONS
@@ -18,15 +20,19 @@ from vitatt.studies.perturbed_metadata import AT_RANDOM, LEAST, MOST, SHARES, pe
 from vitatt.studies.robustness_scores import probabilities_of, score_level
 from vitatt.types import LesionBatch
 
-Kind = Literal["missing", "noise", "image", "both"]
+Kind = Literal["missing", "noise", "image", "both", "view"]
 
 PERTURBATIONS: dict[str, list[str]] = {
     "missing": [AT_RANDOM, MOST, LEAST],
     "noise": list(NOISE),
     "image": list(CORRUPTIONS),
     "both": list(CORRUPTIONS),
+    "view": [],
 }
-"""Perturbations of each kind: one curve for each."""
+"""Perturbations of each kind: one curve for each. Those of views are named as the dataset's."""
+
+ABSENT = (0.25, 0.5, 0.75, 1.0)
+"""Shares of cases that lack a view."""
 
 STRENGTHS = range(1, 6)
 
@@ -82,9 +88,19 @@ class RobustnessStudy:
                 "noise": len(NOISE) * len(STRENGTHS) * (features > 0),
                 "image": images,
                 "both": images,
+                "view": len(ABSENT) * len(self.views),
             }
-            count += sum(len(PERTURBATIONS[kind]) + more[kind] for kind in self.kinds)
+            count += sum(len(self.perturbations(kind)) + more[kind] for kind in self.kinds)
         return count
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Views of a case; empty if it is one image."""
+        return self.datamodule.spec.views
+
+    def perturbations(self, kind: Kind) -> list[str]:
+        """Perturbations of a kind: one curve for each."""
+        return list(self.views) if kind == "view" else PERTURBATIONS[kind]
 
     def ranked(self) -> list[NamedModel]:
         """The models whose features are perturbed by their importance."""
@@ -147,7 +163,7 @@ class RobustnessStudy:
                 yield "both", name, strength, noisy
             return
         for kind in self.kinds:
-            for perturbation in PERTURBATIONS[kind]:
+            for perturbation in self.perturbations(kind):
                 yield kind, perturbation, 0, None
         if "missing" in self.kinds and sees_metadata:
             importance = self.importance[named.name]
@@ -160,6 +176,26 @@ class RobustnessStudy:
             for noise, levels in NOISE.items():
                 for strength, level in zip(STRENGTHS, levels, strict=True):
                     yield "noise", noise, level, self._noisy(named, own, noise, strength)
+
+        if "view" in self.kinds:
+            for number, view in enumerate(self.views):
+                for share in ABSENT:
+                    yield "view", view, share, self._without(own, number, share)
+
+    def _without(self, own: LesionBatch, view: int, share: float) -> list[LesionBatch]:
+        """Versions in which a share of the cases lacks a view; no case loses its last one."""
+        absent = own.image.absent
+        assert absent is not None
+        others = torch.arange(len(self.views), device=absent.device) != view
+        has_another = (~absent & others).any(1)
+        versions = []
+        for draw in range(self.repeats if share < 1 else 1):
+            drawn = np.random.default_rng((self.seed, draw)).random(len(absent)) < share
+            hidden = has_another & torch.from_numpy(drawn).to(absent.device)
+            changed = absent.clone()
+            changed[:, view] |= hidden
+            versions.append(own._replace(image=own.image._replace(absent=changed)))
+        return versions
 
     def _noisy(
         self, named: NamedModel, own: LesionBatch, noise: str, strength: int

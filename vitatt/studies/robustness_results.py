@@ -19,6 +19,7 @@ TITLES: dict[str, str] = {
     "noise": "Metadata wrong",
     "image": "Images corrupted",
     "both": "Images corrupted and metadata wrong (all three noises)",
+    "view": "Views absent",
 }
 """Titles of the kinds of perturbations."""
 
@@ -36,7 +37,13 @@ AXES: dict[str, Axis] = {
     "hair": Axis("hair-like lines", "strength, 1 to 5"),
     "downscale": Axis("downscale", "strength, 1 to 5"),
 }
-"""Titles of the perturbations and of their levels."""
+"""Titles of the perturbations and of their levels, but those of views; see `axis_of`."""
+
+
+def axis_of(perturbation: str) -> Axis:
+    """Return the titles of a perturbation and its levels; any other name is that of a view."""
+    absent = Axis(f"without {perturbation}", "cases without it", percent=True)
+    return AXES.get(perturbation, absent)
 
 
 def curves_summary(curves: pl.DataFrame) -> pl.DataFrame:
@@ -91,7 +98,7 @@ def robustness_figures(
     return {
         str(kind): curves_figure(
             part,
-            AXES,
+            {str(name): axis_of(str(name)) for name in part["perturbation"].unique()},
             title=TITLES[str(kind)],
             note=note,
             reference=IMAGE_ONLY if study.has_reference else None,

@@ -82,9 +82,9 @@ def test_relevance_and_gradients_are_those_of_the_formulas(
     torch.testing.assert_close(output, attention_probabilities(call) @ call.value)
     row = some_row()
     below = probe.read((output * weights).sum(), row, keep=True)
-    above = torch.cat(row, dim=1)
+    above = torch.cat(row.kinds, dim=1)
     carried = above + torch.einsum("bq,bqn->bn", above[:, :queries], expected)
-    torch.testing.assert_close(torch.cat(below, dim=1), carried, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(torch.cat(below.kinds, dim=1), carried, rtol=1e-12, atol=1e-14)
     actual = by_probe(call, weights, list(call[:3]))
     torch.testing.assert_close(actual, by_inputs, rtol=1e-11, atol=1e-13)
 
@@ -92,7 +92,7 @@ def test_relevance_and_gradients_are_those_of_the_formulas(
 def some_row() -> ClassRow:
     """A row as it may arrive at the layer."""
     row = torch.rand(CASES, TOKENS, dtype=torch.float64)
-    return ClassRow(*row.split(list(LAYOUT), dim=1))
+    return ClassRow(*row.split(LAYOUT.sizes, dim=1))
 
 
 def by_probe(call: AttentionCall, weights: Tensor, inputs: list[Tensor]) -> list[Tensor]:
@@ -171,7 +171,7 @@ def test_a_head_whose_relevance_is_negative_does_not_lessen_that_of_others() -> 
     below = probe.read(probe.attend(call).sum(), row, keep=False)
     # By key: half the mean over heads of max(1, 0) and max(-1, 0); of max(-2, 0) and max(5, 0).
     expected = torch.tensor([[1 + 0.25, 1.25]])
-    torch.testing.assert_close(torch.cat(below, dim=1), expected)
+    torch.testing.assert_close(torch.cat(below.kinds, dim=1), expected)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"join_at": 2, "depth": 1}])

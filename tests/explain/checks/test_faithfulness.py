@@ -200,7 +200,7 @@ def test_unobserved_features_are_hidden_last_in_both_orders() -> None:
 def test_blurred_image_is_that_of_scipy() -> None:
     task = make_task(image_size=64)
     image = make_batch(task, 3).pixels
-    actual = _blurred(image)
+    actual = _blurred(make_network(task), image)
     assert actual.dtype == torch.uint8
     expected = np.stack([blurred(one.numpy()) for one in image])
     difference = np.abs(actual.numpy().astype(int) - expected.astype(int))

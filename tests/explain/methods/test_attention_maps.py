@@ -91,11 +91,11 @@ def test_the_order_of_the_layers_matters(name: str) -> None:
     """The reversed product is another: the comparison above can tell them apart."""
     network, batch = make(NETWORKS[name])
     with recorded_forward(network, batch) as recorded:
-        right = torch.cat(rollout(recorded, ONE_CLASS)[0], dim=1)
+        right = torch.cat(rollout(recorded, ONE_CLASS)[0].kinds, dim=1)
         layouts = [call.layout for call in recorded.calls]
         same = [n for n, layout in enumerate(layouts) if layout == layouts[0]]
         swapped = [recorded.calls[n] for n in [*same[::-1], *range(len(same), len(layouts))]]
-        wrong = torch.cat(rollout(recorded._replace(calls=swapped), ONE_CLASS)[0], dim=1)
+        wrong = torch.cat(rollout(recorded._replace(calls=swapped), ONE_CLASS)[0].kinds, dim=1)
     assert (right - wrong).abs().max() > 1e-3
 
 
@@ -106,7 +106,7 @@ def test_rollout_of_all_tokens_sums_to_one(arguments: dict[str, Any]) -> None:
         (row,) = rollout(recorded, ONE_CLASS)
     assert row.prefix.shape[1] == network.encoder.num_prefix
     torch.testing.assert_close(
-        torch.cat(row, dim=1).sum(1), torch.ones(SIZE).double(), rtol=1e-12, atol=0
+        torch.cat(row.kinds, dim=1).sum(1), torch.ones(SIZE).double(), rtol=1e-12, atol=0
     )
     assert (row.prefix > 0).all()
     assert (row.patches > 0).all()
@@ -122,7 +122,7 @@ def test_last_attention_is_that_of_the_reference(arguments: dict[str, Any]) -> N
     torch.testing.assert_close(both[:, 1], both[:, 0], rtol=0, atol=0)
     with recorded_forward(network, batch) as recorded:
         (row,) = last_attention(recorded, ONE_CLASS)
-    torch.testing.assert_close(torch.cat(row, dim=1).sum(1), torch.ones(SIZE).double())
+    torch.testing.assert_close(torch.cat(row.kinds, dim=1).sum(1), torch.ones(SIZE).double())
 
 
 @pytest.mark.parametrize("arguments", [{}, {"join_at": 3}], ids=["depth1", "join3"])

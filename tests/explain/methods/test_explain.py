@@ -646,7 +646,7 @@ def even(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
     """An attention-reading method of a user's: every token counts the same."""
     layouts = [call.layout for call in recorded.calls]
     row = ClassRow.start(recorded.logits, layouts)
-    return [ClassRow(*(torch.ones_like(part) for part in row))] * target.shape[1]
+    return [ClassRow(*(torch.ones_like(part) for part in row.kinds))] * target.shape[1]
 
 
 def test_a_method_is_added_by_a_line(

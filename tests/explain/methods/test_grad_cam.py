@@ -62,7 +62,7 @@ def above(network: LesionNetwork, tokens: Tensor, attendable: Tensor) -> Tensor:
 def by_hand(network: LesionNetwork, batch: LesionBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Patches (B, C, h, w), features (B, C, M) and logits (B, C)."""
     rows, columns = network.encoder.grid_size
-    prefix, count, metadata = network.layouts[-1]
+    prefix, count, metadata = network.layouts[-1].sizes
     maps, bars, scores = [], [], []
     for case in range(len(batch.target)):
         caught: list[Tensor] = []

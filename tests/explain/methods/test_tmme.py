@@ -118,4 +118,4 @@ def test_carried_row_is_the_row_of_the_full_product(class_only: bool) -> None:
         read = layer[:, :1] if class_only and last else layer
         passed = passed_on(row.of(layouts[number]), read.unsqueeze(1))
         row = row.below(passed, layouts[number])
-    torch.testing.assert_close(torch.cat(row, dim=1), full[:, 0], rtol=1e-12, atol=0)
+    torch.testing.assert_close(torch.cat(row.kinds, dim=1), full[:, 0], rtol=1e-12, atol=0)

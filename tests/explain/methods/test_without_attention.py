@@ -115,7 +115,7 @@ def test_grad_cam_of_a_vit_that_pools_patches_sees_what_enters_its_last_block() 
     network, batch = make_network(TASK, fusion=MetaNet), make_batch(TASK, SIZE)
     layer, layout = network.map_layer
     assert layer is network.encoder.vit.blocks[-1]
-    assert tuple(layout) == (1, 16, 0)
+    assert layout.sizes == [1, 16, 0]
     assert network(batch).logits.isfinite().all()
 
 

@@ -127,7 +127,7 @@ def test_tokens_of_frozen_stages_stand_for_the_pixels(blocks: int, fusion: Any) 
 
 def test_vitatt_fuses_its_positions_with_the_metadata() -> None:
     network = make_network(TASK, NAME, depth=2)
-    assert [tuple(layout) for layout in network.layouts] == [(1, 4, 4)] * 2
+    assert [layout.sizes for layout in network.layouts] == [[1, 4, 4]] * 2
     batch = make_batch(TASK)
     logits = network(batch).logits
     assert logits.shape == (8, 4)

@@ -84,7 +84,9 @@ def check(datamodule: LesionDataModule) -> Report:
         "Numbers per feature": _numbers(table),
         f"Worth a look: {len(asked)}": "\n".join(f"  {question}" for question in asked),
         f"Images without {spec.group_column}: {table.ungrouped}": "",
-        f"Images absent: {len(table.absent)}": _some(table.absent),
+        **_views(table),
+        f"{'Cases without an image' if spec.views else 'Images absent'}: "
+        f"{len(table.absent)}": _some(table.absent),
         f"Images unreadable: {len(cache.unreadable)}": _some(list(cache.unreadable.values())),
         f"Images identical under several names: {len(twins)}": _some(twins),
         f"Images nearly the same under several names: {len(near)}": _near_text(usable, near),
@@ -97,6 +99,19 @@ def check(datamodule: LesionDataModule) -> Report:
     }
     paragraphs = [f"{title}\n{body}".rstrip() for title, body in sections.items()]
     return Report("\n\n".join(p for p in paragraphs if p != "Notes"), problems)
+
+
+def _views(table: LesionTable) -> dict[str, str]:
+    """Return a section on how many cases have each view, if the dataset has views."""
+    if not table.spec.views:
+        return {}
+    there = table.with_images().select(
+        pl.col("image").list.get(number).is_not_null().alias(name)
+        for number, name in enumerate(table.spec.views)
+    )
+    lines = [f"  {name}: {there[name].sum()}" for name in table.spec.views]
+    both = there.select(pl.all_horizontal(pl.all())).to_series().sum()
+    return {"Cases with each view": "\n".join([*lines, f"  all of them: {both}"])}
 
 
 def _per_class(table: LesionTable, usable: pl.DataFrame) -> str:
@@ -157,10 +172,9 @@ def _numbers(table: LesionTable) -> str:
 
 def _twins(table: LesionTable, cache: ImageCache) -> tuple[list[str], int]:
     """Return a line for each image under several names, and how many have different diagnoses."""
-    present = table.with_images()
-    content = present["image"].replace_strict(cache.digests, return_dtype=pl.String)
+    present = with_content(table.with_images(), cache.digests)
     lines, disagreeing = [], 0
-    shared = present.with_columns(content.alias("content")).filter(content.is_duplicated())
+    shared = present.filter(pl.col("content").is_duplicated())
     for part in shared.partition_by("content", maintain_order=True):
         names = [f"{row['case_id']} ({row['diagnosis']})" for row in part.iter_rows(named=True)]
         differ = part["diagnosis"].n_unique() > 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +18,7 @@ from vitatt.data.datasets.spellings import canonical, compared_text
 from vitatt.data.datasets.table import (
     LesionTable,
     check_cases,
+    check_classes,
     only_known_classes,
     read_strings,
     require_ids,
@@ -27,6 +28,7 @@ from vitatt.data.datasets.table import (
 )
 from vitatt.data.datasets.table_files import find_table
 from vitatt.data.datasets.value_checks import odd_values
+from vitatt.data.datasets.view_rows import image_columns, one_row_per_case, without_empty_lists
 from vitatt.data.images.files import IMAGE_ENDINGS, index_images
 from vitatt.types import DataError
 
@@ -64,22 +66,31 @@ def read_described(
         description, form, path, labelled=labelled, needed=needed
     )
     notes = [*remarks]
-    spec = dataclasses.replace(description.spec, group_column=_group_column(frame, description))
+    spec = replace(description.spec, group_column=_group_column(frame, description))
     if spec.group_column != description.spec.group_column:
         notes.append(
             f"{path.name} has no {description.spec.group_column}: groups are those of "
             f"{spec.group_column}."
         )
     named = spec.group_column in frame.columns
-    values = _values(with_absent(frame, [spec.group_column]), form, description.image, spec, path)
+    rows = _rows(with_absent(frame, [spec.group_column]), description, form, spec, path)
     recorded = None
     if form.label_table is None:
-        cases = values.with_columns(_diagnosis(frame, description, form, path))
-    else:
-        cases, of_labels = _with_labels(values, description, form, root, path, labelled=labelled)
+        rows = rows.with_columns(_diagnosis(frame, description, form, path))
+    if description.view_column is not None:
+        if form.label_table is None and labelled:
+            check_classes(rows, spec, path)
+        view = frame[description.view_column]
+        rows, of_rows = one_row_per_case(rows, view, description, path)
+        notes += of_rows
+        recorded = pl.repeat(True, rows.height, eager=True)
+    cases = rows
+    if form.label_table is not None:
+        cases, of_labels = _with_labels(rows, description, form, root, path, labelled=labelled)
         notes += of_labels
-        recorded = cases[_RECORDED].fill_null(value=False) if labelled else None
-    images = cases["image"]
+        recorded = cases[_RECORDED].fill_null(value=False) if labelled else recorded
+    columns = image_columns(spec)
+    images = pl.concat([cases[name] for name in columns]).alias("image")
     below = _found_below(images, root)
     others = pl.select(pl.when(below.is_null()).then(images).alias("image")).to_series()
     files = index_images(
@@ -88,13 +99,20 @@ def read_described(
         without_ending=not _have_endings(images),
         places=description.places,
     )
-    cases = cases.select(
+    paths = pl.select(pl.coalesce(below, files.of(others))).to_series()
+    of_view = [
+        paths.slice(number * cases.height, cases.height).alias(name)
+        for number, name in enumerate(columns)
+    ]
+    cases = cases.with_columns(of_view).select(
         "case_id",
         "group",
         "diagnosis",
-        pl.coalesce(below, files.of(others)).alias("image"),
+        pl.concat_list(columns).alias("image") if spec.views else "image",
         *(feature.name for feature in spec.features),
     )
+    if spec.views:
+        cases = without_empty_lists(cases)
     if not labelled:
         cases = only_known_classes(cases, spec)
     check_cases(cases, spec, path)
@@ -150,17 +168,18 @@ def _read_values(
     spec = description.spec
     always = [feature.name for feature in spec.features if not feature.optional]
     own = _label_columns(form) if form.label_table is None else []
+    column_of = {feature.name: feature.column for feature in spec.features}
     required = [
         spec.id_column,
-        *_columns_of(description.image),
-        *(always if needed is None else needed),
+        *([] if description.view_column is None else [description.view_column]),
+        *(column for image in description.images for column in _columns_of(image)),
+        *(column_of[name] for name in (always if needed is None else needed)),
         *(own if labelled else []),
         *([form.label_key] if form.label_key and form.label_table else []),
     ]
     frame, remarks = read_strings(path, list(dict.fromkeys(required)), spec)
-    names = [feature.name for feature in spec.features]
-    lacking = tuple(name for name in names if name not in frame.columns)
-    return with_absent(frame, [*names, *_label_columns(form)]), remarks, lacking
+    lacking = tuple(name for name, column in column_of.items() if column not in frame.columns)
+    return with_absent(frame, [*column_of.values(), *_label_columns(form)]), remarks, lacking
 
 
 def _group_column(frame: pl.DataFrame, description: Description) -> str:
@@ -170,22 +189,30 @@ def _group_column(frame: pl.DataFrame, description: Description) -> str:
     return next(iter([*used, *known]), description.groups[0])
 
 
-def _values(
-    frame: pl.DataFrame, form: Form, image: str, spec: DatasetSpec, path: Path
+def _rows(
+    frame: pl.DataFrame, description: Description, form: Form, spec: DatasetSpec, path: Path
 ) -> pl.DataFrame:
-    """Id, group, name of the image, key of the label, and features, in the order of the file."""
-    return frame.select(
+    """Id, group, names of images, key of the label, and features, in the order of the file."""
+    named = image_columns(spec) if description.view_column is None else ["image"]
+    rows = frame.select(
         pl.col(spec.id_column).alias("case_id"),
         pl.col(spec.group_column).alias("group"),
-        _image_names(frame, image),
-        pl.col(form.label_key or spec.id_column).alias(_KEY),
         *(
-            to_numbers(frame, feature.name, spec.id_column, path)
-            if feature.kind == "numeric"
-            else canonical(feature, lower=_in_lower_case(feature))
-            for feature in spec.features
+            _image_names(frame, pattern).alias(name)
+            for name, pattern in zip(named, description.images, strict=True)
         ),
+        pl.col(form.label_key or spec.id_column).alias(_KEY),
     )
+    for column in dict.fromkeys(feature.column for feature in spec.features):
+        features = [feature for feature in spec.features if feature.column == column]
+        feature = replace(features[0], name=column)
+        values = (
+            to_numbers(frame, column, spec.id_column, path)
+            if feature.kind == "numeric"
+            else frame.select(canonical(feature, lower=_in_lower_case(feature))).to_series()
+        )
+        rows = rows.with_columns(values.alias(one.name) for one in features)
+    return rows
 
 
 def _in_lower_case(feature: Feature) -> bool:
@@ -226,9 +253,13 @@ def _with_labels(
     if form.label_key is not None:
         return both.drop_nulls("case_id"), notes  # without a row, there is no image either
     both = both.with_columns(pl.col(_KEY).alias("case_id"))
-    if _columns_of(description.image) == [spec.id_column]:
+    if description.view_column is None:
         of_id = both.select(pl.col(_KEY).alias(spec.id_column))
-        both = both.with_columns(_image_names(of_id, description.image))
+        both = both.with_columns(
+            _image_names(of_id, pattern).alias(name)
+            for name, pattern in zip(image_columns(spec), description.images, strict=True)
+            if _columns_of(pattern) == [spec.id_column]
+        )
     return both, notes
 
 

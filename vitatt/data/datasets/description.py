@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
 import yaml
@@ -23,11 +24,23 @@ _KINDS = ("categorical", "numeric", "yes_no", "sex")
 _FORM_KEYS = ("table", "predict_table", "label", "label_table", "label_key")
 _KEYS = (
     *("name", "title", "published_at", "layout", "forms", *_FORM_KEYS, "id"),
-    *("image", "image_endings", "images", "group", "group_kind", "ungrouped_share", "classes"),
+    *(
+        "image",
+        "views",
+        "view",
+        "image_endings",
+        "images",
+        "group",
+        "group_kind",
+        "ungrouped_share",
+        "classes",
+    ),
     *("unknown_class", "left_out", "positive", "features", "barred", "subgroups"),
 )
 _REQUIRED = ("name", "table", "id", "group", "label", "classes", "features")
-_FEATURE_KEYS = ("kind", "label", "unit", "range", "categories", "spellings", "optional")
+_FEATURE_KEYS = (
+    *("kind", "label", "unit", "range", "categories", "spellings", "optional", "per_view"),
+)
 _TAKEN = (
     *("case_id", "group", "diagnosis", "image", "content", "true", "predicted", "arm", "fold"),
     *("seed", "temperature", "trained"),
@@ -61,7 +74,10 @@ class Description(NamedTuple):
     Attributes:
         spec: Classes, features and groups.
         forms: Forms of its tables; that of which there is a table is read.
-        image: Name of a case's image file, with columns in braces, such as ``{file}.jpg``.
+        images: Name of a case's image file, with columns in braces, such as ``{file}.jpg``; or of
+            each view's, if they stand in one row.
+        view_column: Column that names the view of a row's image, if each view has a row; else None.
+        view_of: View of each published name of that column, in the form of `compared_text`.
         endings: Endings of the image files, in lower case.
         places: Folders and archives with the images, see `image_paths`.
         groups: Columns that may name the group; the first that has values does.
@@ -72,7 +88,9 @@ class Description(NamedTuple):
 
     spec: DatasetSpec
     forms: tuple[Form, ...]
-    image: str
+    images: tuple[str, ...]
+    view_column: str | None
+    view_of: Mapping[str, str]
     endings: tuple[str, ...]
     places: tuple[str, ...]
     groups: tuple[str, ...]
@@ -136,9 +154,12 @@ class _Reader:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
             self._wrong("name", "to be letters, digits and underscores", name)
         classes, class_of = self._classes(values["classes"])
+        view_column = self._optional(values, "view")
+        views, view_of = self._views(values.get("views"), view_column)
         features = tuple(
-            self._feature(key, value)
+            feature
             for key, value in self._mapping(values["features"], "features").items()
+            for feature in self._each_view(key, value, views if view_column else ())
         )
         names = [feature.name for feature in features]
         if not features:
@@ -147,6 +168,8 @@ class _Reader:
         groups = self._one_or_more(values["group"], "group")
         forms = self._forms(forms_given, values, list(classes))
         barred = self._barred(values.get("barred"), case_id, groups, forms)
+        if view_column is not None:
+            barred = {view_column: "it names the view, and each case has all of them"} | barred
         if both := [one for one in names if one in barred]:
             self._wrong(
                 f"features.{both[0]}", f"not to be barred ({barred[both[0]]})", "both", plainly=True
@@ -169,11 +192,14 @@ class _Reader:
             subgroups=subgroups,
             bands=bands,
             positive=self._positive(values.get("positive"), list(classes)),
+            views=views,
         )
         return Description(
             spec,
             forms,
-            self._image(values.get("image", case_id)),
+            self._images(values, case_id),
+            view_column,
+            view_of,
             self._endings(values.get("image_endings")),
             tuple(self._one_or_more(values.get("images") or (), "images")),
             groups,
@@ -210,12 +236,51 @@ class _Reader:
             )
         return tuple(forms)
 
-    def _image(self, value: object) -> str:
-        image = self._text(value, "image")
+    def _views(self, plain: object, column: str | None) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Names of the views, and the view of each published name."""
+        if plain is None:
+            if column is not None:
+                self._wrong("view", "only beside `views`", column)
+            return (), {}
+        given = self._mapping(plain, "views")
+        if len(given) < 2:
+            self._wrong("views", "to name at least two", list(given))
+        view_of: dict[str, str] = {}
+        for name, value in given.items() if column is not None else ():
+            for one in (name, *self._one_or_more(value or (), f"views.{name}")):
+                self._add(view_of, one, name, f"views.{name}")
+        return tuple(given), view_of
+
+    def _each_view(self, name: str, plain: object, views: Sequence[str]) -> list[Feature]:
+        """The feature of a column, or one for each view whose values differ."""
+        place = f"features.{name}"
+        if not isinstance(plain, dict) or "per_view" not in plain:
+            return [self._feature(name, plain)]
+        if plain["per_view"] is not True:
+            self._wrong(f"{place}.per_view", "to be true, or to be left out", plain["per_view"])
+        if not views:
+            self._wrong(f"{place}.per_view", "only where `view` names a column", True)
+        of_case = self._feature(name, {k: v for k, v in plain.items() if k != "per_view"})
+        return [
+            replace(of_case, name=f"{name}.{view}", label=f"{of_case.label} ({view})", view=view)
+            for view in views
+        ]
+
+    def _images(self, values: Mapping[str, Any], case_id: str) -> tuple[str, ...]:
+        """The pattern of a case's image, or that of each view."""
+        if "views" not in values or values.get("view") is not None:
+            return (self._image(values.get("image", case_id), "image"),)
+        if "image" in values:
+            self._wrong("image", "to be left out, since `views` names the images", values["image"])
+        given = self._mapping(values["views"], "views")
+        return tuple(self._image(pattern, f"views.{name}") for name, pattern in given.items())
+
+    def _image(self, value: object, place: str) -> str:
+        image = self._text(value, place)
         if "{" not in image:
             image = "{" + image + "}"
         if re.search(r"[{}]", re.sub(r"{[^{}]+}", "", image)):
-            self._wrong("image", "to be a column, or a pattern with columns in braces", image)
+            self._wrong(place, "to be a column, or a pattern with columns in braces", image)
         return image
 
     def _endings(self, plain: object) -> tuple[str, ...]:

@@ -27,13 +27,18 @@ def photographs(root: Path, spec: DatasetSpec, lacking: Path) -> LesionTable | N
         The cases, or None if there is no image.
 
     Raises:
-        DataError: If there is another table, which may have the answers.
+        DataError: If there is another table, which may have the answers, or cases have views.
     """
     notes: list[str] = []
     masks = ("_segmentation.png", "_decoy.png")
     paths = [path for path in image_paths(root, notes) if not path.endswith(masks)]
     if not paths:
         return None
+    if spec.views:
+        raise DataError(
+            f"{lacking} is not there. It is needed to tell which of the {len(paths)} images below "
+            f"{root} belong to one case, and which of {', '.join(spec.views)} each one is."
+        )
     others = sorted(path.name for path in root.iterdir() if path.suffix.lower() in READERS)
     if others:
         raise DataError(

@@ -14,7 +14,7 @@ class Feature:
     """A metadata column that a model may use.
 
     Attributes:
-        name: Column name, as published.
+        name: Column name, as published; with the view, as in ``hair.close-up``, if there is one.
         label: Name for figures and tables.
         kind: ``categorical`` or ``numeric``.
         unit: Unit of a numeric feature, else empty.
@@ -22,6 +22,8 @@ class Feature:
         spellings: Category of each other spelling, which is in upper case.
         plausible: Range of plausible values of a numeric feature; others are reported.
         optional: Whether data may lack the column; a model is then trained without it.
+        view: View whose rows the values are from, in tables with a row for each view of a case;
+            empty if they are of the case.
     """
 
     name: str
@@ -32,6 +34,12 @@ class Feature:
     spellings: Mapping[str, str] = field(default_factory=dict, hash=False)
     plausible: Range | None = None
     optional: bool = False
+    view: str = ""
+
+    @property
+    def column(self) -> str:
+        """Column of the values in the published table."""
+        return self.name.removesuffix(f".{self.view}") if self.view else self.name
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class DatasetSpec:
         bands: First value of each band but the lowest, of numeric ones of `subgroups` that are not
             cut into the usual bands.
         positive: The class that is most harmful to miss; of two classes the positive one.
+        views: Names of the images of a case; empty if a case is one image.
     """
 
     name: str
@@ -74,6 +83,7 @@ class DatasetSpec:
     subgroups: tuple[str, ...] = ()
     bands: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     positive: str | None = None
+    views: tuple[str, ...] = ()
 
     @property
     def positive_class(self) -> PositiveClass | None:

@@ -196,6 +196,15 @@ def check_cases(cases: pl.DataFrame, spec: DatasetSpec, path: Path) -> None:
         DataError: If an id is absent or repeated, or a class is unknown.
     """
     require_ids(cases["case_id"], path)
+    check_classes(cases, spec, path)
+
+
+def check_classes(cases: pl.DataFrame, spec: DatasetSpec, path: Path) -> None:
+    """Check that every row has a known class or none, see `check_cases`.
+
+    Raises:
+        DataError: If a class is unknown.
+    """
     diagnosis = cases["diagnosis"]
     strange = diagnosis.is_not_null() & ~diagnosis.is_in(list(spec.classes))
     if strange.any():

@@ -21,9 +21,14 @@ def with_masks(cases: pl.DataFrame, folder: Path) -> pl.DataFrame:
         folder: Folder of the files ``<image name without suffix>_segmentation.png``.
 
     Raises:
-        DataError: If there is no such folder, or two images would have one mask.
+        DataError: If there is no such folder, two images would have one mask, or cases have views.
     """
     check_folder(folder)
+    if isinstance(cases.schema["image"], pl.List):
+        raise DataError(
+            "Lesion masks are compared with the map of one image, but these cases have several "
+            "views. Leave the folder of lesion masks out."
+        )
     stems: dict[str, str] = {}
     for image in cases["image"]:
         if (other := stems.setdefault(Path(image).stem, image)) != image:

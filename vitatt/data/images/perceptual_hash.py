@@ -128,8 +128,13 @@ def _cells(look: NDArray[np.float32]) -> Iterator[NDArray[np.int64]]:
 
 
 def _nearest(look: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the centres of the smallest angles to each look, (N, 4), in no order."""
-    order = np.argpartition(-look @ centres.T, _CELLS_PER_IMAGE, axis=1)
+    """Return the centres of the smallest angles to each look, (N, 4), in no order.
+
+    Cosines are rounded: in their last digits, equal looks differ by their place in a product.
+    """
+    length = np.linalg.norm(look, axis=1, keepdims=True)
+    cosine = np.round((look / length) @ centres.T, 5)
+    order = np.argpartition(-cosine, _CELLS_PER_IMAGE, axis=1)
     return order[:, :_CELLS_PER_IMAGE].copy()  # a view would keep all of it
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from vitatt.explain.attention.call import AttentionCall
+from vitatt.explain.attention.class_row import ClassRow
 from vitatt.explain.attention.differentiation import differentiable, own_inputs
 from vitatt.explain.attention.probe import AttentionProbe
 from vitatt.models.fusion.network import LesionNetwork, TokenLayout
@@ -30,11 +31,18 @@ class RecordedForward(NamedTuple):
         logits: (B, C).
         calls: Calls of the attention kernel, first layer first.
         probe: Runs backward passes; None if no graph was kept.
+        shares: Weight of each view in the class token, (B, V); None if a case is one image.
     """
 
     logits: Tensor
     calls: list[AttentionCall]
     probe: AttentionProbe | None
+    shares: Tensor | None = None
+
+    def first_row(self) -> ClassRow:
+        """The class token's row above the last layer."""
+        layouts = [call.layout for call in self.calls]
+        return ClassRow.start(self.logits.detach(), layouts, self.shares)
 
 
 @contextmanager
@@ -57,7 +65,10 @@ def recorded_forward(
         with torch.set_grad_enabled(gradients), recorder:
             logits = function(own_inputs(batch)).logits
         recorder.check()
-        yield RecordedForward(logits, recorder.calls, probe)
+        shares = None
+        if network.encoder is not None and network.encoder.views > 1:
+            shares = network.encoder.view_shares(batch.image)
+        yield RecordedForward(logits, recorder.calls, probe, shares)
 
 
 _HINT = "Is fused attention switched off (TIMM_FUSED_ATTN=0)?"

@@ -104,7 +104,7 @@ def feature_importance(
             assert network.encoder is not None
             starts = range(0, len(batch.target), batch_size)
             parts = [batch.cases(slice(start, start + batch_size)) for start in starts]
-            tokens = [network.encoder(part.image) for part in parts]
+            tokens = [network.encoder.encoded(part.image).values for part in parts]
             batch = batch.with_tokens(torch.cat(tokens))
         labelled = batch.cases((batch.target >= 0).nonzero().flatten().tolist())
         rng = np.random.default_rng(seed)

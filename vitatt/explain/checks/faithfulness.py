@@ -16,7 +16,7 @@ from vitatt.explain.attention.differentiation import Function, differentiable
 from vitatt.explain.methods.perturb import fill, perturb, pixel_mask
 from vitatt.explain.methods.relevance import Relevance
 from vitatt.models.fusion.network import LesionNetwork
-from vitatt.types import LesionBatch
+from vitatt.types import LesionBatch, split_views, stack_views
 
 Test = Literal["most_relevant_first", "least_relevant_first", "deletion", "insertion"]
 TESTS: dict[Test, str] = {
@@ -60,7 +60,8 @@ def faithfulness(
     Joint order of patches and features, most and least relevant first: Chefer et al., ICCV 2021,
     section 5 (positive and negative perturbation). Deletion and insertion of patches alone: Petsiuk
     et al., "RISE", BMVC 2018, section 4.3. Parts are hidden by `perturb`. Equally relevant parts
-    are in a fixed order (rows of patches, then features), features that were not observed last.
+    are in a fixed order (rows of patches, then features), absent views and features that were not
+    observed last.
 
     Args:
         network: Any network with an image encoder; left as it was.
@@ -78,7 +79,7 @@ def faithfulness(
     shares = torch.linspace(0, 1, STEPS + 1, device=target.device)
     curves: dict[Test, list[Tensor]] = {test: [] for test in TESTS}
     with differentiable(network) as function, torch.no_grad():
-        blurred = _blurred(batch.pixels)
+        blurred = _blurred(network, batch.pixels)
         blank = fill(network, batch.pixels).expand_as(batch.pixels)
         for share in shares.tolist():
             cases: dict[Test, LesionBatch] = {
@@ -97,7 +98,7 @@ def faithfulness(
 
 def _check(network: LesionNetwork, size: int, relevance: Relevance) -> None:
     assert network.encoder is not None
-    grid, count = network.encoder.grid_size, len(network.cardinalities)
+    grid, count = network.grid_size, len(network.cardinalities)
     patches, features = relevance.patches.shape, relevance.features.shape
     columns = {count, min(count, 1)}  # one if all features share a token
     if patches != (size, 1, *grid) or features[:2] != (size, 1) or features[2] not in columns:
@@ -113,9 +114,12 @@ def _ranks(relevance: Relevance, batch: LesionBatch, *, least_first: bool) -> Te
     features = relevance.features[:, 0]
     values = torch.cat([relevance.patches.flatten(1), features], dim=1)
     values = -values if least_first else values
+    num_patches = values.shape[1] - features.shape[1]
     if features.shape[1] == batch.missing.shape[1]:
-        absent = F.pad(batch.missing, (values.shape[1] - features.shape[1], 0))
-        values = values.masked_fill(absent, -torch.inf)
+        values = values.masked_fill(F.pad(batch.missing, (num_patches, 0)), -torch.inf)
+    if (absent := batch.image.absent) is not None:
+        of_patches = absent.repeat_interleave(num_patches // absent.shape[1], dim=1)
+        values = values.masked_fill(F.pad(of_patches, (0, features.shape[1])), -torch.inf)
     return _order(values)
 
 
@@ -143,7 +147,10 @@ def _probability(function: Function, cases: LesionBatch, target: Tensor) -> Tens
     return probabilities.gather(1, target.unsqueeze(1)).squeeze(1)
 
 
-def _blurred(image: Tensor) -> Tensor:
-    """The image (B, 3, H, W) without detail."""
-    sigma = _BLUR * image.shape[-1]
-    return gaussian_blur(image, kernel_size=[2 * round(2 * sigma) + 1] * 2, sigma=[sigma] * 2)
+def _blurred(network: LesionNetwork, image: Tensor) -> Tensor:
+    """The image (B, 3, V H, W) without detail, each view by itself."""
+    assert network.encoder is not None
+    views, sigma = network.encoder.views, _BLUR * image.shape[-1]
+    size = [2 * round(2 * sigma) + 1] * 2
+    blurred = gaussian_blur(split_views(image, views), kernel_size=size, sigma=[sigma] * 2)
+    return stack_views(blurred, views)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vitatt.explain.attention.call import attention_probabilities
-from vitatt.explain.attention.class_row import ClassRow, passed_on
+from vitatt.explain.attention.class_row import ClassRow, passed_on, row_of_layer
 from vitatt.explain.attention.recorded_forward import RecordedForward
 
 
@@ -20,7 +20,7 @@ def last_attention(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
     """
     call = recorded.calls[-1]
     attention = attention_probabilities(call)[:, :, 0].mean(dim=1)
-    return [ClassRow(*attention.split(list(call.layout), dim=1))] * target.shape[1]
+    return [row_of_layer(attention, call.layout, recorded.shares)] * target.shape[1]
 
 
 @torch.no_grad()
@@ -34,9 +34,8 @@ def rollout(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
         recorded: A forward pass.
         target: Classes, (B, K).
     """
-    calls = recorded.calls
-    row = ClassRow.start(calls[-1].key, [call.layout for call in calls])
-    for call in reversed(calls):
+    row = recorded.first_row()
+    for call in reversed(recorded.calls):
         passed = passed_on(row.of(call.layout), attention_probabilities(call))
         row = row.below(passed, call.layout, scale=0.5)
     return [row] * target.shape[1]

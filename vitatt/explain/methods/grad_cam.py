@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vitatt.explain.attention.class_row import ClassRow
+from vitatt.explain.attention.class_row import ClassRow, row_of_layer
 from vitatt.explain.attention.differentiation import differentiable, own_inputs
 from vitatt.explain.methods.relevance import Cost, Relevance
-from vitatt.models.fusion.network import LesionNetwork
+from vitatt.models.fusion.network import LesionNetwork, TokenLayout
 from vitatt.types import LesionBatch
 
 
@@ -52,7 +52,7 @@ def grad_cam(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Rele
             )
             for number, value in enumerate(sums, start=1)
         ]
-    rows = [_weighted(tokens.detach(), gradient, list(layout)) for gradient, _ in gradients]
+    rows = [_weighted(tokens.detach(), gradient, layout) for gradient, _ in gradients]
     if network.cardinalities and not layout.metadata:
         rows = [
             row._replace(metadata=_of_columns(network, batch, gradient))
@@ -62,12 +62,13 @@ def grad_cam(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Rele
     return Relevance.of_rows(rows, network, logits, Cost(1, 0, 0.0))
 
 
-def _weighted(tokens: Tensor, gradient: Tensor, sizes: list[int]) -> ClassRow:
-    _, patches, _ = gradient.split(sizes, dim=1)
+def _weighted(tokens: Tensor, gradient: Tensor, layout: TokenLayout) -> ClassRow:
+    _, patches, _ = gradient.split(layout.sizes, dim=1)
     own_weight = gradient.clone()
-    own_weight[:, sizes[0] : sizes[0] + sizes[1]] = patches.mean(dim=1, keepdim=True)
+    of_patches = slice(layout.prefix, layout.prefix + layout.patches)
+    own_weight[:, of_patches] = patches.mean(dim=1, keepdim=True)
     relevance = (own_weight * tokens).sum(-1).clamp(min=0)
-    return ClassRow(*relevance.split(sizes, dim=1))
+    return row_of_layer(relevance, layout)
 
 
 def _of_columns(network: LesionNetwork, batch: LesionBatch, gradient: Tensor) -> Tensor:

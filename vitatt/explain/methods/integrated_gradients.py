@@ -9,7 +9,7 @@ from torch import Tensor
 from vitatt.explain.attention.differentiation import differentiable, own_inputs
 from vitatt.explain.methods.relevance import Cost, Relevance
 from vitatt.models.fusion.network import LesionNetwork
-from vitatt.types import LesionBatch
+from vitatt.types import LesionBatch, Pixels
 
 STEPS = 20
 
@@ -37,11 +37,10 @@ def integrated_gradients(network: LesionNetwork, batch: LesionBatch, target: Ten
             # Captum stacks its steps along the batch.
             repeats = len(inputs[0]) // len(pixels)
             metadata = inputs[1] if names_features else own.metadata.repeat(repeats, 1)
-            return function(
-                own.with_pixels(inputs[0])._replace(
-                    metadata=metadata, missing=own.missing.repeat(repeats, 1)
-                )
-            ).logits
+            absent = own.image.absent
+            image = Pixels(inputs[0], None if absent is None else absent.repeat(repeats, 1))
+            missing = own.missing.repeat(repeats, 1)
+            return function(own._replace(image=image, metadata=metadata, missing=missing)).logits
 
         blank = network.encoder.mean.to(pixels.dtype).expand_as(pixels)
         inputs: tuple[Tensor, ...] = (pixels,)
@@ -75,7 +74,7 @@ def _by_token(
     network: LesionNetwork, attributions: tuple[Tensor, ...], batch: LesionBatch
 ) -> tuple[Tensor, Tensor]:
     assert network.encoder is not None
-    rows, columns = network.encoder.grid_size
+    rows, columns = network.grid_size
     of_pixels = attributions[0].detach().sum(1)
     patches = of_pixels.unflatten(2, (columns, -1)).unflatten(1, (rows, -1)).sum((2, 4))
     if len(attributions) == 1:

@@ -15,8 +15,8 @@ def cases_at_once(network: LesionNetwork, batch: LesionBatch) -> int:
     """Number of cases whose graph fits: about ten tensors of all tokens per layer are stored."""
     encoder = network.encoder
     assert encoder is not None
-    attending = sum(layout.length for layout in network.layouts)
-    tokens = max(attending, encoder.num_blocks * encoder.num_patches)
+    attending = sum(layout.views * layout.length for layout in network.layouts)
+    tokens = max(attending, encoder.views * encoder.num_blocks * encoder.num_patches)
     of_case = 10 * tokens * encoder.dim * 4
     budget = _free(batch.metadata.device) / 4 if batch.metadata.is_cuda else _CPU_BUDGET
     parts = max(1, -(-len(batch.target) * of_case // int(budget)))

@@ -28,7 +28,7 @@ def occlusion(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Rel
         target: Classes to explain, (B, K).
     """
     assert network.encoder is not None
-    rows, columns = network.encoder.grid_size
+    rows, columns = network.grid_size
     size = len(batch.target)
     no_patch = torch.zeros(size, rows, columns, dtype=torch.bool, device=batch.metadata.device)
     no_feature = torch.zeros_like(batch.missing)

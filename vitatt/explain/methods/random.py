@@ -21,7 +21,7 @@ def random_relevance(network: LesionNetwork, batch: LesionBatch, target: Tensor)
         target: Classes, (B, K); all get the same.
     """
     assert network.encoder is not None
-    rows, columns = network.encoder.grid_size
+    rows, columns = network.grid_size
     count = len(network.cardinalities)
     noise = torch.stack(
         [

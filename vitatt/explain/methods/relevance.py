@@ -55,7 +55,7 @@ class Relevance(NamedTuple):
     ) -> Relevance:
         """Relevance from the class token's row for each of K classes."""
         assert network.encoder is not None
-        grid = network.encoder.grid_size
+        grid = network.grid_size
         return cls(
             patches=torch.stack([row.patches.unflatten(1, grid) for row in rows], dim=1),
             features=torch.stack([row.metadata for row in rows], dim=1),

@@ -29,14 +29,11 @@ def tmme(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
     Raises:
         ValueError: If the pass was recorded without gradients.
     """
-    logits, calls, probe = recorded
-    if probe is None:
+    if (probe := recorded.probe) is None:
         raise ValueError("Expected a pass recorded with gradients=True, but got one without.")
-    layouts = [call.layout for call in calls]
     rows = []
     for number, classes in enumerate(target.unbind(1), start=1):
-        start = ClassRow.start(logits.detach(), layouts)
         # Cases are independent in evaluation mode: the sum has the gradient of each case.
-        value = logits.gather(1, classes.unsqueeze(1)).sum()
-        rows.append(probe.read(value, start, keep=number < target.shape[1]))
+        value = recorded.logits.gather(1, classes.unsqueeze(1)).sum()
+        rows.append(probe.read(value, recorded.first_row(), keep=number < target.shape[1]))
     return rows

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import timm
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitatt.types import Pixels, Tokens, UsageError
+from vitatt.types import Pixels, Tokens, UsageError, split_views
 
 BlockHook = Callable[[int, Tensor], Tensor]
 
@@ -34,11 +35,12 @@ class ImageEncoder(nn.Module, ABC):
         dim: Width D of the tokens.
         num_heads: Attention heads for tokens of this width.
         num_prefix: Tokens before the patches: class token, then register or distillation tokens.
-        grid_size: Rows and columns of patches.
+        grid_size: Rows and columns of the patches of an image.
         frozen_blocks: Number of lower blocks whose weights are frozen.
         given_blocks: Number of blocks that have computed the tokens of a `Tokens` input; all, and
             the norm after them, unless set.
         last_prefix: Tokens before the patches in the input of `last_block`.
+        views: Images of a case, V, each of which is encoded by itself.
 
     Raises:
         EncoderError: If there are fewer blocks than are to be frozen.
@@ -50,6 +52,7 @@ class ImageEncoder(nn.Module, ABC):
     num_prefix: int
     grid_size: tuple[int, int]
     last_prefix: int
+    views: int = 1
     mean: Tensor
     std: Tensor
 
@@ -72,7 +75,7 @@ class ImageEncoder(nn.Module, ABC):
 
     @property
     def num_patches(self) -> int:
-        """Number of patch tokens P."""
+        """Number of patch tokens of an image, P."""
         return self.grid_size[0] * self.grid_size[1]
 
     @property
@@ -105,13 +108,58 @@ class ImageEncoder(nn.Module, ABC):
         return self
 
     def forward(self, image: Pixels | Tokens, at_block: BlockHook | None = None) -> Tensor:
-        """Tokens after the last block and its norm, (B, num_prefix + P, D).
+        """Tokens after the last block and its norm, (B, num_prefix + V P, D).
+
+        With several views, the tokens before the patches are means over those that a case has.
 
         Args:
             image: Pixels, or tokens that the lower `given_blocks` computed beforehand, see
                 `tokens_after`.
             at_block: Called as ``at_block(index, x)`` instead of `run_block`.
         """
+        if self.views == 1:
+            return self._encode(image, at_block)
+        each = self._encode(self._each_view(image), at_block).unflatten(0, (-1, self.views))
+        shares = self.view_shares(image).to(each.dtype)
+        prefix = (shares[..., None, None] * each[:, :, : self.num_prefix]).sum(1)
+        return torch.cat([prefix, each[:, :, self.num_prefix :].flatten(1, 2)], dim=1)
+
+    def encoded(self, image: Pixels | Tokens) -> Tokens:
+        """Tokens of all blocks, which `forward` takes in place of the image."""
+        each = self._encode(self._each_view(image), None)
+        if self.views > 1:
+            each = each.unflatten(0, (-1, self.views)).flatten(1, 2)
+        return Tokens(each, image.absent)
+
+    def view_shares(self, image: Pixels | Tokens) -> Tensor:
+        """Weight of each view in the mean of class tokens, (B, V); 0 for an absent one."""
+        if image.absent is None:
+            size = (len(image.values), self.views)
+            return torch.full(size, 1 / self.views, device=image.values.device)
+        present = (~image.absent).float()
+        return present / present.sum(1, keepdim=True)
+
+    def absent_patches(self, image: Pixels | Tokens) -> Tensor | None:
+        """True for patch tokens of absent views, (B, V P) bool; None if all views are there."""
+        if image.absent is None:
+            return None
+        return image.absent.repeat_interleave(self.num_patches, dim=1)
+
+    def absent_tokens(self, image: Pixels | Tokens) -> Tensor | None:
+        """`absent_patches` with the tokens before the patches, (B, num_prefix + V P) bool."""
+        absent = self.absent_patches(image)
+        return None if absent is None else F.pad(absent, (self.num_prefix, 0), value=False)
+
+    def _each_view(self, image: Pixels | Tokens) -> Pixels | Tokens:
+        """The views of all cases as images of their own, those of a case next to each other."""
+        if self.views == 1:
+            return image
+        if isinstance(image, Tokens):
+            return Tokens(image.values.unflatten(1, (self.views, -1)).flatten(0, 1))
+        return Pixels(split_views(image.values, self.views))
+
+    def _encode(self, image: Pixels | Tokens, at_block: BlockHook | None) -> Tensor:
+        """Tokens of images, (B, num_prefix + P, D), see `forward`."""
         run = at_block or self.run_block
         if isinstance(image, Pixels):
             x, start = self.embed(image.values), 0

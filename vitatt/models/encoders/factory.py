@@ -22,6 +22,7 @@ def make_encoder(
     weights: str | None = None,
     frozen: bool | int = False,
     gradient_checkpointing: bool = False,
+    views: int = 1,
 ) -> ImageEncoder:
     """A vision transformer or an EfficientNet as image encoder.
 
@@ -32,6 +33,7 @@ def make_encoder(
         frozen: Freeze all weights and use evaluation mode; or freeze this number of lower blocks
             and the layers before them.
         gradient_checkpointing: Compute each block's activations again in the backward pass.
+        views: Images of a case, V, each of which is encoded by itself.
 
     Raises:
         EncoderError: If timm has no such network of this name, or the weights, the image size or
@@ -41,13 +43,15 @@ def make_encoder(
     if weights and weights != "hub":
         load_weights(network, name, Path(weights).expanduser())
     kind = ViTEncoder if isinstance(network, VisionTransformer) else CNNEncoder
-    return kind(
+    encoder = kind(
         network,
         name,
         image_size=image_size,
         frozen=frozen,
         gradient_checkpointing=gradient_checkpointing,
     )
+    encoder.views = views
+    return encoder
 
 
 def _create(name: str, *, download: bool) -> VisionTransformer | EfficientNet:

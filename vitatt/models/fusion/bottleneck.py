@@ -114,12 +114,13 @@ class BottleneckFusion(LesionNetwork):
         tokens = self.encoder(batch.image)
         features, mask = self.metadata_encoder(batch.metadata, batch.missing)
         of_image, patches = tokens[:, :1], tokens[:, self.encoder.num_prefix :]
+        absent = self.encoder.absent_patches(batch.image)
         of_metadata = self.class_embedding.expand(len(tokens), 1, -1)
         shared = self.bottleneck_embedding.expand(len(tokens), -1, -1)
         layers = list(zip(self.image_stream, self.metadata_stream, strict=True))
         for number, (image_layer, metadata_layer) in enumerate(layers, start=1):
             queries = 1 if number == len(layers) else 1 + shared.shape[1]
-            image = image_layer(torch.cat([of_image, shared], 1), patches, None, queries=queries)
+            image = image_layer(torch.cat([of_image, shared], 1), patches, absent, queries=queries)
             metadata = metadata_layer(
                 torch.cat([of_metadata, shared], 1), features, mask, queries=queries
             )

@@ -31,9 +31,12 @@ class MetadataToImageLayer(PreNormLayer):
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__(dim, FewQueryAttention(dim, num_heads), dropout)
 
-    def forward(self, metadata: Tensor, image: Tensor) -> Tensor:
-        """Metadata tokens (B, M, D) after the layer; image tokens (B, N, D) do not change."""
-        return self.update(metadata, self.attn(self.norm1(metadata), image))
+    def forward(self, metadata: Tensor, image: Tensor, absent: Tensor | None = None) -> Tensor:
+        """Metadata tokens (B, M, D) after the layer; image tokens (B, N, D) do not change.
+
+        Those of them that are `absent`, (B, N) bool, are not attended to.
+        """
+        return self.update(metadata, self.attn(self.norm1(metadata), image, absent))
 
 
 class CrossAttention(LesionNetwork):
@@ -86,8 +89,9 @@ class CrossAttention(LesionNetwork):
         image: Tensor = self.encoder(batch.image)
         metadata = self.metadata_encoder(batch.metadata, batch.missing)
         tokens = metadata.tokens
+        absent = self.encoder.absent_tokens(batch.image)
         for block in self.blocks:
-            tokens = block(tokens, image)
+            tokens = block(tokens, image, absent)
         mean = metadata._replace(tokens=tokens).mean()
         embedding = self.norm(torch.cat([image[:, 0], mean], dim=1))
         return LesionOutput(self.head(embedding), embedding)

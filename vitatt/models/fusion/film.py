@@ -62,9 +62,10 @@ class FiLM(LesionNetwork):
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and the pooled, normalised map of a batch."""
         tokens: Tensor = self.encoder(batch.image)
+        absent = self.encoder.absent_patches(batch.image)
         vector = self.vector(batch.metadata, batch.missing)
-        pooled = torch.cat([self.pool(tokens)[:, -1], vector], dim=1)
+        pooled = torch.cat([self.pool(tokens, absent)[:, -1], vector], dim=1)
         scale, shift = self.scale_and_shift(pooled).unsqueeze(1).chunk(2, dim=2)
         changed = F.relu((1 + scale) * tokens + shift)
-        embedding = self.norm(self.pool(changed).flatten(1))
+        embedding = self.norm(self.pool(changed, absent).flatten(1))
         return LesionOutput(self.head(self.drop(embedding)), embedding)

@@ -64,5 +64,5 @@ class MetaBlock(LesionNetwork):
         scale: Tensor = self.scale_norm(self.scale(vector), every)
         shift: Tensor = self.shift_norm(self.shift(vector), every)
         gated = torch.sigmoid(torch.tanh(scale * tokens) + shift)
-        embedding = self.norm(self.pool(gated).flatten(1))
+        embedding = self.norm(self.pool(gated, self.encoder.absent_patches(batch.image)).flatten(1))
         return LesionOutput(self.head(self.drop(embedding)), embedding)

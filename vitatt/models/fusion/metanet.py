@@ -59,7 +59,7 @@ class MetaNet(LesionNetwork):
 
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and the gated, normalised means of a batch."""
-        pooled = self.pool(self.encoder(batch.image))
+        pooled = self.pool(self.encoder(batch.image), self.encoder.absent_patches(batch.image))
         gate = self.gate(self.vector(batch.metadata, batch.missing))
         embedding = self.norm((pooled * gate.unsqueeze(1)).flatten(1))
         return LesionOutput(self.head(self.drop(embedding)), embedding)

@@ -39,7 +39,13 @@ class ImageToMetadataAttention(nn.Module):
         self.key_value = nn.Linear(dim, 2 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, image: Tensor, metadata: Tensor, key_padding_mask: Tensor) -> Tensor:
+    def forward(
+        self,
+        image: Tensor,
+        metadata: Tensor,
+        key_padding_mask: Tensor,
+        absent: Tensor | None = None,
+    ) -> Tensor:
         """Pooled attention output of the image tokens, (B, S, D).
 
         Args:
@@ -47,6 +53,7 @@ class ImageToMetadataAttention(nn.Module):
             metadata: Metadata tokens, (B, M, D).
             key_padding_mask: True where a metadata token is not attended to, (B, M) bool. The
                 output is 0 for a case whose metadata tokens are all ignored.
+            absent: True for patches that are not pooled, (B, P) bool; None for none.
         """
         none_left = key_padding_mask.all(dim=1)
         # The softmax over no token is NaN: these cases attend to all, and are set to 0 below.
@@ -58,7 +65,7 @@ class ImageToMetadataAttention(nn.Module):
         attended = F.scaled_dot_product_attention(
             query, key, value, attn_mask=attendable[:, None, None]
         )
-        pooled = self.proj(self.pool(attended.transpose(1, 2).flatten(2)))
+        pooled = self.proj(self.pool(attended.transpose(1, 2).flatten(2), absent))
         return pooled.masked_fill(none_left[:, None, None], 0)
 
 
@@ -108,11 +115,14 @@ class MutualAttention(LesionNetwork):
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and pooled image and metadata, normalised, of a batch."""
         image: Tensor = self.encoder(batch.image)
+        absent = self.encoder.absent_patches(batch.image)
         metadata = self.metadata_encoder(batch.metadata, batch.missing)
         tokens, mask = metadata
         normed = self.metadata_norm(tokens)
-        attended = tokens + self.drop(self.metadata_asks(normed, image))
-        pooled = self.pool(image) + self.drop(self.image_asks(image, normed, mask))
+        attended = tokens + self.drop(
+            self.metadata_asks(normed, image, self.encoder.absent_tokens(batch.image))
+        )
+        pooled = self.pool(image, absent) + self.drop(self.image_asks(image, normed, mask, absent))
         mean = metadata._replace(tokens=attended).mean()
         embedding = self.norm(torch.cat([pooled.flatten(1), mean], dim=1))
         return LesionOutput(self.head(self.drop(embedding)), embedding)

@@ -20,16 +20,24 @@ class TokenLayout(NamedTuple):
         prefix: Class token, then any register or distillation tokens.
         patches: Patch tokens.
         metadata: Metadata tokens.
+        views: Sequences of a case, one for each of its views; those of a case follow one another
+            in the batch.
     """
 
     prefix: int
     patches: int
     metadata: int = 0
+    views: int = 1
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of tokens of each kind."""
+        return [self.prefix, self.patches, self.metadata]
 
     @property
     def length(self) -> int:
-        """Number of all tokens."""
-        return sum(self)
+        """Number of all tokens of a sequence."""
+        return sum(self.sizes)
 
 
 class LesionNetwork(nn.Module, ABC):
@@ -59,6 +67,13 @@ class LesionNetwork(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: LesionBatch) -> LesionOutput:
         """Logits and embedding of a batch."""
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """Rows and columns of all patches of a case, whose views lie one below the other."""
+        assert self.encoder is not None
+        rows, columns = self.encoder.grid_size
+        return self.encoder.views * rows, columns
 
     @property
     def layouts(self) -> list[TokenLayout]:
@@ -105,12 +120,14 @@ class LesionNetwork(nn.Module, ABC):
         if self.layouts:
             return self.last_layer, self.layouts[-1]
         assert self.encoder is not None
-        layout = TokenLayout(self.encoder.last_prefix, self.encoder.num_patches)
-        return self.encoder.last_block, layout
+        encoder = self.encoder
+        layout = TokenLayout(encoder.last_prefix, encoder.num_patches, views=encoder.views)
+        return encoder.last_block, layout
 
     def encoder_layouts(self) -> list[TokenLayout]:
         """The layouts of the image encoder's own attention layers; empty without attention."""
         if self.encoder is None or not self.encoder.attends:
             return []
-        layout = TokenLayout(self.encoder.num_prefix, self.encoder.num_patches)
-        return [layout] * self.encoder.num_blocks
+        encoder = self.encoder
+        layout = TokenLayout(encoder.num_prefix, encoder.num_patches, views=encoder.views)
+        return [layout] * encoder.num_blocks

@@ -163,6 +163,12 @@ class AttentionFusion(LesionNetwork):
                 f"Expected argument `join_at` to be one of the encoder's blocks 0 to "
                 f"{encoder.num_blocks - 1}, but got {join_at}."
             )
+        if join_at is not None and encoder.views > 1:
+            raise UsageError(
+                f"Expected argument `join_at` to be null with cases of {encoder.views} images "
+                f"({', '.join(task.views)}), but got {join_at}: the encoder sees each image by "
+                "itself, so that metadata tokens can join all of them only after it."
+            )
         if additive and join_at is not None:
             raise UsageError(
                 "Expected argument `additive` to be false with `join_at`: tokens that the encoder "
@@ -181,6 +187,9 @@ class AttentionFusion(LesionNetwork):
         )
         # Of class, patch and metadata tokens.
         self.modality_embedding = nn.Parameter(torch.randn(3, encoder.dim) * 0.02)
+        self.view_embedding: nn.Parameter | None = None
+        if encoder.views > 1:
+            self.view_embedding = nn.Parameter(torch.randn(encoder.views, encoder.dim) * 0.02)
         self.blocks = nn.ModuleList(
             FusionBlock(encoder.dim, num_heads or encoder.num_heads, dropout) for _ in range(depth)
         )
@@ -198,9 +207,13 @@ class AttentionFusion(LesionNetwork):
         else:
             tokens = self._encode_jointly(batch.image, metadata)
         key_padding_mask = self._key_padding_mask(tokens, metadata)
+        absent = self.encoder.absent_patches(batch.image)
+        if absent is not None:
+            key_padding_mask[:, 1 : 1 + absent.shape[1]] = absent
         added = None
         if self.additive is not None:
-            added = self.additive(tokens, key_padding_mask, self.encoder.num_patches)
+            num_patches = self.encoder.views * self.encoder.num_patches
+            added = self.additive(tokens, key_padding_mask, num_patches, absent)
         for number, block in enumerate(self.blocks, start=1):
             tokens = block(tokens, key_padding_mask, class_only=number == len(self.blocks))
         embedding = self.norm(tokens[:, 0])
@@ -222,7 +235,7 @@ class AttentionFusion(LesionNetwork):
                 layout._replace(metadata=count if index >= self.join_at else 0)
                 for index, layout in enumerate(layouts)
             ]
-        fused = TokenLayout(prefix, self.encoder.num_patches, count)
+        fused = TokenLayout(prefix, self.encoder.views * self.encoder.num_patches, count)
         return layouts + [fused] * (len(self.blocks) + (self.additive is not None))
 
     @property
@@ -255,12 +268,11 @@ class AttentionFusion(LesionNetwork):
     def _join(self, tokens: Tensor, num_prefix: int, metadata: MetadataTokens) -> Tensor:
         """Image tokens (B, prefix + P, D) and metadata tokens in one sequence."""
         kinds = self.modality_embedding
-        image_kinds = torch.cat(
-            [
-                kinds[0].expand(num_prefix, -1),
-                kinds[1].expand(tokens.shape[1] - num_prefix, -1),
-            ]
-        )
+        of_patches = kinds[1].expand(tokens.shape[1] - num_prefix, -1)
+        if self.view_embedding is not None:
+            each = self.encoder.num_patches
+            of_patches = of_patches + self.view_embedding.repeat_interleave(each, dim=0)
+        image_kinds = torch.cat([kinds[0].expand(num_prefix, -1), of_patches])
         return torch.cat([tokens + image_kinds, metadata.tokens + kinds[2]], dim=1)
 
     def _key_padding_mask(self, tokens: Tensor, metadata: MetadataTokens) -> Tensor:

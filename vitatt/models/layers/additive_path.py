@@ -28,15 +28,22 @@ class AdditivePath(nn.Module):
         self.weight = nn.Parameter(torch.zeros(3, num_classes, dim))  # of class, patch, metadata
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
-    def forward(self, tokens: Tensor, key_padding_mask: Tensor, num_patches: int) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        key_padding_mask: Tensor,
+        num_patches: int,
+        absent: Tensor | None = None,
+    ) -> Tensor:
         """Logits (B, C).
 
         Args:
             tokens: Class token, patch tokens, metadata tokens, (B, N, D).
             key_padding_mask: True where a token contributes nothing, (B, N) bool.
             num_patches: P.
+            absent: True for patches that are not there, (B, P) bool; None for none.
         """
-        contributions = self.contributions(tokens, num_patches)
+        contributions = self.contributions(tokens, num_patches, absent)
         observed = ~key_padding_mask
         count = observed.sum(1, keepdim=True).to(tokens.dtype)
         value = contributions[:, None]
@@ -46,11 +53,16 @@ class AdditivePath(nn.Module):
         )
         return mean[:, 0, 0] * count + self.bias
 
-    def contributions(self, tokens: Tensor, num_patches: int) -> Tensor:
-        """What each token adds to each logit, without the bias, (B, N, C)."""
+    def contributions(
+        self, tokens: Tensor, num_patches: int, absent: Tensor | None = None
+    ) -> Tensor:
+        """What each token adds to each logit, without the bias, (B, N, C); see `forward`."""
         normed = self.norm(tokens)
         parts = normed.split([1, num_patches, tokens.shape[1] - 1 - num_patches], dim=1)
-        scales = (1.0, 1 / num_patches, 1.0)
+        of_patch: float | Tensor = 1 / num_patches
+        if absent is not None:
+            of_patch = (1 / (~absent).sum(1)).to(tokens.dtype)[:, None, None]
+        scales = (1.0, of_patch, 1.0)
         return torch.cat(
             [
                 scale * F.linear(part, weight)
