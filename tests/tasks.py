@@ -86,6 +86,15 @@ def make_batch(
     )
 
 
+def make_views_batch(task: LesionTask, size: int = 8, *, seed: int = 0) -> LesionBatch:
+    """Random cases of two views: of the third the second is absent, of the fourth the first."""
+    one, other = (make_batch(task, size, seed=seed + part) for part in range(2))
+    absent = torch.zeros(size, 2, dtype=torch.bool)
+    absent[2, 1] = absent[3, 0] = True
+    pixels = torch.cat([one.pixels, other.pixels], dim=2)
+    return one._replace(image=Pixels(pixels, absent))
+
+
 def tensors(batch: LesionBatch) -> tuple[Tensor, ...]:
     """Image, metadata, missing mask and target of a batch."""
     return batch.image.values, *batch[1:4]
@@ -103,7 +112,9 @@ def make_network(
     """A network in evaluation mode whose every weight matters and whose attention is uneven."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        image_encoder = make_encoder(encoder, image_size=task.image_size, frozen=frozen)
+        image_encoder = make_encoder(
+            encoder, image_size=task.image_size, frozen=frozen, views=task.num_views
+        )
         network = fusion(image_encoder, task, **arguments)
         with torch.no_grad():
             for parameter in network.parameters():

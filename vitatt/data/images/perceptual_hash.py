@@ -133,7 +133,7 @@ def _nearest(look: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray
     Cosines are rounded: in their last digits, equal looks differ by their place in a product.
     """
     length = np.linalg.norm(look, axis=1, keepdims=True)
-    cosine = np.round((look / length) @ centres.T, 5)
+    cosine = np.round((look / np.maximum(length, np.finfo(np.float32).tiny)) @ centres.T, 5)
     order = np.argpartition(-cosine, _CELLS_PER_IMAGE, axis=1)
     return order[:, :_CELLS_PER_IMAGE].copy()  # a view would keep all of it
 

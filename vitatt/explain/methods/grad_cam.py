@@ -9,6 +9,7 @@ from vitatt.explain.attention.class_row import ClassRow, row_of_layer
 from vitatt.explain.attention.differentiation import differentiable, own_inputs
 from vitatt.explain.methods.relevance import Cost, Relevance
 from vitatt.models.fusion.network import LesionNetwork, TokenLayout
+from vitatt.models.layers.map_pool import mean_patch
 from vitatt.types import LesionBatch
 
 
@@ -52,7 +53,10 @@ def grad_cam(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Rele
             )
             for number, value in enumerate(sums, start=1)
         ]
-    rows = [_weighted(tokens.detach(), gradient, layout) for gradient, _ in gradients]
+    assert network.encoder is not None
+    # If each view has a sequence of its own, the gradient of an absent one is 0.
+    absent = network.encoder.absent_patches(batch.image) if layout.views == 1 else None
+    rows = [_weighted(tokens.detach(), gradient, layout, absent) for gradient, _ in gradients]
     if network.cardinalities and not layout.metadata:
         rows = [
             row._replace(metadata=_of_columns(network, batch, gradient))
@@ -62,12 +66,14 @@ def grad_cam(network: LesionNetwork, batch: LesionBatch, target: Tensor) -> Rele
     return Relevance.of_rows(rows, network, logits, Cost(1, 0, 0.0))
 
 
-def _weighted(tokens: Tensor, gradient: Tensor, layout: TokenLayout) -> ClassRow:
-    _, patches, _ = gradient.split(layout.sizes, dim=1)
-    own_weight = gradient.clone()
-    of_patches = slice(layout.prefix, layout.prefix + layout.patches)
-    own_weight[:, of_patches] = patches.mean(dim=1, keepdim=True)
-    relevance = (own_weight * tokens).sum(-1).clamp(min=0)
+def _weighted(
+    tokens: Tensor, gradient: Tensor, layout: TokenLayout, absent: Tensor | None
+) -> ClassRow:
+    prefix, patches, metadata = gradient.split(layout.sizes, dim=1)
+    of_map = mean_patch(patches, absent).expand_as(patches)
+    if absent is not None:
+        of_map = of_map.masked_fill(absent.unsqueeze(2), 0)
+    relevance = (torch.cat([prefix, of_map, metadata], dim=1) * tokens).sum(-1).clamp(min=0)
     return row_of_layer(relevance, layout)
 
 

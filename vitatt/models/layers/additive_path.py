@@ -61,7 +61,7 @@ class AdditivePath(nn.Module):
         parts = normed.split([1, num_patches, tokens.shape[1] - 1 - num_patches], dim=1)
         of_patch: float | Tensor = 1 / num_patches
         if absent is not None:
-            of_patch = (1 / (~absent).sum(1)).to(tokens.dtype)[:, None, None]
+            of_patch = 1 / (~absent).sum(1).to(tokens.dtype)[:, None, None]
         scales = (1.0, of_patch, 1.0)
         return torch.cat(
             [
