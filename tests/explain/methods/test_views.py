@@ -14,7 +14,7 @@ from vitatt.explain.checks.faithfulness import faithfulness
 from vitatt.explain.methods import METHODS, explain
 from vitatt.models.fusion import FUSIONS
 from vitatt.models.fusion.image_only import ImageOnly
-from vitatt.types import LesionTask, Pixels
+from vitatt.types import LesionTask, Pixels, UsageError
 
 SIZE = 6
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -67,7 +67,9 @@ def test_every_method_has_a_map_for_each_view(method: str, fusion: str) -> None:
     batch = make_views_batch(task, 4)
     network = make_network(task, fusion=FUSIONS[fusion])
     if network.encoder is None or (METHODS[method].reads_attention and not network.layouts):
-        pytest.skip("the method does not apply")
+        with pytest.raises(UsageError, match="appl"):
+            explain(network, batch, method=method)
+        return
     found = explain(network, batch, method=method)
     assert found.patches.shape == (4, 1, 8, 4)
     if method != "random":

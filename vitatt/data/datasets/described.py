@@ -112,6 +112,11 @@ def read_described(
         *(feature.name for feature in spec.features),
     )
     if spec.views:
+        if (lost := images.is_not_null() & paths.is_null()).any():
+            notes.append(
+                f"{int(lost.sum())} images that {path.name} names have no file below {root}, and "
+                f"their views are absent, the first being {images.filter(lost)[0]}."
+            )
         cases = without_empty_lists(cases)
     if not labelled:
         cases = only_known_classes(cases, spec)
