@@ -41,6 +41,8 @@ $(READY): pyproject.toml constraints.txt
 train: $(READY)  ## Train on the embedded demo, or on DATASET=NAME in DATA_DIR
 ifeq ($(DATASET),demo)
 	$(BIN)/vitatt demo-data demo-data --num_cases 1600 --image_size 128
+else ifeq ($(DATASET),demo_views)
+	$(BIN)/vitatt demo-data demo-views --dataset derm7pt --num_cases 1600 --image_size 128
 endif
 	$(BIN)/vitatt fit --config 'conf/$(CONFIG).yaml' $(ROOT) $(ARGS)
 

@@ -35,7 +35,17 @@ def printed(words: list[str], capsys, monkeypatch) -> dict:
 
 def test_there_are_recipes_and_overlays():
     assert {path.stem for path in RECIPES} == {
-        *("demo", "pad", "isic2019", "ham10000", "isic2020", "isic2024", "milk10k", "derm7pt"),
+        *(
+            "demo",
+            "demo_views",
+            "pad",
+            "isic2019",
+            "ham10000",
+            "isic2020",
+            "isic2024",
+            "milk10k",
+            "derm7pt",
+        ),
         "isic_archive",
     }
     assert len(OVERLAYS) >= 5

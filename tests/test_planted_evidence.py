@@ -119,3 +119,63 @@ def test_relevance_falls_on_what_was_planted(demo: Path) -> None:
     # Chance: marks stand out to random weights too, but what means nothing as much as the sign.
     for name, chance in (("sign less decoy", 0), ("planted on top", len(planted) / len(names))):
         assert abs(means[name] - chance) < 3 * errors[name], name
+
+
+VIEWS = CONF.with_name("demo_views.yaml")
+
+
+@pytest.mark.slow
+def test_a_sign_is_found_in_the_view_that_shows_it(tmp_path: Path) -> None:
+    write_demo(tmp_path / "data", dataset="derm7pt", num_cases=1600, image_size=SIZE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.setenv("NETRC", str(tmp_path / "no-netrc"))
+        words = [f"--data.root={tmp_path / 'data'}", f"--data.cache_dir={tmp_path / 'cache'}"]
+        quiet = ["--explanations.size=0", "--trainer.enable_progress_bar=false"]
+        assert main(["fit", f"--config={VIEWS}", *words, *quiet]) == 0
+    (checkpoint,) = tmp_path.glob("runs/vitatt/*/checkpoints/best.ckpt")
+    print(in_its_view(checkpoint, tmp_path / "data", tmp_path / "cache"))
+    found = in_its_view(checkpoint, tmp_path / "data", tmp_path / "cache")
+    assert found["most relevance in the view"] >= 0.95
+    assert found["on the sign"] >= 0.95
+
+
+def in_its_view(checkpoint: Path, data: Path, cache: Path) -> dict[str, float]:
+    """Shares of test cases whose sign TMME finds, of those that show one."""
+    model = LesionClassifier.load_from_checkpoint(checkpoint, map_location="cpu").eval()
+    datamodule = LesionDataModule(
+        "derm7pt", str(data), cache_dir=str(cache), task=model.task.to_plain()
+    )
+    truth, cases = DemoTruth.load(data), datamodule.cases("test")
+    dataset = datamodule.dataset_of("test")
+    batch = dataset.__getitems__(range(len(dataset)))
+    with torch.no_grad():
+        predicted = torch.cat([model(part).logits.argmax(1) for part in dataset.batches(64)])
+    masks = torch.from_numpy(
+        np.stack(
+            [
+                [
+                    read_mask(truth.masks / f"{Path(path).stem}_segmentation.png", SIZE)
+                    for path in images
+                ]
+                for images in cases["image"]
+            ]
+        )
+    )  # (N, 2, H, W)
+    parts = [batch.cases(slice(n, n + 64)) for n in range(0, len(batch.target), 64)]
+    found = [explain_by(model.network, part, methods=["tmme"])["tmme"] for part in parts]
+    patches = torch.cat([part.patches[:, 0] for part in found])
+    shows = masks.flatten(2).any(2)  # (N, 2)
+    shown = shows.any(1)
+    of_views = patches.unflatten(1, (2, -1)).sum((2, 3))
+    maps = upsample(patches, (2 * SIZE, SIZE))
+    return {
+        "cases": len(cases),
+        "accuracy": (predicted == batch.target).float().mean().item(),
+        "shown": int(shown.sum()),
+        "most relevance in the view": (of_views.argmax(1) == shows.int().argmax(1))[shown]
+        .float()
+        .mean()
+        .item(),
+        "on the sign": pointing_game(maps[shown], masks.flatten(1, 2)[shown]).mean().item(),
+    }

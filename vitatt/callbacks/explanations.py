@@ -106,8 +106,10 @@ class ExplanationPanel(Callback):
             title = f"{case.case_id}\ntrue {case.true_class}, predicted {case.predicted_class}"
             title += f" ({case.probability:.2f})"
             attention_map, tmme_map = list(case.maps.values())[:2]
-            figures["attention"].append(map_figure(case.image, attention_map, title))
-            figures["tmme"].append(map_figure(case.image, tmme_map, title))
+            figures["attention"].append(
+                map_figure(case.image, attention_map, title, case.num_views)
+            )
+            figures["tmme"].append(map_figure(case.image, tmme_map, title, case.num_views))
         folder = run_folder(trainer) / "maps" / f"step-{trainer.global_step:06d}"
         paths = _save(folder, figures, [case.figure_name for case in cases])
         log_images(trainer, {f"maps/{name}": files for name, files in paths.items()})

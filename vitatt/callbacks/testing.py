@@ -16,6 +16,7 @@ from vitatt.callbacks.processes import gather
 from vitatt.callbacks.run_folder import run_folder
 from vitatt.callbacks.tracking import run_logger
 from vitatt.evaluation.summary import summarise
+from vitatt.explain.explain_cases import shown_pixels
 from vitatt.explain.methods import explain
 from vitatt.files import write_frame
 from vitatt.models.classifier import LesionClassifier, StepOutput
@@ -57,8 +58,11 @@ class TestReport(Callback):
         with trainer.precision_plugin.forward_context():
             relevance = explain(pl_module.network, batch, probabilities.argmax(1, keepdim=True))
             maps = relevance.patches[:, 0].cpu().numpy()
-            pixels = batch.pixels.permute(0, 2, 3, 1).cpu().numpy()
-            figures = [heatmap(*pair) for pair in zip(pixels, maps, strict=True)]
+            views = pl_module.task.num_views
+            figures = [
+                heatmap(shown_pixels(batch, place), one, views=views)
+                for place, one in enumerate(maps)
+            ]
             self._maps.append((outputs["case_id"], figures))
 
     def on_test_epoch_end(

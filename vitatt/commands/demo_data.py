@@ -19,7 +19,7 @@ def demo_data(
     Args:
         folder: Where to write; absent, empty, or holding this very dataset.
         dataset: Whose published layout to follow.
-        num_cases: Number of images, at least 8 per class.
+        num_cases: Number of cases, at least 8 per class.
         image_size: Side of the square images, in pixels, at least 32.
         seed: Seed of images and metadata, at least 0.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _IMAGE_ENDINGS = {".png", ".jpg", ".jpeg"}
+_ABSENT = 235
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,7 @@ class ExplainedCase:
 
     Attributes:
         case_id: Published name.
-        image: Pixels (H, W, 3) uint8, RGB.
+        image: Pixels (H, W, 3) uint8, RGB; those of several views lie one below the other.
         maps: Relevance (h, w) of the image by title, such as ``TMME: predicted BCC``.
         probabilities: Of each class by its name, in the order of the logits; they sum to 1.
         true_class: Name of the diagnosis; None where it is unknown.
@@ -30,6 +31,9 @@ class ExplainedCase:
         image_share: Share of the image in all relevance, in [0, 1], for the first title; the rest
             is of the metadata. None where it is not defined.
         predicted: Name of the predicted class; by default the one of the highest probability.
+        views: Names of the views, from top to bottom; empty if the case is one image.
+        view_shares: Share of each view in all relevance, for the first title; they sum to
+            `image_share`. Empty where it is not defined.
     """
 
     case_id: str
@@ -43,6 +47,13 @@ class ExplainedCase:
     map_features: Mapping[str, NDArray[np.floating[Any]]] | None = None
     image_share: float | None = None
     predicted: str | None = None
+    views: Sequence[str] = ()
+    view_shares: Sequence[float] = ()
+
+    @property
+    def num_views(self) -> int:
+        """Number of images."""
+        return max(1, len(self.views))
 
     @property
     def predicted_class(self) -> str:
@@ -59,3 +70,12 @@ class ExplainedCase:
     def probability(self) -> float:
         """Probability of the predicted class, in [0, 1]."""
         return self.probabilities[self.predicted_class]
+
+
+def case_pixels(image: NDArray[np.uint8], absent: Sequence[bool]) -> NDArray[np.uint8]:
+    """Return pixels (V H, W, 3) for people, in which an absent view is light grey."""
+    shown = image.reshape(max(1, len(absent)), -1, *image.shape[1:]).copy()
+    for view, is_absent in enumerate(absent):
+        if is_absent:
+            shown[view] = _ABSENT
+    return shown.reshape(image.shape)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitatt.explain.attention.differentiation import differentiable
-from vitatt.explain.cases import ExplainedCase
+from vitatt.explain.cases import ExplainedCase, case_pixels
 from vitatt.explain.methods import METHODS, explain_by
 from vitatt.explain.methods.relevance import Relevance
 from vitatt.models.fusion.network import LesionNetwork
@@ -105,7 +105,7 @@ def _case(
     maps = _maps(explained.relevance, place, verdicts)
     return ExplainedCase(
         case_id=batch.case_id[place],
-        image=batch.pixels[place].permute(1, 2, 0).cpu().numpy(),
+        image=shown_pixels(batch, place),
         maps={title: patches for title, (patches, _) in maps.items()},
         probabilities=dict(zip(task.classes, probabilities, strict=True)),
         predicted=task.classes[int(explained.classes[place, 0])],
@@ -115,7 +115,15 @@ def _case(
         feature_relevance=dict(zip(verdicts, features, strict=True)) if count else None,
         map_features={title: of_features for title, (_, of_features) in maps.items()},
         image_share=share if count and not math.isnan(share) else None,
+        views=task.views,
+        view_shares=main.view_shares(len(task.views))[place, 0].tolist() if count else (),
     )
+
+
+def shown_pixels(batch: LesionBatch, place: int) -> NDArray[np.uint8]:
+    """Pixels of a case of a batch for people, see `case_pixels`."""
+    absent = [] if batch.image.absent is None else batch.image.absent[place].tolist()
+    return case_pixels(batch.pixels[place].permute(1, 2, 0).cpu().numpy(), absent)
 
 
 def _verdicts(classes: Tensor, task: LesionTask) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 
 from vitatt.data.metadata.encoding import Value, describe_values
 from vitatt.explain.cases import ExplainedCase
+from vitatt.explain.explain_cases import shown_pixels
 from vitatt.explain.methods import METHODS, check_methods, explain
 from vitatt.inference.contrast import ContrastNetwork
 from vitatt.inference.results import Explanation, Prediction
@@ -80,7 +81,7 @@ def explain_case(
         share,
         ExplainedCase(
             case_id=batch.case_id[0],
-            image=batch.pixels[0].permute(1, 2, 0).cpu().numpy(),
+            image=shown_pixels(batch, 0),
             maps={title: patches},
             probabilities=prediction.probabilities,
             predicted=prediction.predicted,
@@ -89,6 +90,10 @@ def explain_case(
             feature_relevance={words: features} if len(features) else None,
             map_features={title: features},
             image_share=share,
+            views=model.task.views,
+            view_shares=()
+            if share is None
+            else relevance.view_shares(len(model.task.views))[0, 0].tolist(),
         ),
     )
 

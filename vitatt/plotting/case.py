@@ -24,6 +24,7 @@ _TITLE = 26
 _TILE_TITLE = 21  # "TMME: predicted VASC" must fit over the narrowest tile
 _MAX_TILE = 346
 _TILES_PER_ROW = 4
+_OF_IMAGES = ("#b8bcc2", "#8d939c")
 
 
 def case_figure(case: ExplainedCase) -> NDArray[np.uint8]:
@@ -98,9 +99,11 @@ def _tile_strips(case: ExplainedCase) -> list[Image.Image]:
     tiles = len(case.maps) + 1
     columns = min(tiles, _TILES_PER_ROW)
     side = min(_MAX_TILE, (_INNER - (columns - 1) * _GAP) // columns)
-    image = fit_image(case.image, side)
-    drawn = [("image", image)]
-    drawn += [(title, heatmap(image, one)) for title, one in case.maps.items()]
+    image = fit_image(case.image, case.num_views * side)
+    drawn = [(" / ".join(case.views) or "image", image)]
+    drawn += [
+        (title, heatmap(image, one, views=case.num_views)) for title, one in case.maps.items()
+    ]
     font = load_font(_TILE_TITLE)
     strips = []
     for first in range(0, tiles, columns):
@@ -146,13 +149,23 @@ def _share_strip(case: ExplainedCase) -> Image.Image:
         draw.text((_MARGIN, middle), text, font=font, fill=GREY, anchor="lm")
         return strip
     share = case.image_share
-    text = f"image {format_percent(share)} / metadata {format_percent(1 - share)}"
-    draw.text((_MARGIN, middle), text, font=font, fill=INK, anchor="lm")
+    shares = dict(zip(case.views, case.view_shares, strict=False)) or {"image": share}
+    of_images = " / ".join(f"{name} {format_percent(one)}" for name, one in shares.items())
+    text = f"{of_images} / metadata {format_percent(1 - share)}"
     start, end = _MARGIN + round(LABEL_SHARE * _INNER), _WIDTH - _MARGIN
-    border = start + share * (end - start)
+    if _MARGIN + font.getlength(text) > start - _GAP:  # the bar goes below the words
+        strip, draw = _strip(54 + 36)
+        draw.text((_MARGIN, middle), text, font=font, fill=INK, anchor="lm")
+        middle += 36
+    else:
+        draw.text((_MARGIN, middle), text, font=font, fill=INK, anchor="lm")
     draw.rectangle((start, middle - 12, end, middle + 12), fill=BLUE)
-    if share > 0:
-        draw.rectangle((start, middle - 12, border, middle + 12), fill="#b8bcc2")
+    left = float(start)
+    for number, one in enumerate(shares.values()):
+        border = left + one * (end - start)
+        if one > 0:
+            draw.rectangle((left, middle - 12, border, middle + 12), fill=_OF_IMAGES[number % 2])
+        left = border
     return strip
 
 

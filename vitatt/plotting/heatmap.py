@@ -23,7 +23,11 @@ _GAP = 8
 
 
 def heatmap(
-    image: NDArray[np.uint8], relevance: NDArray[np.floating[Any]], *, opacity: float = 0.6
+    image: NDArray[np.uint8],
+    relevance: NDArray[np.floating[Any]],
+    *,
+    opacity: float = 0.6,
+    views: int = 1,
 ) -> NDArray[np.uint8]:
     """Image with relevance as a coloured overlay, transparent where relevance is low.
 
@@ -35,6 +39,7 @@ def heatmap(
         image: Pixels (H, W, 3), RGB.
         relevance: (h, w), not negative, on a grid that covers the whole image.
         opacity: Opacity at the maximum, in [0, 1]; elsewhere in proportion to relevance.
+        views: Images that lie one below the other, so that nothing is upsampled across them.
 
     Returns:
         The overlay, (H, W, 3).
@@ -46,17 +51,20 @@ def heatmap(
     relevance = check_relevance(relevance, "relevance", ndim=2)
     if not 0 <= opacity <= 1:
         raise ValueError(f"Expected argument `opacity` to be in [0, 1], but got {opacity}")
-    levels = _levels(relevance, image.shape[:2])
+    levels = _levels(relevance, image.shape[:2], views)
     alpha = levels.point([round(opacity * level) for level in range(256)])
     return np.array(Image.composite(_coloured(levels), Image.fromarray(image), alpha))
 
 
-def overlay(relevance: NDArray[np.floating[Any]], size: tuple[int, int]) -> NDArray[np.uint8]:
+def overlay(
+    relevance: NDArray[np.floating[Any]], size: tuple[int, int], views: int = 1
+) -> NDArray[np.uint8]:
     """The overlay of `heatmap` without the image, transparent where relevance is low.
 
     Args:
         relevance: (h, w), not negative, on a grid that covers the whole image.
         size: Height and width of the canvas, in pixels.
+        views: See `heatmap`.
 
     Returns:
         RGBA (H, W, 4). The alpha is relevance as a share of its own maximum, and each alpha has
@@ -65,12 +73,12 @@ def overlay(relevance: NDArray[np.floating[Any]], size: tuple[int, int]) -> NDAr
     Raises:
         ValueError: If relevance has another shape, is negative or not finite.
     """
-    levels = _levels(check_relevance(relevance, "relevance", ndim=2), size)
+    levels = _levels(check_relevance(relevance, "relevance", ndim=2), size, views)
     return np.dstack([np.asarray(_coloured(levels)), np.asarray(levels)])
 
 
 def map_figure(
-    image: NDArray[np.uint8], relevance: NDArray[np.floating[Any]], title: str
+    image: NDArray[np.uint8], relevance: NDArray[np.floating[Any]], title: str, views: int = 1
 ) -> NDArray[np.uint8]:
     """Image and heatmap side by side, under a title.
 
@@ -78,6 +86,7 @@ def map_figure(
         image: Pixels (H, W, 3), RGB.
         relevance: (h, w), not negative, on a grid that covers the whole image.
         title: One or more lines; a line that is too long ends in an ellipsis.
+        views: See `heatmap`.
 
     Returns:
         The canvas, 472 pixels wide.
@@ -86,7 +95,7 @@ def map_figure(
         ValueError: As `heatmap` does.
     """
     check_image(image, "image")
-    image = fit_image(image, _TILE)
+    image = fit_image(image, views * _TILE)
     font = load_font(19)
     lines = title.splitlines()
     line_height = 26
@@ -98,7 +107,7 @@ def map_figure(
         text = clip_text(line, font, size[0] - 2 * _GAP)
         draw.text((_GAP, 4 + row * line_height), text, font=font, fill=INK)
     canvas.paste(Image.fromarray(image), (_GAP, top))
-    canvas.paste(Image.fromarray(heatmap(image, relevance)), (_TILE + 2 * _GAP, top))
+    canvas.paste(Image.fromarray(heatmap(image, relevance, views=views)), (_TILE + 2 * _GAP, top))
     return np.array(canvas)
 
 
@@ -152,14 +161,18 @@ def fit_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(resized)
 
 
-def _levels(relevance: NDArray[np.float64], size: tuple[int, int]) -> Image.Image:
+def _levels(relevance: NDArray[np.float64], size: tuple[int, int], views: int) -> Image.Image:
     """Relevance as a grey image (H, W), 255 at its maximum; 0 everywhere if it is constant."""
     maximum = relevance.max()
     if maximum - relevance.min() <= _TOLERANCE * maximum:
         return Image.new("L", size[::-1])
-    grid = Image.fromarray((relevance / maximum).astype(np.float32))
-    scaled = np.asarray(grid.resize(size[::-1], Image.Resampling.BILINEAR)).clip(0, 1)
-    return Image.fromarray(np.rint(scaled * 255).astype(np.uint8))
+    of_view = (size[1], size[0] // views)
+    grids = np.split((relevance / maximum).astype(np.float32), views)
+    scaled = [
+        np.asarray(Image.fromarray(grid).resize(of_view, Image.Resampling.BILINEAR))
+        for grid in grids
+    ]
+    return Image.fromarray(np.rint(np.concatenate(scaled).clip(0, 1) * 255).astype(np.uint8))
 
 
 def _coloured(levels: Image.Image) -> Image.Image:

@@ -26,15 +26,21 @@ def jpeg_address(pixels: NDArray[np.uint8]) -> str:
     return _address(Image.fromarray(pixels), "JPEG", quality=85)
 
 
-def overlay_address(relevance: NDArray[np.floating[Any]]) -> str | None:
+def overlay_address(relevance: NDArray[np.floating[Any]], views: int = 1) -> str | None:
     """Data address of a relevance map (h, w) as a transparent PNG; None if it has no contrast.
+
+    Args:
+        relevance: The map.
+        views: Images that lie one below the other.
 
     Raises:
         ValueError: As `overlay` does.
     """
     height, width = relevance.shape
+    height //= views
     scale = _MAP_SIDE / max(height, width)
-    pixels = overlay(relevance, (max(1, round(scale * height)), max(1, round(scale * width))))
+    size = (views * max(1, round(scale * height)), max(1, round(scale * width)))
+    pixels = overlay(relevance, size, views)
     alpha = pixels[..., 3]
     if not alpha.any():
         return None

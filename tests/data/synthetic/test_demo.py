@@ -422,7 +422,7 @@ def test_no_truth_is_refused(tmp_path: Path) -> None:
         ({"seed": -1}, "Expected `seed` to be at least 0, but got -1"),
         (
             {"dataset": "ham"},
-            "Expected `dataset` to be one of pad_ufes_20, isic_2019, but got 'ham'",
+            "Expected `dataset` to be one of pad_ufes_20, isic_2019, derm7pt, but got 'ham'",
         ),
     ],
 )

@@ -19,7 +19,7 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -31,8 +31,10 @@ from vitatt.data.synthetic.tables import (
     NOISE,
     UNSEEN,
     Lesions,
+    PlannedImage,
     chosen,
     group_sizes,
+    write_derm7pt,
     write_isic,
     write_pad,
 )
@@ -40,7 +42,7 @@ from vitatt.files import check_folder
 from vitatt.ranges import Range, check_ranges
 from vitatt.types import DataError, UsageError
 
-DemoDataset = Literal["pad_ufes_20", "isic_2019"]
+DemoDataset = Literal["pad_ufes_20", "isic_2019", "derm7pt"]
 
 _VERSION = 3
 _CASES_PER_CLASS = 8
@@ -53,7 +55,7 @@ class DemoTruth:
 
     Attributes:
         dataset: Dataset whose published layout is used.
-        num_cases: Number of images.
+        num_cases: Number of cases, each of one image or, in Derm7pt, of two.
         image_size: Side of the square images, in pixels.
         seed: Seed of all random draws.
         planted: Metadata features that distinguish the classes of one sign.
@@ -111,7 +113,7 @@ def write_demo(
     Args:
         folder: Folder to write to; absent, empty, or holding this very dataset.
         dataset: Dataset whose published layout to use.
-        num_cases: Number of images, at least 8 per class.
+        num_cases: Number of cases, at least 8 per class.
         image_size: Side of the square images, in pixels, at least 32.
         seed: Seed of all random draws, at least 0.
 
@@ -171,13 +173,18 @@ class _Plan:
         signs: Classes of each sign.
         planted: The two planted features.
         answers: Values of the planted features for the first class of each sign, the second, and
-            so on. True is a yes in PAD-UFES-20, an old age or an exposed site in ISIC 2019.
+            so on. True is a yes in PAD-UFES-20, an old age in ISIC 2019, a raised lesion in
+            Derm7pt, or an exposed site in both.
+        write: Writes the tables, and returns the images to draw.
+        one_image: Whether each lesion is one case.
     """
 
     shares: Mapping[str, float]
     signs: Mapping[str, tuple[str, ...]]
     planted: tuple[str, str]
     answers: tuple[tuple[bool, bool], ...]
+    write: Callable[[Path, np.random.Generator, Lesions], list[PlannedImage]]
+    one_image: bool = False
 
 
 _PLANS = {
@@ -186,6 +193,7 @@ _PLANS = {
         {"blue_ring": ("BCC", "ACK", "SEK"), "dark_dots": ("SCC", "MEL", "NEV")},
         ("bleed", "grew"),
         ((True, False), (False, True), (True, True)),
+        write_pad,
     ),
     "isic_2019": _Plan(
         {"MEL": 0.17, "NV": 0.21, "BCC": 0.14, "BKL": 0.12}
@@ -193,6 +201,15 @@ _PLANS = {
         {"dark_dots": ("AK", "MEL", "DF", "NV"), "blue_ring": ("SCC", "BKL", "BCC", "VASC")},
         ("age_approx", "anatom_site_general"),
         ((True, True), (True, False), (False, True), (False, False)),
+        write_isic,
+    ),
+    "derm7pt": _Plan(
+        {"BCC": 0.2, "MEL": 0.2, "MISC": 0.2, "NEV": 0.2, "SK": 0.2},
+        {"blue_ring": ("BCC", "MISC", "SK"), "dark_dots": ("MEL", "NEV")},
+        ("elevation", "location"),
+        ((True, False), (False, True), (True, True)),
+        write_derm7pt,
+        one_image=True,
     ),
 }
 
@@ -235,8 +252,7 @@ def _foreign_truth(path: Path, reason: object) -> DataError:
 def _write(folder: Path, truth: DemoTruth) -> None:
     rng = np.random.default_rng((truth.seed, 0))
     lesions = _draw_lesions(rng, truth)
-    write_tables = write_pad if truth.dataset == "pad_ufes_20" else write_isic
-    images = write_tables(folder, rng, lesions)
+    images = _PLANS[truth.dataset].write(folder, rng, lesions)
     for name in _MASKS:
         (folder / name).mkdir()
     for number, (name, sign, tone) in enumerate(images):
@@ -244,7 +260,7 @@ def _write(folder: Path, truth: DemoTruth) -> None:
         own = np.random.default_rng((truth.seed, 1 + number))
         image, *masks = synthetic_images.draw(own, truth.image_size, sign, tone)
         path = folder / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         # JPEG without chroma subsampling, so that hardly any of the sign's colour leaves its mask.
         Image.fromarray(image).save(path, quality=95, subsampling=0)
         for (place, ending), mask in zip(_MASKS.items(), masks, strict=True):
@@ -258,7 +274,7 @@ def _draw_lesions(rng: np.random.Generator, truth: DemoTruth) -> Lesions:
     diagnosis: list[str] = []
     images: list[int] = []
     for name, count in _counts(plan.shares, truth.num_cases).items():
-        sizes = group_sizes(rng, count)
+        sizes = [1] * count if plan.one_image else group_sizes(rng, count)
         diagnosis += [name] * len(sizes)
         images += sizes
     order = rng.permutation(len(images))
@@ -266,7 +282,7 @@ def _draw_lesions(rng: np.random.Generator, truth: DemoTruth) -> Lesions:
     answers = {
         name: answer
         for names_of_sign in plan.signs.values()
-        for name, answer in zip(names_of_sign, plan.answers, strict=True)
+        for name, answer in zip(names_of_sign, plan.answers, strict=False)
     }
     kinds = list(plan.signs)
     sign = np.array([kinds.index(truth.signs[name]) for name in names])

@@ -35,7 +35,12 @@ _SITES = (  # if the planted feature is true, and if it is false
     {"anterior torso": 0.5, "posterior torso": 0.35, "lateral torso": 0.1, "oral/genital": 0.05},
 )
 
-Image = tuple[str, str | None, float]
+_DERM7PT_NAMES = {
+    **{"BCC": "basal cell carcinoma", "MEL": "melanoma (in situ)", "MISC": "dermatofibroma"},
+    **{"NEV": "clark nevus", "SK": "seborrheic keratosis"},
+}
+
+PlannedImage = tuple[str, str | None, float]
 """Path of an image below the folder, its sign or None, and its skin tone."""
 
 
@@ -56,7 +61,7 @@ class Lesions:
     sign: NDArray[Any]
 
 
-def write_pad(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[Image]:
+def write_pad(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[PlannedImage]:
     """Write ``metadata.csv`` as in PAD-UFES-20; return the image to draw for each row."""
     total = len(lesions.images)
     owned = group_sizes(rng, total)
@@ -110,7 +115,7 @@ def write_pad(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[
     return list(zip(paths, lesions.sign[lesion], tone[patient][lesion], strict=True))
 
 
-def write_isic(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[Image]:
+def write_isic(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[PlannedImage]:
     """Write both tables as in ISIC 2019; return the image to draw for each row."""
     total = len(lesions.images)
     older = lesions.answers[:, 0] ^ chosen(rng, total, NOISE)
@@ -149,6 +154,47 @@ def write_isic(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list
     )
     paths = [f"ISIC_2019_Training_Input/{name}.jpg" for name in images]
     return list(zip(paths, lesions.sign[lesion], rng.beta(1.5, 2.5, total)[lesion], strict=True))
+
+
+def write_derm7pt(folder: Path, rng: np.random.Generator, lesions: Lesions) -> list[PlannedImage]:
+    """Write ``meta/meta.csv`` as in Derm7pt; return the two images to draw for each row.
+
+    A sign shows in one of the two views, drawn at random.
+    """
+    total = len(lesions.diagnosis)
+    raised = lesions.answers[:, 0] ^ chosen(rng, total, NOISE)
+    sun = lesions.answers[:, 1] ^ chosen(rng, total, NOISE)
+    sites = (
+        {"head neck": 0.4, "upper limbs": 0.3, "lower limbs": 0.25, "acral": 0.05},
+        {"back": 0.4, "abdomen": 0.25, "chest": 0.2, "buttocks": 0.1, "genital areas": 0.05},
+    )
+    number = np.char.zfill((1 + np.arange(total)).astype(str), 4)
+    views = [np.char.add(np.char.add(f"demo/{kind}", number), ".jpg") for kind in ("c", "d")]
+    names = np.array([_DERM7PT_NAMES[name] for name in lesions.diagnosis])
+    columns = {
+        "case_num": (1 + np.arange(total)).astype(str),
+        "diagnosis": names,
+        "seven_point_score": rng.integers(0, 8, total).astype(str),
+        "level_of_diagnostic_difficulty": _pick(
+            rng, {"low": 0.4, "medium": 0.4, "high": 0.2}, total
+        ),
+        "elevation": np.where(raised, _pick(rng, {"palpable": 0.7, "nodular": 0.3}, total), "flat"),
+        "location": np.where(sun, _pick(rng, sites[0], total), _pick(rng, sites[1], total)),
+        "sex": _pick(rng, {"female": 0.5, "male": 0.5}, total),
+        "management": _pick(rng, {"excision": 0.6, "clinical follow up": 0.4}, total),
+        "clinic": views[0],
+        "derm": views[1],
+    }
+    for name in ("elevation", "location"):
+        columns[name] = np.where(chosen(rng, total, NOT_RECORDED), "", columns[name])
+    (folder / "meta").mkdir()
+    _write_csv(pl.DataFrame(columns), folder / "meta" / "meta.csv")
+    tones, shows_in = rng.beta(1.5, 2.5, total), rng.integers(0, 2, total)
+    return [
+        (f"images/{views[view][case]}", sign if shows_in[case] == view else None, tones[case])
+        for case, sign in enumerate(lesions.sign)
+        for view in range(2)
+    ]
 
 
 def _write_csv(frame: pl.DataFrame, path: Path) -> None:

@@ -49,6 +49,13 @@ class Relevance(NamedTuple):
         image = self.patches.sum((-2, -1))
         return image / (image + self.features.sum(-1))
 
+    def view_shares(self, views: int) -> Tensor:
+        """Share of each of V views in all relevance, (B, K, V); they sum to `image_share`."""
+        of_views = self.patches.unflatten(2, (views, -1)).sum((-2, -1)) if views else None
+        if of_views is None:
+            return self.patches.new_zeros(*self.patches.shape[:2], 0)
+        return of_views / (of_views.sum(-1, keepdim=True) + self.features.sum(-1, keepdim=True))
+
     @classmethod
     def of_rows(
         cls, rows: Sequence[ClassRow], network: LesionNetwork, logits: Tensor, cost: Cost

@@ -48,8 +48,8 @@ def gallery_case(case: ExplainedCase) -> GalleryCase:
     """
     _check_case(case)
     image = case.image
-    if max(image.shape[:2]) > _IMAGE_SIDE:
-        image = fit_image(image, _IMAGE_SIDE)
+    if max(image.shape[:2]) > case.num_views * _IMAGE_SIDE:
+        image = fit_image(image, case.num_views * _IMAGE_SIDE)
     verdict = "right" if case.true_class == case.predicted_class else "wrong"
     return GalleryCase(
         case_id=case.case_id,
@@ -59,7 +59,7 @@ def gallery_case(case: ExplainedCase) -> GalleryCase:
         verdict="unknown" if case.true_class is None else verdict,
         image=jpeg_address(image),
         size=(image.shape[1], image.shape[0]),
-        maps={title: overlay_address(one) for title, one in case.maps.items()},
+        maps={title: overlay_address(one, case.num_views) for title, one in case.maps.items()},
         probabilities=dict(case.probabilities),
         series=list(case.feature_relevance or {}) if case.feature_labels else [],
         features=_features(case),
