@@ -81,6 +81,13 @@ def robustness(
     datamodule = datamodule_of_checkpoint(path, data)
     check_ranges(_RANGES, {"sample": sample, "repeats": repeats, "seed": seed})
     chosen = cast(list[Kind], known_words(kinds, KINDS, "kinds"))
+    if not datamodule.spec.views:
+        chosen = [kind for kind in chosen if kind != "view"]
+    if not chosen:
+        raise UsageError(
+            "Expected `--kinds` to have another kind than view: the cases of "
+            f"{datamodule.spec.title} are one image each."
+        )
     folder = user_path(output, "--output")
     named = _named(name, path, image_only, as_list(against))
     check_comparable(named, datamodule.task)
