@@ -143,7 +143,8 @@ def test_a_frozen_encoder_trains_on_cached_tokens_of_both_views(
     assert agreeing > 0.95, "tokens are cached in float16"
 
 
-@pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
+@pytest.mark.filterwarnings("ignore::ImportWarning")
+@pytest.mark.filterwarnings("ignore:n_jobs value:UserWarning")
 def test_robustness_without_a_view(
     save, data: LesionDataModule, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
