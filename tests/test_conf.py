@@ -121,5 +121,5 @@ def test_every_network_of_a_benchmark_has_the_tokens_that_it_caches(plan, tmp_pa
         made = make_encoder(encoder, image_size=32, frozen=model["freeze_encoder"])
         fusion = FUSIONS[model["fusion"]["class_path"]]
         network = fusion(made, make_task(), **model["fusion"].get("init_args", {}))
-        caches = config["token_cache"]["views"] > 0 and network.encoder is not None
+        caches = config["token_cache"]["augmentations"] > 0 and network.encoder is not None
         assert not caches or network.cached_blocks > 0, name

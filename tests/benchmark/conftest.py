@@ -19,7 +19,7 @@ from vitatt.options import arguments_of, run_command
 TRAINING = {
     "data": {"dataset": "pad_ufes_20", "image_size": 32, "batch_size": 16, "num_workers": 0},
     "model": {"encoder": "test_vit", "learning_rate": 0.003, "freeze_encoder": True},
-    "token_cache": {"views": 1},
+    "token_cache": {"augmentations": 1},
     "trainer": {"max_epochs": 2, "accelerator": "cpu"},
 }
 IMAGE_ONLY = "vitatt.models.fusion.image_only.ImageOnly"

@@ -205,7 +205,7 @@ def test_called_from_python(tmp_path):
         ),
         (
             {"settings": {"model.fusion.init_args.join_at": 0}},
-            r"Arm 'x' cannot be trained: .*`token_cache\.views: 1`\), but got none",
+            r"Arm 'x' cannot be trained: .*`token_cache\.augmentations: 1`\), but got none",
         ),
         (
             {"settings": {"data.features": "hc-0"}, "classical": "gradient_boosting"},

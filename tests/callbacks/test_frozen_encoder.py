@@ -17,6 +17,6 @@ def test_tokens_of_a_divided_network_are_refused() -> None:
     model._device_mesh = mesh
     trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     with pytest.raises(
-        UsageError, match=r"cannot train on cached tokens: set `token_cache\.views`"
+        UsageError, match=r"cannot train on cached tokens: set `token_cache\.augmentations`"
     ):
         TokenCaching(1).on_fit_start(trainer, model)

@@ -29,7 +29,7 @@ def cache(demo_root: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "cache"
     data = LesionDataModule("pad_ufes_20", str(demo_root), image_size=32, cache_dir=str(folder))
     assert len(data.labelled.cache.pixels) == 60
-    tokens = TokenCache(folder, key="x", num_slots=3, num_views=1, token_shape=(2, 4))
+    tokens = TokenCache(folder, key="x", num_slots=3, num_versions=1, token_shape=(2, 4))
     rows = np.array([0, 2])
     tokens.fill(rows, 0, lambda slots, view: slots, lambda slots: _zeros(len(slots)))
     return folder

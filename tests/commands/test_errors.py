@@ -69,7 +69,7 @@ def change(root: Path, column: str, value: str | None) -> None:
             "`join_at` to be one of the encoder's blocks 0 to 5",
         ),
         ("--ckpt_path=gone.ckpt", "checkpoint gone.ckpt does not exist"),
-        ("--token_cache.views=2", "frozen encoder.*`model.freeze_encoder`"),
+        ("--token_cache.augmentations=2", "frozen encoder.*`model.freeze_encoder`"),
         ("--trainer.precision=12", "trainer.precision"),
     ],
 )

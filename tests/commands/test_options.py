@@ -176,7 +176,7 @@ def test_the_configuration_of_a_training(tmp_path, capsys) -> None:
     path.write_text(
         "data: {fold: 2, features: [age]}\nckpt_path: null\nseed_everything: 3\n"
         "model: {fusion: {class_path: antigravity.Fusion}}\ntrainer: {max_epochs: 3}\n"
-        "explanations: {size: 3}\ntoken_cache: {views: 1}\n"
+        "explanations: {size: 3}\ntoken_cache: {augmentations: 1}\n"
     )
     expected = {"ckpt_path": "x", "data": {"fold": 2, "features": ["age"]}}
     for words in (["--ckpt_path=x", "--config", str(path)], [f"--config={path}", "--ckpt_path=x"]):

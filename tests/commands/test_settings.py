@@ -49,7 +49,7 @@ QUIET = ["--trainer.logger=false", "--explanations.size=0", "--trainer.max_epoch
         ("data.seed=-1", "`data.seed` to be at least 0"),
         ("explanations.size=-1", "`explanations.size` to be at least 0, but got -1"),
         ("explanation_tests.cases=-1", "`explanation_tests.cases` to be at least 0"),
-        ("token_cache.views=-1", "`token_cache.views` to be at least 0"),
+        ("token_cache.augmentations=-1", "`token_cache.augmentations` to be at least 0"),
         ("checkpoint.save_top_k=-2", "`checkpoint.save_top_k` to be at least -1"),
         ("early_stopping.patience=-1", "`early_stopping.patience` to be at least 0"),
         ("early_stopping.min_delta=-1", "`early_stopping.min_delta` to be at least 0"),

@@ -200,7 +200,7 @@ def test_cached_tokens_of_plain_views_give_the_losses_of_pixels(
     losses = {}
     for views in (0, 1):
         own = [f"--data.cache_dir={tmp_path / 'cache'}", f"--trainer.logger.save_dir=views-{views}"]
-        frozen = [f"--model.freeze_encoder={freeze}", f"--token_cache.views={views}"]
+        frozen = [f"--model.freeze_encoder={freeze}", f"--token_cache.augmentations={views}"]
         frozen.append(f"--model.encoder={encoder}")
         epochs = ["--trainer.max_epochs=3", "--explanations.size=2"]
         assert main(["fit", *options, *own, *frozen, *epochs]) == 0

@@ -124,7 +124,7 @@ FIT = (
 def test_a_frozen_encoder_trains_on_cached_tokens_of_both_views(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    frozen = ["--model.freeze_encoder=true", "--token_cache.views=2"]
+    frozen = ["--model.freeze_encoder=true", "--token_cache.augmentations=2"]
     assert main(["fit", *FIT, *words, *frozen]) == 0
     (checkpoint,) = Path("runs").glob("vitatt/*/checkpoints/best.ckpt")
     assert main(["test", *FIT, *words, *frozen, f"--ckpt_path={checkpoint}"]) == 0

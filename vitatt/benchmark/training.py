@@ -116,7 +116,7 @@ class NetworkTraining:
 
     @property
     def _caches(self) -> bool:
-        return self._caching.views > 0 and self.model.network.encoder is not None
+        return self._caching.augmentations > 0 and self.model.network.encoder is not None
 
 
 @contextmanager

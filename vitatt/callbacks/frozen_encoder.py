@@ -30,35 +30,35 @@ from vitatt.types import Tokens, UsageError
 class TokenCaching(Callback):
     """Train on cached tokens of the encoder's frozen blocks.
 
-    Training cases come in one of `views` augmented views, chosen anew in every epoch; validation
+    Training cases come in one of `augmentations` versions, chosen anew in every epoch; validation
     cases in the plain one. Maps, `vitatt test` and `vitatt predict` see pixels.
 
     Args:
-        views: Augmented views of each training image; 0 computes tokens in every step.
+        augmentations: Augmented versions of each training image; 0 computes tokens in every step.
     """
 
-    ranges: ClassVar[Ranges] = {"views": Range(least=0)}
+    ranges: ClassVar[Ranges] = {"augmentations": Range(least=0)}
 
-    def __init__(self, views: int = 0) -> None:
+    def __init__(self, augmentations: int = 0) -> None:
         check_ranges(self.ranges, locals(), "token_cache")
-        self.views = views
+        self.augmentations = augmentations
 
     def on_fit_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Compute the tokens that are not cached yet, and serve them instead of pixels."""
         assert isinstance(pl_module, LesionClassifier)
-        if self.views == 0 or pl_module.network.encoder is None:
+        if self.augmentations == 0 or pl_module.network.encoder is None:
             return
         if pl_module.device_mesh is not None:
             raise UsageError(
                 "A network that is divided among processes cannot train on cached tokens: set "
-                "`token_cache.views` to 0, or `trainer.strategy` to ddp."
+                "`token_cache.augmentations` to 0, or `trainer.strategy` to ddp."
             )
         self.serve(trainer, pl_module, ("val", "train"))
         rank_zero_info(
-            f"Training on {self.views} cached views of each image, through the lower "
-            f"{pl_module.network.cached_blocks} of the encoder's "
+            f"Training on {self.augmentations} cached augmentations of each image, through the "
+            f"lower {pl_module.network.cached_blocks} of the encoder's "
             f"{pl_module.network.encoder.num_blocks} blocks."
         )
 
@@ -70,10 +70,13 @@ class TokenCaching(Callback):
         Raises:
             UsageError: If the network's tokens cannot be computed beforehand.
         """
-        tokens, datamodule = FrozenTokens(trainer, module, self.views), datamodule_of(trainer)
+        tokens, datamodule = (
+            FrozenTokens(trainer, module, self.augmentations),
+            datamodule_of(trainer),
+        )
         for split in splits:
-            views = self.views if split == "train" else 0
-            datamodule.use_source(split, tokens.source(datamodule.cases(split), views))
+            count = self.augmentations if split == "train" else 0
+            datamodule.use_source(split, tokens.source(datamodule.cases(split), count))
 
     def plain_tokens(
         self, trainer: lightning.Trainer, module: LesionClassifier, cases: pl.DataFrame
@@ -88,17 +91,17 @@ class TokenCaching(Callback):
         Raises:
             UsageError: If the network's tokens cannot be computed beforehand.
         """
-        return FrozenTokens(trainer, module, self.views).source(cases, views=0)
+        return FrozenTokens(trainer, module, self.augmentations).source(cases, augmentations=0)
 
     def prepare(self, trainer: lightning.Trainer, module: LesionClassifier) -> None:
-        """Compute every view of every image, for later trainings as well.
+        """Compute every version of every image, for later trainings as well.
 
         Raises:
             UsageError: If the network's tokens cannot be computed beforehand.
         """
         labelled = datamodule_of(trainer).labelled
         slots = slots_of(labelled.frame, labelled.cache)
-        FrozenTokens(trainer, module, self.views).fill(slots, range(1 + self.views))
+        FrozenTokens(trainer, module, self.augmentations).fill(slots, range(1 + self.augmentations))
 
 
 class FrozenTokens:
@@ -107,7 +110,7 @@ class FrozenTokens:
     Args:
         trainer: Has the data and the precision.
         module: Has the network.
-        views: Augmented views of each image.
+        augmentations: Augmented versions of each image.
 
     Attributes:
         cache: Where they are.
@@ -116,15 +119,17 @@ class FrozenTokens:
         UsageError: If the network's tokens cannot be computed beforehand.
     """
 
-    def __init__(self, trainer: lightning.Trainer, module: LesionClassifier, views: int) -> None:
+    def __init__(
+        self, trainer: lightning.Trainer, module: LesionClassifier, augmentations: int
+    ) -> None:
         encoder = module.network.encoder
         blocks = module.network.cached_blocks
         if encoder is None or not blocks:
             raise UsageError(
                 f"Expected frozen encoder blocks below those that metadata joins, to cache their "
-                f"tokens (`token_cache.views: {views}`), but got none: set `token_cache.views` to "
-                "0, or `model.freeze_encoder` to true or a number of lower blocks and `join_at`, "
-                "if it is given, above 0."
+                f"tokens (`token_cache.augmentations: {augmentations}`), but got none: set "
+                "`token_cache.augmentations` to 0, or `model.freeze_encoder` to true or a number "
+                "of lower blocks and `join_at`, if it is given, above 0."
             )
         datamodule = datamodule_of(trainer)
         self._trainer = trainer
@@ -148,33 +153,33 @@ class FrozenTokens:
                 ]
             ),
             num_slots=len(self._images.pixels),
-            num_views=1 + views,
+            num_versions=1 + augmentations,
             token_shape=encoder.token_shape(blocks),
         )
 
-    def fill(self, slots: NDArray[np.int64], views: Sequence[int]) -> None:
-        """Compute the tokens of these images in these views, as far as they are not there."""
+    def fill(self, slots: NDArray[np.int64], versions: Sequence[int]) -> None:
+        """Compute the tokens of these images in these versions, as far as they are not there."""
         slots = slots[slots >= 0]
-        for view in views:
-            self.cache.fill(slots, view, self._pixels, self._encode)
+        for version in versions:
+            self.cache.fill(slots, version, self._pixels, self._encode)
 
-    def source(self, cases: pl.DataFrame, views: int) -> TokenSource:
+    def source(self, cases: pl.DataFrame, augmentations: int) -> TokenSource:
         """The tokens of labelled cases; those that are not there yet are computed.
 
         The encoder takes them from then on for what its frozen blocks would compute.
 
         Args:
             cases: Rows.
-            views: Augmented views to choose from; 0 for the plain view.
+            augmentations: Augmented versions to choose from; 0 for the plain image.
         """
         slots = slots_of(cases, self._images)
-        self.fill(slots, range(1, 1 + views) if views else (0,))
+        self.fill(slots, range(1, 1 + augmentations) if augmentations else (0,))
         self._encoder.given_blocks = self._blocks
-        return TokenSource(self.cache, slots, views)
+        return TokenSource(self.cache, slots, augmentations)
 
-    def _pixels(self, slots: NDArray[np.int64], view: int) -> Tensor:
-        source = PixelSource(self._images, slots, self._augmentation if view else None)
-        seeds = [hash((self._seed, view, int(slot))) & 0xFFFFFFFF for slot in slots]
+    def _pixels(self, slots: NDArray[np.int64], version: int) -> Tensor:
+        source = PixelSource(self._images, slots, self._augmentation if version else None)
+        seeds = [hash((self._seed, version, int(slot))) & 0xFFFFFFFF for slot in slots]
         return source.fetch(np.arange(len(slots)), seeds).values
 
     @torch.inference_mode()
@@ -189,13 +194,13 @@ class TokenSource:
     Args:
         cache: Filled for these images.
         slots: Slot of each row, (N,), or of its views, (N, V), -1 for absent ones.
-        views: Augmented views to choose from by a row's seed; 0 for the plain view.
+        augmentations: Augmented versions to choose from by a row's seed; 0 for the plain image.
     """
 
-    def __init__(self, cache: TokenCache, slots: NDArray[np.int64], views: int) -> None:
+    def __init__(self, cache: TokenCache, slots: NDArray[np.int64], augmentations: int) -> None:
         self._cache = cache
         self._slots = slots
-        self._views = views
+        self._augmentations = augmentations
 
     def fetch(self, rows: NDArray[np.int64], seeds: Sequence[int]) -> Tokens:
         """Tokens, float16; those of absent views are 0."""
@@ -209,7 +214,7 @@ class TokenSource:
         return Tokens(tokens.flatten(1, 2), ~present)
 
     def _drawn(self, seeds: Sequence[int]) -> list[int]:
-        return [1 + seed % self._views if self._views else 0 for seed in seeds]
+        return [1 + seed % self._augmentations if self._augmentations else 0 for seed in seeds]
 
 
 def _digest(encoder: ImageEncoder) -> str:

@@ -45,7 +45,7 @@ def expected(slots: list[int], views: list[int]) -> Tensor:
 
 
 def make(folder: Path, *, key: str = "weights", views: int = 3) -> TokenCache:
-    return TokenCache(folder, key=key, num_slots=SLOTS, num_views=views, token_shape=SHAPE)
+    return TokenCache(folder, key=key, num_slots=SLOTS, num_versions=views, token_shape=SHAPE)
 
 
 def test_tokens_of_images_in_their_views(tmp_path: Path) -> None:
