@@ -19,6 +19,7 @@ from vitatt.studies.described_columns import (
     find_group,
     find_id,
     find_image,
+    group_kind,
     image_share,
 )
 from vitatt.studies.described_images import shared_image_warnings
@@ -114,7 +115,12 @@ def draft_description(
             f"No column seems to name the patient or the lesion: {UNKNOWN_GROUP}. Without it, "
             "images of one patient stand in training and test."
         )
-    elif share >= _ENOUGH_IMAGES:
+    elif empty := frame[group].null_count():
+        warnings.append(
+            f"'{group}' is empty in {empty} of {frame.height} rows, and each of these is a group "
+            "of its own. Fill it in, or name the share that may be empty as `ungrouped_share`."
+        )
+    if group is not None and share >= _ENOUGH_IMAGES:
         cases = frame.select(
             pl.col(case_id).alias("case_id"),
             pl.coalesce(group, case_id).alias("group"),
@@ -130,6 +136,7 @@ def draft_description(
         "id": case_id,
         **({} if image == case_id else {"image": image}),
         "group": group or UNKNOWN_GROUP,
+        **({} if group is None else {"group_kind": group_kind(group)}),
         "label": columns,
         **({} if label_table is None else {"label_table": label_table}),
         "classes": named,
