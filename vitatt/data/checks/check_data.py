@@ -9,7 +9,13 @@ import numpy as np
 import polars as pl
 
 from vitatt.data.cases import UsableCases
-from vitatt.data.checks.leaks import Finding, label_copies, missing_pattern, shared_images
+from vitatt.data.checks.leaks import (
+    Finding,
+    label_copies,
+    missing_pattern,
+    one_image,
+    shared_images,
+)
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.datasets.table import LesionTable
 from vitatt.data.datasets.value_checks import category_counts, odd_values, questions
@@ -157,7 +163,7 @@ def _numbers(table: LesionTable) -> str:
 
 def _twins(table: LesionTable, cache: ImageCache) -> tuple[list[str], int]:
     """Return a line for each image under several names, and how many have different diagnoses."""
-    present = table.with_images()
+    present = table.with_images().filter(~pl.col("image").is_in(list(cache.unreadable)))
     content = present["image"].replace_strict(cache.digests, return_dtype=pl.String)
     lines, disagreeing = [], 0
     shared = present.with_columns(content.alias("content")).filter(content.is_duplicated())
@@ -165,7 +171,7 @@ def _twins(table: LesionTable, cache: ImageCache) -> tuple[list[str], int]:
         names = [f"{row['case_id']} ({row['diagnosis']})" for row in part.iter_rows(named=True)]
         differ = part["diagnosis"].n_unique() > 1
         disagreeing += differ
-        lines.append(" = ".join(names) + (": the labels disagree" if differ else ""))
+        lines.append(one_image(names) + (": the labels disagree" if differ else ""))
     return lines, disagreeing
 
 
