@@ -217,6 +217,7 @@ def test_images_that_cannot_be_read(clinic: Path, capsys: pytest.CaptureFixture[
         (["--label", "findings"], "--label to name a column .*'findings'. Did you mean finding"),
         (["--label", "finding", "--group", "x"], "--group to name a column of cases.csv"),
         (["--label", "device"], "'device' of cases.csv to have at least two labels"),
+        (["--label", "finding", "--output", "a.txt"], "--output to end in .yaml, as descri.*a.txt"),
         (["--label", "finding", "--images", "gone"], "--images to be a folder, but got gone"),
     ],
 )
@@ -358,6 +359,28 @@ def test_a_number_that_is_infinite(clinic: Path) -> None:
     features = described(clinic)["features"]
     assert isinstance(features, dict)
     assert features["width"] == {"kind": "numeric", "unit": "", "range": [1.5, 59.5]}
+
+
+def test_a_number_for_missing_that_is_huge(clinic: Path) -> None:
+    frame = pl.read_csv(clinic / "cases.csv", separator=";", infer_schema=False)
+    values = [*map(str, range(1, 60)), "8.98846567431158e307"]  # of Stata
+    frame.with_columns(width=pl.Series(values)).write_csv(clinic / "cases.csv")
+    features = described(clinic)["features"]
+    assert isinstance(features, dict)
+    assert features["width"]["kind"] == "numeric"
+
+
+def test_spellings_of_a_category_do_not_give_the_label_away(
+    clinic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pl.read_csv(clinic / "cases.csv", separator=";", infer_schema=False)
+    site = pl.when(pl.col("finding") == "naevus").then(pl.lit("Arm")).otherwise(pl.lit("ARM "))
+    site = pl.when(pl.int_range(pl.len()) % 20 == 0).then(pl.lit("Back")).otherwise(site)
+    frame.with_columns(site=site).write_csv(clinic / "cases.csv")
+    described(clinic)
+    said = capsys.readouterr().out
+    assert "'copied' alone gives the diagnosis away" in said
+    assert "'site' alone gives the diagnosis away" not in said
 
 
 def test_a_folder_with_another_alphabet(clinic: Path) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from vitatt.data.checks.leaks import label_copies, missing_pattern
 from vitatt.data.datasets.description import Description, parse_description
-from vitatt.data.datasets.spellings import compared_text, known_values
+from vitatt.data.datasets.spellings import canonical, compared_text, known_values
 from vitatt.data.images.files import ImageFiles
 from vitatt.studies.described_columns import (
     describe_column,
@@ -239,7 +239,7 @@ def _leaks(frame: pl.DataFrame, plain: dict[str, Any], label: pl.Series) -> list
         pl.coalesce(pl.col(group), pl.col(plain["id"])).alias("group"),
         label.drop_nulls().alias("diagnosis"),
         *(
-            _finite(pl.col(one.name)) if one.kind == "numeric" else pl.col(one.name)
+            _finite(pl.col(one.name)) if one.kind == "numeric" else canonical(one)
             for one in features
         ),
     )
