@@ -15,7 +15,7 @@ import pytest
 import xlsxwriter
 
 from vitatt.data.datasets import DATASETS
-from vitatt.data.datasets.table_files import READERS, read_table
+from vitatt.data.datasets.table_files import READERS, find_table, read_table
 from vitatt.types import DataError
 
 PAD_UFES_20 = DATASETS["pad_ufes_20"]
@@ -184,6 +184,10 @@ def test_damaged_files(ending: str, tmp_path: Path) -> None:
     (tmp_path / f"metadata{ending}").write_bytes(b"nothing")
     with pytest.raises(DataError, match=rf"metadata\{ending} cannot be read as a"):
         PAD_UFES_20.read(tmp_path, labelled=True)
+
+
+def test_a_path_without_a_name_is_no_table() -> None:
+    assert find_table(Path("/")) == Path("/")
 
 
 def test_two_tables_are_refused(tmp_path: Path) -> None:

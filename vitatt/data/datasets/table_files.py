@@ -38,7 +38,7 @@ def find_table(path: Path) -> Path:
     Raises:
         DataError: If there are several files with other endings.
     """
-    if path.is_file():
+    if path.is_file() or not path.name:
         return path
     others = [other for ending in READERS if (other := path.with_suffix(ending)).is_file()]
     if len(others) > 1:
