@@ -12,10 +12,10 @@ from vitatt.models.encoders.factory import make_encoder
     [
         ("test_vi", "timm has no model named 'test_vi'. Did you mean one of test_vit"),
         ("no such model", "timm has no model named 'no such model'. Did you mean one of vit_"),
-        ("resnet18", "'resnet18' is a ResNet"),
         ("test_vit_relpos", "'test_vit_relpos' is a VisionTransformerRelPos"),
-        ("swin_tiny_patch4_window7_224", "is a SwinTransformer"),
-        ("test_vit2", "'test_vit2' has no class token"),
+        ("test_mambaout", r"ResNet, ConvNeXt, .* of timm, but 'test_mambaout' is a MambaOut"),
+        ("vit_dwee_patch16_reg1_gap_256", "of the kind Block with DiffAttention"),
+        ("vit_pwee_patch16_reg1_gap_256", "of the kind ParallelScalingBlock with NoneType"),
     ],
 )
 def test_models_that_cannot_be_fused(name: str, message: str) -> None:

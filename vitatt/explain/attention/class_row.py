@@ -33,14 +33,21 @@ class ClassRow(NamedTuple):
             layouts: Layouts of all layers.
         """
         kind = torch.promote_types(like.dtype, torch.float32)
-        sizes = (max(column) for column in zip(*layouts, strict=True))
+        whole = [(layout.offset + layout.prefix, *layout[1:]) for layout in layouts]
+        sizes = (max(column) for column in zip(*whole, strict=True))
         prefix, patches, metadata = (like.new_zeros(len(like), n, dtype=kind) for n in sizes)
         prefix[:, 0] = 1
         return cls(prefix, patches, metadata)
 
     def of(self, layout: TokenLayout) -> Tensor:
         """The entries of a layer's N tokens, (B, N)."""
-        return torch.cat([part[:, :size] for part, size in zip(self, layout, strict=True)], dim=1)
+        starts = (layout.offset, 0, 0)
+        parts = zip(self, starts, layout, strict=True)
+        return torch.cat([part[:, start : start + size] for part, start, size in parts], dim=1)
+
+    def of_queries(self, layout: TokenLayout) -> Tensor:
+        """The entries of a layer's queries, or of more tokens that begin with them."""
+        return self.prefix[:, :1] if layout.pools else self.of(layout)
 
     def below(self, passed: Tensor, layout: TokenLayout, *, scale: float = 1.0) -> ClassRow:
         """The row below a layer: ``scale * (r + r Abar)``.
@@ -52,11 +59,18 @@ class ClassRow(NamedTuple):
             layout: Layout of the layer's N tokens.
             scale: 1/2 for rollout, which averages a layer with the identity.
         """
-        parts = (scale * (self.of(layout) + passed)).split(list(layout), dim=1)
+        if layout.pools:  # the class token is the only query: entries of the others stand
+            new = self.of(layout) + scale * passed
+            above = self._replace(
+                prefix=torch.cat([scale * self.prefix[:, :1], self.prefix[:, 1:]], 1)
+            )
+        else:
+            new, above = scale * (self.of(layout) + passed), self
+        parts = zip(above, (layout.offset, 0, 0), new.split(list(layout), dim=1), strict=True)
         return ClassRow(
             *(
-                torch.cat([new, old[:, new.shape[1] :]], dim=1)
-                for new, old in zip(parts, self, strict=True)
+                torch.cat([old[:, :start], part, old[:, start + part.shape[1] :]], dim=1)
+                for old, start, part in parts
             )
         )
 
@@ -67,7 +81,7 @@ def passed_on(row: Tensor, by_head: Tensor) -> Tensor:
     Each head is multiplied by r before the mean is taken, so that Abar is not computed.
 
     Args:
-        row: r, the entries of the layer's N tokens, (B, N).
+        row: r, the entries of the layer's queries or of more tokens after them, (B, Q) or longer.
         by_head: (B, heads, Q, N); Q is below N if only the first Q tokens are queries.
     """
     heads, queries = by_head.shape[1:3]

@@ -8,12 +8,12 @@ slower, and no hook, buffer or gradient is left on the network.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from vitatt.explain.attention.call import AttentionCall
@@ -52,9 +52,13 @@ def recorded_forward(
         RuntimeError: If other attention ran than `LesionNetwork.layouts` describes.
     """
     probe = AttentionProbe(batch.metadata.device) if gradients else None
+    encoder = network.encoder
+    # A Swin transformer attends within windows, which is not attention to all patches.
+    inside_windows = encoder is not None and not encoder.attends
     with differentiable(network) as function:
         recorder = _AttentionRecorder(network.layouts, probe)
-        with torch.set_grad_enabled(gradients), recorder:
+        paused = recorder.paused_in(encoder) if inside_windows else nullcontext()
+        with torch.set_grad_enabled(gradients), paused, recorder:
             logits = function(own_inputs(batch)).logits
         recorder.check()
         yield RecordedForward(logits, recorder.calls, probe)
@@ -68,6 +72,7 @@ class _AttentionRecorder(TorchFunctionMode):
         super().__init__()
         self._layouts = layouts
         self._probe = probe
+        self._paused = False
         self.calls: list[AttentionCall] = []
 
     def __torch_function__(
@@ -78,12 +83,32 @@ class _AttentionRecorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func is not F.scaled_dot_product_attention:
+        if self._paused or func is not F.scaled_dot_product_attention:
             return func(*args, **kwargs)
         call = self._call(*args, **kwargs)
         query, key, value = (part.detach() for part in call[:3])
         self.calls.append(call._replace(query=query, key=key, value=value))
         return func(*args, **kwargs) if self._probe is None else self._probe.attend(call)
+
+    @contextmanager
+    def paused_in(self, module: nn.Module) -> Iterator[None]:
+        """Do not record while a module runs; its hooks are removed on leaving."""
+
+        def pause(*_: Any) -> None:
+            self._paused = True
+
+        def go_on(*_: Any) -> None:
+            self._paused = False
+
+        hooks = (
+            module.register_forward_pre_hook(pause),
+            module.register_forward_hook(go_on, always_call=True),
+        )
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def check(self) -> None:
         """Raise if other attention ran than the layouts describe."""

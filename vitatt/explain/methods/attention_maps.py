@@ -37,6 +37,6 @@ def rollout(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
     calls = recorded.calls
     row = ClassRow.start(calls[-1].key, [call.layout for call in calls])
     for call in reversed(calls):
-        passed = passed_on(row.of(call.layout), attention_probabilities(call))
+        passed = passed_on(row.of_queries(call.layout), attention_probabilities(call))
         row = row.below(passed, call.layout, scale=0.5)
     return [row] * target.shape[1]

@@ -31,6 +31,34 @@ class TokenLayout(NamedTuple):
         """Number of all tokens."""
         return sum(self)
 
+    @property
+    def offset(self) -> int:
+        """Number of tokens before the patches, counted from the class token, that are not there."""
+        return 0
+
+    @property
+    def pools(self) -> bool:
+        """Whether the class token is the only query, and not itself among the tokens."""
+        return False
+
+
+class ClasslessLayout(TokenLayout):
+    """The sequence of a layer without class token: register tokens and patches."""
+
+    @property
+    def offset(self) -> int:
+        """The class token is not there."""
+        return 1
+
+
+class PoolLayout(ClasslessLayout):
+    """The tokens to which the class token attends in an attention pool, without itself."""
+
+    @property
+    def pools(self) -> bool:
+        """The class token is the only query."""
+        return True
+
 
 class LesionNetwork(nn.Module, ABC):
     """A network that computes logits of a batch; its class is called with an encoder and a task.
@@ -110,7 +138,12 @@ class LesionNetwork(nn.Module, ABC):
 
     def encoder_layouts(self) -> list[TokenLayout]:
         """The layouts of the image encoder's own attention layers; empty without attention."""
-        if self.encoder is None or not self.encoder.attends:
+        encoder = self.encoder
+        if encoder is None or not encoder.attends:
             return []
-        layout = TokenLayout(self.encoder.num_prefix, self.encoder.num_patches)
-        return [layout] * self.encoder.num_blocks
+        if encoder.class_token == "token":
+            return [TokenLayout(encoder.num_prefix, encoder.num_patches)] * encoder.num_blocks
+        inside = ClasslessLayout(encoder.num_prefix - 1, encoder.num_patches)
+        pool = PoolLayout(encoder.last_prefix, encoder.num_patches)
+        pools = encoder.class_token == "attention"
+        return [inside] * encoder.num_blocks + [pool] * pools
