@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from vitatt.models.encoders.base import EncoderError, ImageEncoder
+from vitatt.models.encoders.input_size import set_input_size
 from vitatt.models.encoders.prepend_mean import PrependMean
 from vitatt.models.encoders.stages import Division
 
@@ -66,7 +67,7 @@ class FeatureMapEncoder(ImageEncoder):
                 f"but got {image_size}; {nearest} would do."
             )
         if hasattr(cnn, "set_input_size"):
-            cnn.set_input_size(img_size=(image_size, image_size))
+            set_input_size(cnn, image_size)
         # The attribute's name is in checkpoints.
         self.cnn = cnn
         self._division = division

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from vitatt.models.encoders.input_size import interpolation_of_tables
+
 _RANKS = {"teacher": -1, "student": 1, "state_dict_ema": 1, "model_ema": 1, "ema": 1}
 """Which of several networks in a file is read; the others are 0, the first of them first."""
 
@@ -159,7 +161,8 @@ def _by_timm(network: nn.Module, source: Mapping[str, Tensor]) -> dict[str, Tens
         return None
     options = {"adapt_layer_scale": True} if isinstance(network, VisionTransformer) else {}
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what a variant does not have
+        # It prints what a variant does not have.
+        with contextlib.redirect_stdout(io.StringIO()), interpolation_of_tables():
             state: dict[str, Tensor] = convert(dict(source), network, **options)
     except (KeyError, AttributeError, IndexError, RuntimeError, ValueError, AssertionError):
         return None  # these tensors are of another network

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vitatt.models.encoders.base import ClassToken, EncoderError, ImageEncoder
+from vitatt.models.encoders.input_size import set_input_size
 from vitatt.models.encoders.prepend_mean import PrependMean
 
 
@@ -57,7 +58,7 @@ class ViTEncoder(ImageEncoder):
                 f"Expected `data.image_size` to be a multiple of the patch size {patch} of {name}, "
                 f"but got {image_size}; {nearest} would do."
             )
-        vit.set_input_size(img_size=(image_size, image_size))
+        set_input_size(vit, image_size)
         self.dim = vit.embed_dim
         self.num_heads = vit.blocks[0].attn.num_heads
         self.grid_size = vit.patch_embed.grid_size

@@ -13,6 +13,7 @@ from timm.models.swin_transformer_v2 import SwinTransformerV2
 from torch import Tensor, nn
 
 from vitatt.models.encoders.base import EncoderError
+from vitatt.models.encoders.input_size import set_input_size
 from vitatt.models.encoders.layouts import FoundState, find_state, is_of_encoder
 
 _TABLE = "relative_position_bias_table"
@@ -90,11 +91,11 @@ def _set_grid(network: nn.Module, source: Mapping[str, Tensor], image_size: int)
     if isinstance(network, SwinTransformer | SwinTransformerV2):
         # Its windows depend on the image size, and so their tables of relative position.
         if image_size % network.feature_info[-1]["reduction"] == 0:
-            network.set_input_size(img_size=(image_size, image_size))
+            set_input_size(network, image_size)
         return True
     for side in _sides(network, source):
         patch = network.patch_embed.patch_size[0]
-        network.set_input_size(img_size=(side * patch, side * patch))
+        set_input_size(network, side * patch)
         return True
     return False
 
