@@ -8,17 +8,18 @@ slower, and no hook, buffer or gradient is left on the network.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from vitatt.explain.attention.call import AttentionCall
 from vitatt.explain.attention.differentiation import differentiable, own_inputs
 from vitatt.explain.attention.probe import AttentionProbe
+from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.fusion.network import LesionNetwork, TokenLayout
 from vitatt.types import LesionBatch
 
@@ -52,13 +53,9 @@ def recorded_forward(
         RuntimeError: If other attention ran than `LesionNetwork.layouts` describes.
     """
     probe = AttentionProbe(batch.metadata.device) if gradients else None
-    encoder = network.encoder
-    # A Swin transformer attends within windows, which is not attention to all patches.
-    inside_windows = encoder is not None and not encoder.attends
     with differentiable(network) as function:
         recorder = _AttentionRecorder(network.layouts, probe)
-        paused = recorder.paused_in(encoder) if inside_windows else nullcontext()
-        with torch.set_grad_enabled(gradients), paused, recorder:
+        with torch.set_grad_enabled(gradients), recorder.outside(network.encoder), recorder:
             logits = function(own_inputs(batch)).logits
         recorder.check()
         yield RecordedForward(logits, recorder.calls, probe)
@@ -91,8 +88,14 @@ class _AttentionRecorder(TorchFunctionMode):
         return func(*args, **kwargs) if self._probe is None else self._probe.attend(call)
 
     @contextmanager
-    def paused_in(self, module: nn.Module) -> Iterator[None]:
-        """Do not record while a module runs; its hooks are removed on leaving."""
+    def outside(self, encoder: ImageEncoder | None) -> Iterator[None]:
+        """Do not record the windows of a Swin transformer: no layer of it attends to all patches.
+
+        Its hooks are removed on leaving.
+        """
+        if encoder is None or encoder.attends:
+            yield
+            return
 
         def pause(*_: Any) -> None:
             self._paused = True
@@ -101,8 +104,8 @@ class _AttentionRecorder(TorchFunctionMode):
             self._paused = False
 
         hooks = (
-            module.register_forward_pre_hook(pause),
-            module.register_forward_hook(go_on, always_call=True),
+            encoder.register_forward_pre_hook(pause),
+            encoder.register_forward_hook(go_on, always_call=True),
         )
         try:
             yield

@@ -8,7 +8,6 @@ from timm.layers import AttentionRope
 from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor
 
-from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.encoders.vit import ViTEncoder
 
 
@@ -66,7 +65,7 @@ class EvaEncoder(ViTEncoder):
             return "its rotary position is defined for the patches of an image only"
         return super().closed_to_others
 
-    def train(self, mode: bool = True) -> ImageEncoder:
+    def train(self, mode: bool = True) -> EvaEncoder:
         """Set training mode, in which positions are not augmented: all blocks have the same."""
         super().train(mode)
         if self.vit.rope is not None:

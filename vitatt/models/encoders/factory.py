@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import Any
 
 import timm
 from timm.models.beit import Beit
@@ -54,7 +55,7 @@ def make_encoder(
     network = _create(name, download=weights == "hub")
     if weights and weights != "hub":
         load_weights(network, name, Path(weights).expanduser(), image_size)
-    common = {
+    common: dict[str, Any] = {
         "image_size": image_size,
         "frozen": frozen,
         "gradient_checkpointing": gradient_checkpointing,
@@ -65,7 +66,7 @@ def make_encoder(
     return kind(network, name, **common)
 
 
-def _create(name: str, *, download: bool) -> nn.Module:
+def _create(name: str, *, download: bool) -> Any:
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models())
         close = close or difflib.get_close_matches(name, timm.list_models("vit_*"), cutoff=0)
@@ -94,7 +95,7 @@ def _create(name: str, *, download: bool) -> nn.Module:
     return network
 
 
-def _remove_unused(network: nn.Module) -> None:
+def _remove_unused(network: Any) -> None:
     """Remove layers of the classifier, which would get no gradient."""
     if isinstance(network, ConvNeXt) and hasattr(network.head, "pre_logits"):
         network.head.pre_logits = nn.Identity()

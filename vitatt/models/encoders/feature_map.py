@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class FeatureMapEncoder(ImageEncoder):
 
     def __init__(
         self,
-        cnn: nn.Module,
+        cnn: Any,
         division: Division,
         name: str,
         *,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from torch import nn
 
-
-def set_input_size(network: nn.Module, side: int) -> None:
+def set_input_size(network: Any, side: int) -> None:
     """Resample positions of a network for square images of this side, in pixels."""
     with interpolation_of_tables():
         network.set_input_size(img_size=(side, side))

@@ -29,14 +29,12 @@ default_cfgs = generate_default_cfgs(
 )
 
 
-@register_model
 def panderm_base_patch16_224(pretrained: bool = False, **kwargs: Any) -> Beit:
     """PanDerm Base, ViT-B/16."""
     size = {"embed_dim": 768, "depth": 12, "num_heads": 12}
     return _create("panderm_base_patch16_224", pretrained, size | kwargs)
 
 
-@register_model
 def panderm_large_patch16_224(pretrained: bool = False, **kwargs: Any) -> Beit:
     """PanDerm Large, ViT-L/16."""
     size = {"embed_dim": 1024, "depth": 24, "num_heads": 16}
@@ -58,3 +56,7 @@ def _create(name: str, pretrained: bool, arguments: dict[str, Any]) -> Beit:
         pretrained_filter_fn=checkpoint_filter_fn,
         **(kind | arguments),
     )
+
+
+for _entry in (panderm_base_patch16_224, panderm_large_patch16_224):
+    register_model(_entry)

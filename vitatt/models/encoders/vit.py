@@ -161,10 +161,10 @@ class ViTEncoder(ImageEncoder):
             parts.append(self.vit.attn_pool)
         return [*parts, self.vit.fc_norm] if self._renormed else parts
 
-    def _require_plain_layers(self, vit: nn.Module, name: str) -> None:
+    def _require_plain_layers(self, vit: VisionTransformer, name: str) -> None:
         """Check that each block is one attention layer, softmax(Q K^T) V."""
         for block in vit.blocks:
-            attention = getattr(block, "attn", None)
+            attention: Any = getattr(block, "attn", None)
             plain = isinstance(block, self.block_kinds) and isinstance(
                 attention, self.attention_kinds
             )

@@ -82,7 +82,7 @@ def _content(saved: Mapping[str, Any]) -> str:
     return f"it holds no tensors ({', '.join(kinds)})" if kinds else "it is empty"
 
 
-def _set_grid(network: nn.Module, source: Mapping[str, Tensor], image_size: int) -> bool:
+def _set_grid(network: Any, source: Mapping[str, Tensor], image_size: int) -> bool:
     """Give a network the grid of a file's positions, so that they are not resampled twice.
 
     Returns:
@@ -100,7 +100,7 @@ def _set_grid(network: nn.Module, source: Mapping[str, Tensor], image_size: int)
     return False
 
 
-def _sides(network: nn.Module, source: Mapping[str, Tensor]) -> Iterator[int]:
+def _sides(network: Any, source: Mapping[str, Tensor]) -> Iterator[int]:
     """Patches along a side of a file's position embeddings or tables."""
     # A text tower has embeddings too, and stands beside `visual`.
     for key in sorted(source, key=lambda key: "visual" not in key):

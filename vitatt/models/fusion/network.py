@@ -143,7 +143,7 @@ class LesionNetwork(nn.Module, ABC):
             return []
         if encoder.class_token == "token":
             return [TokenLayout(encoder.num_prefix, encoder.num_patches)] * encoder.num_blocks
-        inside = ClasslessLayout(encoder.num_prefix - 1, encoder.num_patches)
+        inside: TokenLayout = ClasslessLayout(encoder.num_prefix - 1, encoder.num_patches)
         pool = PoolLayout(encoder.last_prefix, encoder.num_patches)
         pools = encoder.class_token == "attention"
         return [inside] * encoder.num_blocks + [pool] * pools
