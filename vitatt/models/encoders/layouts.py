@@ -50,10 +50,11 @@ class FoundState(NamedTuple):
 
     def converted_again(self, network: nn.Module) -> FoundState:
         """The same tensors for a network whose positions have another grid now."""
-        converted = _by_timm(network, self.source) if self.by_timm else None
-        if converted is None:
+        own = network.state_dict()
+        if not self.by_timm and _score(self.state, own, exactly=True)[0] == len(own):
             return self
-        return self._replace(state=_with_final_norm(converted, network.state_dict()))
+        converted = _by_timm(network, self.source)
+        return self if converted is None else self._replace(state=_with_final_norm(converted, own))
 
     def left_out(self, own: Mapping[str, Tensor]) -> dict[str, int]:
         """Number of tensors of the file, by group, that are not of the encoder."""
@@ -187,10 +188,16 @@ def _with_final_norm(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> dic
     return state
 
 
-def _score(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Number of the network's tensors that are there, less those of another encoder."""
+def _score(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor], *, exactly: bool = False
+) -> tuple[int, int]:
+    """Number of the network's tensors that are there, and, negative, of another encoder's.
+
+    Positions may have another grid, unless `exactly`.
+    """
     fitting = sum(
-        key in state and (state[key].shape == value.shape or key.endswith(_POSITIONS))
+        key in state
+        and (state[key].shape == value.shape or (not exactly and key.endswith(_POSITIONS)))
         for key, value in own.items()
     )
     return fitting, -sum(key not in own and is_of_encoder(key, own) for key in state)
