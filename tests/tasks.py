@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from timm.layers import LayerNorm
 from timm.models import register_model
 from timm.models.beit import Beit
 from timm.models.eva import Eva
@@ -141,7 +143,8 @@ def vitatt_test_mean(pretrained: bool = False, **_: Any) -> VisionTransformer:
 @register_model
 def vitatt_test_clip(pretrained: bool = False, **_: Any) -> VisionTransformer:
     """A norm before the blocks, and QuickGELU, as CLIP."""
-    return VisionTransformer(**SMALL, pre_norm=True, act_layer="quick_gelu")
+    norm = functools.partial(LayerNorm, eps=1e-5)
+    return VisionTransformer(**SMALL, pre_norm=True, act_layer="quick_gelu", norm_layer=norm)
 
 
 SMALL_SWIN: dict[str, Any] = {

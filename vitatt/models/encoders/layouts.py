@@ -18,7 +18,8 @@ from vitatt.models.encoders.input_size import interpolation_of_tables
 _RANKS = {"teacher": -1, "student": 1, "state_dict_ema": 1, "model_ema": 1, "ema": 1}
 """Which of several networks in a file is read; the others are 0, the first of them first."""
 
-_HEADS = ("head.fc.", "head.pre_logits.", "head.flatten.")
+_HEADS = ("head.fc.", "head.pre_logits.", "head.weight", "head.bias")
+"""Of classifiers, in networks whose `head` has a layer that the encoder needs."""
 _TRANSFORMER_PARTS = frozenset(
     {
         *("cls_token", "dist_token", "reg_token", "register_tokens", "storage_tokens"),
