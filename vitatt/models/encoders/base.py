@@ -108,6 +108,11 @@ class ImageEncoder(nn.Module, ABC):
         return set()
 
     @property
+    def activations(self) -> int:
+        """About how many numbers a forward pass of one case stores for its gradient."""
+        return 10 * self.num_blocks * self.num_patches * self.dim
+
+    @property
     def frozen(self) -> bool:
         """Whether all weights are frozen."""
         return self.frozen_blocks == self.num_blocks

@@ -77,6 +77,7 @@ class FeatureMapEncoder(ImageEncoder):
         self.num_heads = max(1, self.dim // _HEAD_DIM)
         self.grid_size = (image_size // stride, image_size // stride)
         self.gradient_checkpointing = gradient_checkpointing
+        self._activations = 0
         self._map_shapes = self._measured(image_size)
         self._freeze()
 
@@ -99,6 +100,11 @@ class FeatureMapEncoder(ImageEncoder):
     def last_block(self) -> nn.Module:
         """The layer that averages the last map, called with its positions (B, P, D)."""
         return self.prepend_mean
+
+    @property
+    def activations(self) -> int:
+        """The numbers in the outputs of all layers for one case."""
+        return self._activations
 
     @property
     def not_decayed(self) -> set[str]:
@@ -155,12 +161,21 @@ class FeatureMapEncoder(ImageEncoder):
     @torch.no_grad()
     def _measured(self, image_size: int) -> list[tuple[int, int, int]]:
         """Channels, height and width of each stage's input map, and of the last output."""
+
+        def count(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            del module, inputs
+            self._activations += output.numel()
+
+        layers = [module for module in self.cnn.modules() if not any(module.children())]
+        hooks = [layer.register_forward_hook(count) for layer in layers]
         self.eval()  # in training mode, the image would change the batch statistics
         x = self.embed(torch.zeros(1, 3, image_size, image_size))
         shapes = [self._shape(x)]
         for index in range(self.num_blocks):
             x = self.run_block(index, x)
             shapes.append(self._shape(x))
+        for hook in hooks:
+            hook.remove()
         self.train()
         return shapes
 
