@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -160,21 +159,20 @@ def test_dermlip_by_open_clip(model: str, name: str, tmp_path: Path) -> None:
     clip_of(clip, 224, tmp_path / "w.pt", name)
 
 
-def test_what_is_left_out_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr("lightning.pytorch.utilities.rank_zero_info", lines.append)
     network = saved("vitatt_test_clip", tmp_path / "timm.pt")
-    torch.save({"state_dict": wrapped(openclip(network), "module.")}, tmp_path / "w.pt")
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch"):
-        logging.getLogger(name).propagate = True
-    with caplog.at_level(logging.INFO):
-        make_encoder("vitatt_test_clip", image_size=SIZE, weights=str(tmp_path / "w.pt"))
-    (line,) = [record.getMessage() for record in caplog.records if "left out" in record.message]
-    assert line.startswith("w.pt: read the encoder; left out 16 tensors that are not of it")
+    make_encoder("vitatt_test_clip", image_size=SIZE, weights=str(tmp_path / "timm.pt"))
+    assert lines == []
+    torch.save({"teacher": wrapped(openclip(network), "module.")}, tmp_path / "w.pt")
+    make_encoder("vitatt_test_clip", image_size=SIZE, weights=str(tmp_path / "w.pt"))
+    (line,) = lines
+    assert line.startswith(
+        "w.pt: read the encoder under `teacher.module.`; left out 16 tensors that are not of it"
+    )
     for part in ("transformer (12)", "positional_embedding (1)", "visual (1)", "logit_scale (1)"):
         assert part in line
-    caplog.clear()
-    with caplog.at_level(logging.INFO):
-        make_encoder("vitatt_test_clip", image_size=SIZE, weights=str(tmp_path / "timm.pt"))
-    assert "left out" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -198,6 +196,14 @@ def test_files_that_fit_in_part(case: str, missing: str, message: str, tmp_path:
     torch.save(state, tmp_path / "w.pt")
     with pytest.raises(EncoderError, match=f"does not hold the weights of '{name}'.*{message}"):
         make_encoder(name, image_size=SIZE, weights=str(tmp_path / "w.pt"))
+
+
+def test_a_layout_that_timm_does_not_convert(tmp_path: Path) -> None:
+    """Hugging Face Transformers."""
+    names = [f"vision_model.encoder.layers.{n}.self_attn.q_proj.weight" for n in range(9)]
+    torch.save({name: torch.ones(32, 32) for name in names}, tmp_path / "w.pt")
+    with pytest.raises(EncoderError, match=r"names such as vision_model\.encoder\.layers\.0"):
+        make_encoder("vitatt_test_clip", image_size=SIZE, weights=str(tmp_path / "w.pt"))
 
 
 def test_blocks_that_the_network_does_not_have(tmp_path: Path) -> None:

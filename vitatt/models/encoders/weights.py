@@ -51,10 +51,13 @@ def load_weights(network: nn.Module, name: str, path: Path, image_size: int) -> 
         if key in state and state[key].shape != own[key].shape
     ]
     if lacking or strange or differing:
+        names = f" Its tensors have names such as {', '.join(list(found.whole)[:2])}."
         raise EncoderError(
             f"{path} does not hold the weights of '{name}': {_some('lacks', lacking)}; "
             f"{_some('has unknown', strange)}; {_some('has the wrong shape for', differing)}. "
             "Name the encoder that the file was made for as `model.encoder`."
+            + names
+            * (len(lacking) > len(own) // 2)
         )
     if homeless := found.dropped_weights(own):
         raise EncoderError(
