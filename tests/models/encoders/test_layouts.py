@@ -169,7 +169,7 @@ def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     make_encoder("vitatt_test_clip", image_size=SIZE, weights=str(tmp_path / "w.pt"))
     (line,) = lines
     assert line.startswith(
-        "w.pt: read the encoder under `teacher.module.`; left out 16 tensors that are not of it"
+        "w.pt: read the encoder under `teacher.`; left out 16 tensors that are not of it"
     )
     for part in ("transformer (12)", "positional_embedding (1)", "visual (1)", "logit_scale (1)"):
         assert part in line

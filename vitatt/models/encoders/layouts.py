@@ -59,7 +59,9 @@ class FoundState(NamedTuple):
 
     def left_out(self, own: Mapping[str, Tensor]) -> dict[str, int]:
         """Number of tensors of the file, by group, that are not of the encoder."""
-        groups = Counter(_group(key, self.prefix, own) for key in self._unused(own))
+        shared = [prefix for prefix in _prefixes(self.whole, len(self.whole)) if prefix]
+        wrapper = shared[-1] if shared else ""
+        groups = Counter(_group(key, self.prefix, wrapper, own) for key in self._unused(own))
         return dict(groups)
 
     def dropped_weights(self, own: Mapping[str, Tensor]) -> list[str]:
@@ -204,8 +206,9 @@ def _score(
     return fitting, -sum(key not in own and is_of_encoder(key, own) for key in state)
 
 
-def _group(key: str, prefix: str, own: Mapping[str, Tensor]) -> str:
+def _group(key: str, prefix: str, wrapper: str, own: Mapping[str, Tensor]) -> str:
+    """The part of a file that a tensor is of, without what is before all names in it."""
     name = key.removeprefix(prefix)
     if key.startswith(prefix) and is_of_encoder(name, own):
         return re.sub(r"\.\d+\.", ".*.", name)
-    return key.partition(".")[0] if not key.startswith(prefix) else name.partition(".")[0]
+    return key.removeprefix(wrapper).partition(".")[0]
