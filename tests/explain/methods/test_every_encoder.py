@@ -121,3 +121,18 @@ def test_memory_of_a_feature_map_counts_all_of_its_layers(name: str) -> None:
     ratio = (sum(stored.values()) - weights) / len(batch.target) / network.encoder.activations
     assert 0.3 < ratio < 3, ratio
     assert cases_at_once(network, batch) == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["vitatt_test_dinov3", "vitatt_test_beit", "vitatt_test_siglip", "vitatt_test_swin"]
+)
+def test_mixed_precision(name: str) -> None:
+    """A panel is explained within autocast, whose kernels get a bias in float32."""
+    network, batch = make_network(TASK, name), make_batch(TASK, 4)
+    target = torch.arange(4).expand(4, -1)
+    exact = explain(network, batch, target)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = explain(network, batch, target)
+    assert mixed.patches.dtype == torch.float32
+    both = torch.stack([exact.patches.flatten(), mixed.patches.flatten()])
+    assert torch.corrcoef(both)[0, 1] > 0.95
