@@ -105,6 +105,12 @@ def vitatt_test_eva_plain(pretrained: bool = False, **_: Any) -> Eva:
 
 
 @register_model
+def vitatt_test_grouped(pretrained: bool = False, **_: Any) -> Eva:
+    """Keys that two heads share, as Sapiens 2."""
+    return Eva(**SMALL, attn_type="rope", qkv_fused=False, num_kv_heads=2, use_rot_pos_emb=True)
+
+
+@register_model
 def vitatt_test_beit(pretrained: bool = False, **_: Any) -> Beit:
     """A table of relative position for each block, and a norm after pooling, as BEiT."""
     return Beit(**SMALL, use_abs_pos_emb=False, use_rel_pos_bias=True, init_values=0.5)
