@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from tests.models.encoders.test_families import EVERY, MAPS, SIZE
 from tests.tasks import make_batch, make_network, make_task
 from vitatt.explain.attention.recorded_forward import recorded_forward
+from vitatt.explain.checks.sanity import randomisation
 from vitatt.explain.methods import METHODS, explain, explain_by
 from vitatt.explain.methods.memory import cases_at_once
 from vitatt.models.fusion.film import FiLM
@@ -24,6 +25,7 @@ CASES = 3
 TARGET = torch.tensor([[0, 1], [1, 2], [2, 3]])
 READING = [name for name, method in METHODS.items() if method.reads_attention]
 OTHERS = [name for name in METHODS if name not in READING]
+FOUR = ["vitatt_test_dinov3", "vitatt_test_beit", "vitatt_test_siglip", "vitatt_test_swin"]
 WITHOUT_ATTENDING_CLASS_TOKEN = ["vitatt_test_mean", *MAPS]
 
 
@@ -123,9 +125,28 @@ def test_memory_of_a_feature_map_counts_all_of_its_layers(name: str) -> None:
     assert cases_at_once(network, batch) == 4
 
 
-@pytest.mark.parametrize(
-    "name", ["vitatt_test_dinov3", "vitatt_test_beit", "vitatt_test_siglip", "vitatt_test_swin"]
-)
+@pytest.mark.parametrize("name", FOUR)
+def test_relevance_depends_on_the_weights(name: str) -> None:
+    network, batch = make_network(TASK, name), make_batch(TASK, CASES)
+    relevance = explain(network, batch, TARGET)
+    found = randomisation(network, batch, TARGET, relevance, method="tmme", points=3)
+    assert len(found) == 3
+    assert min(correlations.mean() for correlations in found.values()) < 0.9
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_compiled_networks_are_whole_graphs_and_run_eagerly_to_be_explained(name: str) -> None:
+    network, batch = make_network(TASK, name), make_batch(TASK, CASES)
+    expected = explain(network, batch, TARGET)
+    with torch.no_grad():
+        logits = network(batch).logits
+        network.compile(backend="eager", fullgraph=True)
+        torch.testing.assert_close(network(batch).logits, logits)
+    actual = explain(network, batch, TARGET)
+    torch.testing.assert_close(actual.patches, expected.patches)
+
+
+@pytest.mark.parametrize("name", FOUR)
 def test_mixed_precision(name: str) -> None:
     """A panel is explained within autocast, whose kernels get a bias in float32."""
     network, batch = make_network(TASK, name), make_batch(TASK, 4)
