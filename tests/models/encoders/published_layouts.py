@@ -83,6 +83,27 @@ def dinov3(network: Any) -> State:
     return {**state, "rope_embed.periods": torch.ones(2), "mask_token": torch.ones(1, 32)}
 
 
+def eva02(network: Any) -> State:
+    """EVA-02: names of the gated MLP and of biases, and constants."""
+    renames = {
+        "mlp.norm": "mlp.ffn_ln",
+        "mlp.fc1_g": "mlp.w1",
+        "mlp.fc1_x": "mlp.w2",
+        "mlp.fc2": "mlp.w3",
+        "q_proj.bias": "q_bias",
+        "v_proj.bias": "v_bias",
+        "fc_norm.": "norm.",
+    }
+    state: State = {"rope.freqs_cos": torch.ones(3), "mask_token": torch.ones(1, 1, 32)}
+    for key, value in network.state_dict().items():
+        for new, old in renames.items():
+            key = key.replace(new, old)
+        state[key] = value
+        if key.endswith("attn.proj.weight"):
+            state[key.replace("proj.weight", "rope.freqs_cos")] = torch.ones(3)
+    return {"module": state}
+
+
 def beit(network: Any) -> State:
     """BEiT and CAE: the encoder under a prefix, its decoder and teacher, and constants.
 
@@ -128,6 +149,7 @@ LAYOUTS: dict[str, Callable[[Any], State]] = {
     "DINOv2": dinov2,
     "MAE": mae,
     "DINOv3": dinov3,
+    "EVA-02": eva02,
     "BEiT": beit,
     "ConvNeXt": convnext,
     "Swin": swin,

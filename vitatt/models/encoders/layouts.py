@@ -27,7 +27,11 @@ _TRANSFORMER_PARTS = frozenset(
     }
 )
 _POSITIONS = ("pos_embed", "relative_position_bias_table")
-_CONSTANTS = ("relative_position_index", "attn_mask", "bias_mask", "mask_token", "periods")
+_CONSTANTS = (
+    *("relative_position_index", "relative_coords_table", "attn_mask", "bias_mask"),
+    *("mask_token", "periods", "freqs_cos", "freqs_sin"),
+)
+"""Last words of names that are no weights of an encoder."""
 
 
 class FoundState(NamedTuple):
