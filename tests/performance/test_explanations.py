@@ -31,6 +31,7 @@ pytestmark = pytest.mark.bench
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CASES = 16
 ENCODERS = ["vit_tiny_patch16_224", "vit_small_patch14_dinov2"]
+DINOV3 = "vit_small_patch16_dinov3"
 FEATURES = tuple(
     FeatureEncoding(f"f{n}", f"f{n}", "categorical", categories=("a", "b")) for n in range(21)
 )
@@ -62,7 +63,7 @@ def one_class(size: int = CASES) -> torch.Tensor:
     return torch.zeros(size, 1, dtype=torch.long, device=DEVICE)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", [*ENCODERS, DINOV3])
 def test_tmme_over_a_plain_forward(name: str, record: Record) -> None:
     network, batch = network_of(name), cases()
     # As in a validation run, whose batches come before: from then on the C library keeps freed
@@ -70,6 +71,24 @@ def test_tmme_over_a_plain_forward(name: str, record: Record) -> None:
     forward(network, cases(64))
     cost = ratio(lambda: explain(network, batch, one_class()), lambda: forward(network, batch), 40)
     record(f"TMME of 16 cases over a fused forward, {name}", cost, most=2.6)
+
+
+def test_a_rotary_encoder_over_timms_own_forward(record: Record) -> None:
+    encoder, pixels = network_of(DINOV3).encoder, cases().image
+    assert encoder is not None
+
+    def ours() -> None:
+        with torch.no_grad():
+            encoder(pixels)
+
+    def timms() -> None:
+        with torch.no_grad():
+            encoder.backbone.forward_features(encoder._normalised(pixels.values))
+
+    for once in (ours, timms):
+        once()
+    cost = ratio(ours, timms)
+    record(f"Forward of the encoder over timm's forward, {DINOV3}", cost, most=1.1)
 
 
 def test_six_classes_over_six_calls(record: Record) -> None:
