@@ -44,7 +44,7 @@ class Predictor:
     def __init__(self, ensemble: Ensemble) -> None:
         self.ensemble = ensemble
         self.classes = ensemble.models[0].task.classes
-        names = [feature.name for task in self._tasks for feature in task.features]
+        names = [feature.name for task in self.tasks for feature in task.features]
         self.features = tuple(dict.fromkeys(names))
 
     @classmethod
@@ -111,7 +111,7 @@ class Predictor:
         """
         if batch_size < 1:
             raise UsageError(f"Expected argument `batch_size` to be at least 1, got {batch_size}.")
-        encoded = self._answers.encode(self._read(images, answers))
+        encoded = self.reader.encode(self._read(images, answers))
         rows: list[list[float]] = []
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
@@ -153,7 +153,7 @@ class Predictor:
                 f"of them by itself, such as Predictor.load('{models[0].path}')."
             )
         values = self._read([image], [answers])
-        encoded = self._answers.encode(values)
+        encoded = self.reader.encode(values)
         batches = self._batches([image], encoded, slice(1))
         (row,) = self.ensemble.probabilities(batches).tolist()
         with self.ensemble.lock:
@@ -174,16 +174,18 @@ class Predictor:
         Raises:
             UsageError: If it is not registered.
         """
-        return self._answers.spec
+        return self.reader.spec
 
     @cached_property
-    def _answers(self) -> AnswerReader:
+    def reader(self) -> AnswerReader:
+        """Reads and encodes answers."""
         from vitatt.inference.answers import AnswerReader  # imports Polars; loading does not
 
-        return AnswerReader(self._tasks)
+        return AnswerReader(self.tasks)
 
     @property
-    def _tasks(self) -> list[LesionTask]:
+    def tasks(self) -> list[LesionTask]:
+        """The task of each network."""
         return [model.task for model in self.ensemble.models]
 
     def _read(
@@ -197,7 +199,7 @@ class Predictor:
             )
         many = len(images) > 1
         return [
-            self._answers.read(one, f"the answers of image {number}" if many else "the answers")
+            self.reader.read(one, f"the answers of image {number}" if many else "the answers")
             for number, one in enumerate(answers)
         ]
 
@@ -205,9 +207,9 @@ class Predictor:
         self, images: Sequence[CaseInput], encoded: Sequence[EncodedMetadata], rows: slice
     ) -> list[LesionBatch]:
         """A batch for each model, of some of the cases."""
-        views = self._tasks[0].views
+        views = self.tasks[0].views
         pixels = {}
-        for size in {task.image_size for task in self._tasks}:
+        for size in {task.image_size for task in self.tasks}:
             read, absent = zip(*(read_case(image, views, size) for image in images), strict=True)
             values = torch.from_numpy(np.stack(read)).permute(0, 3, 1, 2)
             pixels[size] = Pixels(values, torch.tensor(absent) if views else None)
@@ -219,7 +221,7 @@ class Predictor:
                 torch.full((len(images),), -1),
                 [image_name(image) for image in images],
             )
-            for task, metadata in zip(self._tasks, encoded, strict=True)
+            for task, metadata in zip(self.tasks, encoded, strict=True)
         ]
 
     def _prediction(
@@ -228,7 +230,7 @@ class Predictor:
         """A case's probabilities, with the features that a network would use but are missing."""
         names = {
             feature.name
-            for task, metadata in zip(self._tasks, encoded, strict=True)
+            for task, metadata in zip(self.tasks, encoded, strict=True)
             for feature, absent in zip(task.features, metadata.missing[case], strict=True)
             if absent
         }
