@@ -115,9 +115,9 @@ class Predictor:
         rows: list[list[float]] = []
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
-            batches = self._batches(images[part], encoded, part)
+            batches = self.batches(images[part], encoded, part)
             rows += self.ensemble.probabilities(batches).tolist()
-        return [self._prediction(row, encoded, number) for number, row in enumerate(rows)]
+        return [self.prediction(row, encoded, number) for number, row in enumerate(rows)]
 
     def explain(
         self,
@@ -154,14 +154,14 @@ class Predictor:
             )
         values = self._read([image], [answers])
         encoded = self.reader.encode(values)
-        batches = self._batches([image], encoded, slice(1))
+        batches = self.batches([image], encoded, slice(1))
         (row,) = self.ensemble.probabilities(batches).tolist()
         with self.ensemble.lock:
             return explain_case(
                 models[0],
                 self.ensemble.moved(batches[0]),
                 values[0],
-                self._prediction(row, encoded, 0),
+                self.prediction(row, encoded, 0),
                 method=method,
                 target=target,
                 contrast=contrast,
@@ -203,10 +203,19 @@ class Predictor:
             for number, one in enumerate(answers)
         ]
 
-    def _batches(
+    def batches(
         self, images: Sequence[CaseInput], encoded: Sequence[EncodedMetadata], rows: slice
     ) -> list[LesionBatch]:
-        """A batch for each model, of some of the cases."""
+        """Return a batch for each model, of some of the cases.
+
+        Args:
+            images: Of these cases.
+            encoded: Metadata of all cases, for each model.
+            rows: Which of them the images are of.
+
+        Raises:
+            UsageError: As `predict` does.
+        """
         views = self.tasks[0].views
         pixels = {}
         for size in {task.image_size for task in self.tasks}:
@@ -224,10 +233,16 @@ class Predictor:
             for task, metadata in zip(self.tasks, encoded, strict=True)
         ]
 
-    def _prediction(
+    def prediction(
         self, row: Sequence[float], encoded: Sequence[EncodedMetadata], case: int
     ) -> Prediction:
-        """A case's probabilities, with the features that a network would use but are missing."""
+        """Return a case's probabilities and the features that a network would use but are missing.
+
+        Args:
+            row: Of each class.
+            encoded: Metadata of all cases, for each model.
+            case: Which of them it is.
+        """
         names = {
             feature.name
             for task, metadata in zip(self.tasks, encoded, strict=True)
