@@ -27,6 +27,7 @@ from vitatt.serving.cards import model_card
 from vitatt.serving.case_store import CaseStore
 from vitatt.serving.guards import Guard
 from vitatt.serving.monitoring import CONTENT_TYPE, Monitoring
+from vitatt.serving.page import add_page
 from vitatt.serving.refusals import Refusal, error_body
 from vitatt.serving.requests import Asked, checked_image, read_asked
 from vitatt.serving.schemas import (
@@ -79,6 +80,8 @@ def create_app(
     app.exception_handler(HTTPException)(_http)
     app.exception_handler(RequestValidationError)(_invalid)
     _add_routes(app, server)
+    cards = [model_card(one.name, one.predictor) for one in server.models.values()]
+    add_page(app, cards, server.cases, token)
     return app
 
 

@@ -1,0 +1,89 @@
+// Probabilities of the classes, of one model or of several side by side.
+
+import { bar, byId, make } from "./elements.js";
+import { classes, features, models, percent, positive, say } from "./words.js";
+
+const NOTABLE = 0.005; // a change that is shown
+
+let before = [];
+
+// Shows predictions in the order of the models; those shown last are marked in the bars.
+export function showChances(predictions) {
+  const mean = (name) => predictions.reduce((sum, one) => sum + one.probabilities[name], 0);
+  const order = Object.keys(classes).sort((a, b) => mean(b) - mean(a));
+  const rows = order.map((name) =>
+    make(
+      "tr",
+      {},
+      make(
+        "th",
+        { scope: "row" },
+        classes[name],
+        name === positive ? make("span.tag", {}, say("worst")) : null,
+      ),
+      ...predictions.map((one, index) => chance(one, before[index], name)),
+    ),
+  );
+  const heads = [say("diagnosis"), ...models.map((one) => one.name)];
+  const several = models.length > 1;
+  byId("chances").replaceChildren(
+    make(
+      `table.bars.chances${several ? ".several" : ""}`,
+      {},
+      make("caption", {}, say("chances")),
+      make(
+        "thead",
+        {},
+        make("tr", {}, ...heads.map((name) => make("th", { scope: "col" }, name))),
+      ),
+      make("tbody", {}, ...rows),
+    ),
+  );
+  byId("missing").replaceChildren(...predictions.map((one) => missing(one, several)));
+  before = predictions;
+}
+
+export const forgetChances = () => {
+  before = [];
+  byId("chances").replaceChildren();
+  byId("missing").replaceChildren();
+};
+
+// Says the result in a sentence for each model.
+export const inWords = (predictions) =>
+  predictions
+    .map((one) =>
+      say("said_result", {
+        model: one.model,
+        diagnosis: classes[one.predicted],
+        chance: percent(one.probabilities[one.predicted]),
+      }),
+    )
+    .join(" ");
+
+function chance(prediction, earlier, name) {
+  const now = prediction.probabilities[name];
+  const old = earlier?.probabilities[name];
+  const moved = old !== undefined && Math.abs(now - old) >= NOTABLE;
+  const track = make("div.track", { "aria-hidden": "true" }, bar(now, "chance"));
+  if (moved) {
+    const mark = make("div.mark");
+    mark.style.left = `${100 * old}%`;
+    track.append(mark);
+  }
+  return make(
+    prediction.predicted === name ? "td.predicted" : "td",
+    {},
+    make("div.value", {}, track, make("span.number", {}, percent(now))),
+    moved ? make("small.quiet", {}, say("was", { before: percent(old) })) : null,
+  );
+}
+
+function missing(prediction, several) {
+  if (!prediction.missing.length) return make("p.quiet", {}, say("missing_none"));
+  const values = {
+    model: prediction.model,
+    features: prediction.missing.map((name) => features[name] ?? name).join(", "),
+  };
+  return make("p.quiet", {}, several ? say("missing_of", values) : say("missing", values));
+}
