@@ -17,6 +17,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 import vitatt
+from vitatt.explain.methods import METHODS
 from vitatt.inference.images import ImageInput, read_pixels
 from vitatt.serving.case_store import CaseStore
 from vitatt.serving.examples import EXAMPLES, example_files
@@ -97,15 +98,6 @@ def _values(cards: Sequence[ModelCard], language: str, has_token: bool) -> dict[
     text = languages()[language]
     classes = class_choices(cards[0])
     fields = form_fields(cards, text)
-    models = [
-        {
-            "name": card.name,
-            "dataset": card.dataset,
-            "fold": card.fold,
-            "method": _method(card),
-        }
-        for card in cards
-    ]
     return {
         "dataset": cards[0].dataset,
         "models": [card.name for card in cards],
@@ -121,7 +113,7 @@ def _values(cards: Sequence[ModelCard], language: str, has_token: bool) -> dict[
             "text": text,
             "version": vitatt.__version__,
             "views": cards[0].views,
-            "models": models,
+            "models": [_model(card) for card in cards],
             "classes": {one.value: one.shown for one in classes},
             "positive": cards[0].positive,
             "features": {one.name: one.label for one in fields},
@@ -129,10 +121,17 @@ def _values(cards: Sequence[ModelCard], language: str, has_token: bool) -> dict[
     }
 
 
-def _method(card: ModelCard) -> str | None:
-    """The method of the maps; None if none applies but chance."""
-    known = [one for one in card.methods if one != "random"]
-    return "tmme" if "tmme" in known else next(iter(known), None)
+def _model(card: ModelCard) -> dict[str, Any]:
+    """A model for the script, with the method of its maps; None if none applies but chance."""
+    known = [one for one in METHODS if one in card.methods and one != "random"]
+    method = next(iter(known), None)  # TMME, if it applies
+    return {
+        "name": card.name,
+        "dataset": card.dataset,
+        "fold": card.fold,
+        "method": method,
+        "method_title": METHODS[method].title if method else None,
+    }
 
 
 def _html(template: str, language: str, *, status: int = 200, **values: Any) -> Response:
@@ -145,13 +144,15 @@ def _html(template: str, language: str, *, status: int = 200, **values: Any) -> 
 
 @functools.cache
 def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("vitatt.serving", "page"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.policies["json.dumps_kwargs"] = {"sort_keys": False}  # features in the dataset's order
+    return made
 
 
 def _files() -> dict[str, bytes]:

@@ -18,14 +18,14 @@ export function showChances(predictions) {
       make(
         "th",
         { scope: "row" },
-        classes[name],
+        `${classes[name]} `,
         name === positive ? make("span.tag", {}, say("worst")) : null,
       ),
       ...predictions.map((one, index) => chance(one, before[index], name)),
     ),
   );
-  const heads = [say("diagnosis"), ...models.map((one) => one.name)];
   const several = models.length > 1;
+  const columns = several ? models.map((one) => one.name) : [say("probability")];
   byId("chances").replaceChildren(
     make(
       `table.bars.chances${several ? ".several" : ""}`,
@@ -34,7 +34,7 @@ export function showChances(predictions) {
       make(
         "thead",
         {},
-        make("tr", {}, ...heads.map((name) => make("th", { scope: "col" }, name))),
+        make("tr", {}, ...[say("diagnosis"), ...columns].map((name) => make("th", { scope: "col" }, name))),
       ),
       make("tbody", {}, ...rows),
     ),
@@ -50,16 +50,14 @@ export const forgetChances = () => {
 };
 
 // Says the result in a sentence for each model.
-export const inWords = (predictions) =>
-  predictions
-    .map((one) =>
-      say("said_result", {
-        model: one.model,
-        diagnosis: classes[one.predicted],
-        chance: percent(one.probabilities[one.predicted]),
-      }),
-    )
-    .join(" ");
+export function inWords(predictions) {
+  const sentences = predictions.map((one) => {
+    const diagnosis = classes[one.predicted];
+    const values = { model: one.model, diagnosis, chance: percent(one.probabilities[one.predicted]) };
+    return models.length > 1 ? say("said_of", values) : say("said", values);
+  });
+  return sentences.join(" ");
+}
 
 function chance(prediction, earlier, name) {
   const now = prediction.probabilities[name];

@@ -55,7 +55,7 @@ async function follow(asked, signal) {
     showQuestions(questions);
     if (chosen.method) {
       const more = { model: chosen.name, method: chosen.method, format: "png" };
-      await showMaps(await askCase("explain", { ...asked, ...more }, signal), chosen.method);
+      await showMaps(await askCase("explain", { ...asked, ...more }, signal), chosen.method_title);
     } else showNoMaps();
     byId("said").textContent = inWords(shown.map((one) => one.prediction));
     clearRecord();

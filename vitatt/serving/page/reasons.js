@@ -3,7 +3,7 @@
 import { shownAnswer } from "./answers.js";
 import { bar, byId, make } from "./elements.js";
 import { mapped, shownPictures } from "./pictures.js";
-import { classes, features, percent, say, text, withSign } from "./words.js";
+import { classes, features, percent, say, text, wholePercent, withSign } from "./words.js";
 
 const SMALL = 0.005; // log-odds that are shown as 0
 
@@ -16,20 +16,18 @@ export function showEvidence({ evidence, target, contrast }) {
   }
   const most = Math.max(1, ...found.map(([, value]) => Math.abs(value)));
   const names = { target: classes[target], contrast: classes[contrast] };
-  const heads = ["feature", "answer"].map((key) => make("th", { scope: "col" }, columns[key]()));
+  const heads = [say("feature"), say("answer"), say("direction")];
   byId("evidence").replaceChildren(
     make(
       "table.bars.evidence",
       {},
       make("caption", {}, contrast ? say("evidence_contrast", names) : say("evidence", names)),
-      make("thead", {}, make("tr", {}, ...heads, make("th", { scope: "col" }, say("direction")))),
+      make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
       make("tbody", {}, ...found.map(([name, value]) => evidenceRow(name, value, most))),
     ),
     make("p.quiet", {}, say("evidence_hint")),
   );
 }
-
-const columns = { feature: () => say("feature"), answer: () => say("answer") };
 
 function evidenceRow(name, value, most) {
   const way = Math.abs(value) < SMALL ? "neither" : value > 0 ? "for" : "against";
@@ -94,7 +92,7 @@ export function startOpacity() {
   const slider = byId("opacity");
   const fade = () => {
     document.documentElement.style.setProperty("--opacity", slider.value / 100);
-    byId("opacity-text").value = percent(slider.value / 100);
+    byId("opacity-text").value = wholePercent(slider.value / 100);
   };
   slider.addEventListener("input", fade);
   fade();

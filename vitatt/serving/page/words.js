@@ -12,6 +12,7 @@ const share = new Intl.NumberFormat(language, {
   minimumFractionDigits: 1,
   maximumFractionDigits: 1,
 });
+const whole = new Intl.NumberFormat(language, { style: "percent" });
 const signed = new Intl.NumberFormat(language, {
   signDisplay: "exceptZero",
   minimumFractionDigits: 2,
@@ -20,5 +21,6 @@ const signed = new Intl.NumberFormat(language, {
 const plain = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
 
 export const percent = (value) => share.format(value);
+export const wholePercent = (value) => whole.format(value);
 export const withSign = (value) => signed.format(value);
 export const number = (value) => plain.format(value);
