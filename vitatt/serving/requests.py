@@ -118,10 +118,16 @@ async def _form(request: Request, bounds: Bounds) -> dict[str, Any]:
         if type(error).__name__ != "HTTPException":
             raise
         raise Refusal(400, f"The form cannot be read: {getattr(error, 'detail', error)}") from error
+    try:
+        items: list[tuple[str, Any]] = [
+            (key, await value.read() if isinstance(value, UploadFile) else value)
+            for key, value in form.multi_items()
+        ]
+    finally:
+        await form.close()
     fields: dict[str, Any] = {}
     views: dict[str, bytes] = {}
-    for key, value in form.multi_items():
-        content: Any = await value.read() if isinstance(value, UploadFile) else value
+    for key, content in items:
         if key == "image" or key.startswith("image."):
             if not isinstance(content, bytes):
                 raise Refusal(422, f"Expected `{key}` to be a file, but got text.")

@@ -39,7 +39,7 @@ export function showChances(predictions) {
       make("tbody", {}, ...rows),
     ),
   );
-  byId("missing").replaceChildren(...predictions.map((one) => missing(one, several)));
+  showMissing(predictions);
   before = predictions;
 }
 
@@ -77,11 +77,15 @@ function chance(prediction, earlier, name) {
   );
 }
 
-function missing(prediction, several) {
-  if (!prediction.missing.length) return make("p.quiet", {}, say("missing_none"));
-  const values = {
-    model: prediction.model,
-    features: prediction.missing.map((name) => features[name] ?? name).join(", "),
-  };
-  return make("p.quiet", {}, several ? say("missing_of", values) : say("missing", values));
+// Names what is not recorded, once if it is the same for all models.
+function showMissing(predictions) {
+  const named = ({ missing }) => missing.map((name) => features[name] ?? name).join(", ");
+  const same = new Set(predictions.map(named)).size === 1;
+  const lines = same
+    ? [say("missing", { features: named(predictions[0]) })]
+    : predictions.map((one) => say("missing_of", { model: one.model, features: named(one) }));
+  const complete = same && !named(predictions[0]);
+  byId("missing").replaceChildren(
+    ...(complete ? [say("missing_none")] : lines).map((line) => make("p.quiet", {}, line)),
+  );
 }
