@@ -116,12 +116,8 @@ class Visit:
 
     def settled(self) -> None:
         """Wait until the result is there, and map and questions have followed."""
-        self.page.wait_for_timeout(400)  # typing and REST of the script
-        self.page.wait_for_selector(
-            "body:not([aria-busy]):has(#chances table):has(#maps:not([aria-busy]) > *)"
-            ":has(#questions > *)",
-            state="attached",
-        )
+        self.page.wait_for_timeout(50)
+        self.page.wait_for_selector("#save:enabled")
 
     def rows(self, table: str) -> list[list[str]]:
         found: list[list[str]] = self.page.eval_on_selector_all(

@@ -128,7 +128,11 @@ def test_a_case(visit: Browse, browser: Any, kind: str, width: int, tmp_path: Pa
         reader.settled()
         changed = reader.chances()
         assert changed != filled
-        assert page.locator(".chances .mark").count() > 0
+        marks = page.locator(".chances .mark").count()
+        assert marks > 0
+        page.select_option("#target", "")
+        reader.settled()
+        assert page.locator(".chances .mark").count() == marks, "no answer has changed"
 
         # compare
         if kind == "two":
@@ -155,7 +159,8 @@ def test_a_case(visit: Browse, browser: Any, kind: str, width: int, tmp_path: Pa
         check_saved(browser, saved, reader)
 
 
-SHOWN = "one => one.selectedOptions ? one.selectedOptions[0].text : one.value"
+SHOWN = """one => one.selectedOptions
+  ? one.selectedOptions[0].text : `${one.value} ${one.dataset.unit}`"""
 
 
 def check_saved(browser: Any, path: Path, reader: Visit) -> None:
@@ -347,10 +352,14 @@ def test_errors_are_said_where_they_are(visit: Browse, tmp_path: Path) -> None:
         ids = reader.field("age").get_attribute("aria-describedby").split()
         assert error.get_attribute("id") in ids
         assert error.get_attribute("role") == "alert"
+        assert "before the error" in page.locator("#waiting").inner_text()
+        assert page.locator("#save").is_disabled(), "answers and result do not belong together"
         reader.answer("age", "60")
         reader.settled()
         assert page.locator('[aria-invalid="true"]').count() == 0
         assert error.count() == 0
+        assert page.locator("#save").is_enabled()
+        assert page.locator("#waiting").is_hidden()
         # Chromium itself writes a line for every answer of 4xx.
         assert all("Failed to load resource" in one for one in reader.complaints)
         assert len(reader.complaints) == 2
@@ -386,6 +395,16 @@ def test_removing_a_picture_forgets_it(visit: Browse) -> None:
         reader.page.wait_for_selector("#waiting:visible")
         assert reader.page.locator("#chances table").count() == 0
         reader.page.wait_for_timeout(300)
+        assert len(cases) == kept - 1
+
+
+def test_leaving_the_page_forgets_the_case(visit: Browse) -> None:
+    with visit("one") as reader:
+        reader.upload()
+        cases = reader.site.app.state.server.cases
+        kept = len(cases)
+        reader.page.goto("about:blank")
+        reader.page.wait_for_timeout(500)
         assert len(cases) == kept - 1
 
 

@@ -33,7 +33,8 @@ export function answers() {
 export function shownAnswer(name) {
   const field = fieldOf(name);
   if (!field || field.value.trim() === "") return null;
-  return field.tagName === "SELECT" ? field.selectedOptions[0].textContent : field.value.trim();
+  if (field.tagName === "SELECT") return field.selectedOptions[0].textContent;
+  return `${field.value.trim()} ${field.dataset.unit}`.trim();
 }
 
 // Returns how the form shows a value of the API.

@@ -5,10 +5,15 @@ import { classes, features, models, percent, positive, say } from "./words.js";
 
 const NOTABLE = 0.005; // a change that is shown
 
-let before = [];
+let before = []; // the last result that was another one
+let now = [];
 
-// Shows predictions in the order of the models; those shown last are marked in the bars.
+// Shows predictions in the order of the models; those before the last change are marked.
 export function showChances(predictions) {
+  if (differ(now, predictions)) {
+    before = now;
+    now = predictions;
+  }
   const mean = (name) => predictions.reduce((sum, one) => sum + one.probabilities[name], 0);
   const order = Object.keys(classes).sort((a, b) => mean(b) - mean(a));
   const rows = order.map((name) =>
@@ -40,11 +45,11 @@ export function showChances(predictions) {
     ),
   );
   showMissing(predictions);
-  before = predictions;
 }
 
 export const forgetChances = () => {
   before = [];
+  now = [];
   byId("chances").replaceChildren();
   byId("missing").replaceChildren();
 };
@@ -59,11 +64,20 @@ export function inWords(predictions) {
   return sentences.join(" ");
 }
 
+// Another class or model to explain leaves the probabilities as they are.
+const differ = (some, others) =>
+  some.length !== others.length ||
+  others.some((one, index) =>
+    Object.entries(one.probabilities).some(
+      ([name, value]) => Math.abs(value - some[index].probabilities[name]) > 1e-9,
+    ),
+  );
+
 function chance(prediction, earlier, name) {
-  const now = prediction.probabilities[name];
+  const value = prediction.probabilities[name];
   const old = earlier?.probabilities[name];
-  const moved = old !== undefined && Math.abs(now - old) >= NOTABLE;
-  const track = make("div.track", { "aria-hidden": "true" }, bar(now, "chance"));
+  const moved = old !== undefined && Math.abs(value - old) >= NOTABLE;
+  const track = make("div.track", { "aria-hidden": "true" }, bar(value, "chance"));
   if (moved) {
     const mark = make("div.mark");
     mark.style.left = `${100 * old}%`;
@@ -72,7 +86,7 @@ function chance(prediction, earlier, name) {
   return make(
     prediction.predicted === name ? "td.predicted" : "td",
     {},
-    make("div.value", {}, track, make("span.number", {}, percent(now))),
+    make("div.value", {}, track, make("span.number", {}, percent(value))),
     moved ? make("small.quiet", {}, say("was", { before: percent(old) })) : null,
   );
 }

@@ -4,6 +4,7 @@ import { ask } from "./server.js";
 
 let files = new Map();
 let held = null;
+let name = null; // of the case, when it is known
 
 // Sends pictures by view, in place of those sent before.
 export function hold(chosen) {
@@ -37,12 +38,16 @@ async function send() {
   for (const [view, file] of files) {
     form.append(view === "image" ? "image" : `image.${view}`, file, file.name || "picture");
   }
-  return (await ask("/v1/cases", form)).case;
+  name = (await ask("/v1/cases", form)).case;
+  return name;
 }
 
+// A call that fails leaves the case to the server, which forgets what nobody asks about.
+const drop = (one) => fetch(`/v1/cases/${one}`, { method: "DELETE", keepalive: true }).catch(() => {});
+
 function forget() {
-  held?.then(
-    (name) => ask(`/v1/cases/${name}`, null, { method: "DELETE" }).catch(() => {}),
-    () => {},
-  );
+  name = null;
+  held?.then(drop, () => {}); // what was never held needs no forgetting
 }
+
+addEventListener("pagehide", () => name && drop(name));

@@ -23,6 +23,7 @@ let areSeen = true; // the bars of the result
 
 // Asks for the result with the answers of now; of several such calls the last one wins.
 async function update() {
+  ready(false);
   running.abort();
   clearTimeout(resting);
   if (!isHeld()) return;
@@ -58,7 +59,7 @@ async function follow(asked, signal) {
       await showMaps(await askCase("explain", { ...asked, ...more }, signal), chosen.method_title);
     } else showNoMaps();
     byId("said").textContent = inWords(shown.map((one) => one.prediction));
-    clearRecord();
+    ready(true);
   } catch (error) {
     complain(error);
   } finally {
@@ -74,10 +75,16 @@ function show(found) {
   byId("brief").textContent = inWords(predictions);
   reveal(true);
   brief();
+}
+
+// Whether result, map and answers belong together, and so may be saved.
+function ready(isReady) {
   clearRecord();
+  for (const button of document.querySelectorAll(".actions button")) button.disabled = !isReady;
 }
 
 function reveal(isThere) {
+  document.body.classList.remove("stale");
   byId("waiting").hidden = isThere;
   byId("waiting").textContent = say("waiting");
   byId("why").hidden = byId("open").hidden = !isThere;
@@ -93,7 +100,11 @@ function complain(error) {
   if (error.name === "AbortError") return;
   if (!(error instanceof Error) || error.status === undefined) throw error;
   const isShown = showError(error.message, byId(shown ? "problem" : "pictures-error"));
-  if (!shown) reveal(false);
+  if (shown) {
+    document.body.classList.add("stale");
+    byId("waiting").hidden = false;
+    byId("waiting").textContent = say("stale");
+  } else reveal(false);
   isShown.scrollIntoView({ block: "nearest" });
 }
 
@@ -130,6 +141,7 @@ startPictures((chosen) => {
   update();
 });
 startAnswers(update);
+byId("case").addEventListener("input", () => ready(false));
 startOpacity();
 startRecord();
 target.addEventListener("change", changedTarget);
