@@ -48,6 +48,15 @@ def test_the_image_is_encoded_once(save, data, image):
     case.open_questions(ANSWERS)
 
 
+def test_a_network_without_metadata_asks_nothing(save, data, image):
+    predictor = Predictor.load(save(data, fusion=FUSIONS["image_only"]), device="cpu")
+    assert predictor.features == ()
+    case = CaseInHand(predictor, image)
+    assert case.predict({"age": 55}).missing == ()
+    assert case.evidence(ANSWERS) == {}
+    assert case.open_questions() == []
+
+
 def test_several_models(save, data, image):
     paths = [save(data, f"{seed}.ckpt", seed=seed, encoder_seed=seed) for seed in (1, 2)]
     predictor = Predictor.load(paths, device="cpu")

@@ -19,9 +19,11 @@ from tests.inference.conftest import save_model
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.synthetic.demo import write_demo
 from vitatt.inference import Predictor
+from vitatt.models.fusion import FUSIONS
 from vitatt.serving.api import create_app
 
 KINDS = ("one", "views", "two")
+RARE = ("mean", "bare")
 
 
 class Site(NamedTuple):
@@ -41,13 +43,20 @@ class Site(NamedTuple):
 
 
 def predictors(folder: Path, kind: str) -> tuple[dict[str, Predictor], list[Path]]:
-    """One model of one image, one of two views, or two of one image with different features."""
+    """Models of one kind.
+
+    One of one image, one of two views, two of one image with different features, the mean of two
+    networks, or one without metadata.
+    """
     dataset = "derm7pt" if kind == "views" else "pad_ufes_20"
     write_demo(folder / "data", dataset=dataset, num_cases=60, image_size=48)  # type: ignore[arg-type]
     root = str(folder / "data")
     common = {"image_size": 32, "batch_size": 16, "cache_dir": str(folder / "cache")}
     data = LesionDataModule(dataset, root, root, **common)
-    paths = {"first": save_model(folder / "first.ckpt", data)}
+    settings = {"fusion": FUSIONS["image_only"]} if kind == "bare" else {}
+    paths: dict[str, Any] = {"first": save_model(folder / "first.ckpt", data, **settings)}
+    if kind == "mean":
+        paths["first"] = [paths["first"], save_model(folder / "other.ckpt", data, seed=2)]
     if kind == "two":
         few = LesionDataModule(dataset, root, root, features=["age", "itch"], **common)
         paths["second"] = save_model(folder / "second.ckpt", few, seed=1)

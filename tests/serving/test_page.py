@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.pages import chromium
-from tests.serving.sites import KINDS, Site, Visit, photo, predictors, serving
+from tests.serving.sites import KINDS, RARE, Site, Visit, photo, predictors, serving
 
 pytestmark = pytest.mark.long
 
@@ -31,11 +31,11 @@ Browse = Callable[..., Any]
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
     found: dict[str, Site] = {}
     running = []
-    for kind in KINDS:
+    for kind in KINDS + RARE:
         models, images = predictors(tmp_path_factory.mktemp(kind), kind)
         running.append(serving(models))
         address, app = running[-1].__enter__()
-        found[kind] = Site(address, app, images, ANSWERS[kind])
+        found[kind] = Site(address, app, images, ANSWERS.get(kind, {}))
     yield found
     for one in running:
         one.__exit__(None, None, None)
@@ -335,6 +335,37 @@ def tab_to(page: Any, test: str) -> None:
     raise AssertionError(f"Tab does not lead to {test}")
 
 
+def test_what_a_model_lacks_is_said(visit: Browse) -> None:
+    with visit("mean") as reader:
+        reader.upload()
+        assert "averages several networks" in reader.page.locator("#maps").inner_text()
+        assert reader.page.locator("#map-tools").is_hidden()
+        reader.answer("age", "40")
+        reader.settled()
+        assert reader.rows("#evidence table")
+        with reader.page.expect_download():
+            reader.page.click("#save")
+    with visit("bare") as reader:
+        reader.upload()
+        page = reader.page
+        assert page.locator(".answer").count() == 0
+        assert "uses the picture alone" in page.locator("#case").inner_text()
+        assert "All that the model asks for" in page.locator("#missing").inner_text()
+        assert "No answer yet" in page.locator("#evidence").inner_text()
+        assert "Every question has an answer" in page.locator("#questions").inner_text()
+        assert page.locator("#maps .photo").count() == 1
+        assert reader.axe() == []
+
+
+def test_axe_would_find_a_fault(visit: Browse) -> None:
+    with visit("one") as reader:
+        reader.page.evaluate("document.getElementById('clear').textContent = ''")
+        reader.page.evaluate("document.getElementById('answers-title').style.color = '#ddd'")
+        found = " ".join(reader.axe())
+        assert "button-name" in found
+        assert "color-contrast" in found
+
+
 def test_errors_are_said_where_they_are(visit: Browse, tmp_path: Path) -> None:
     with visit("one") as reader:
         page = reader.page
@@ -353,6 +384,7 @@ def test_errors_are_said_where_they_are(visit: Browse, tmp_path: Path) -> None:
         assert error.get_attribute("id") in ids
         assert error.get_attribute("role") == "alert"
         assert "before the error" in page.locator("#waiting").inner_text()
+        assert reader.axe() == []
         assert page.locator("#save").is_disabled(), "answers and result do not belong together"
         reader.answer("age", "60")
         reader.settled()
@@ -480,3 +512,6 @@ def test_examples_need_no_upload(visit: Browse) -> None:
         reader.page.click(".example >> nth=1")
         reader.settled()
         assert reader.page.locator(".preview:visible").count() == 2
+        for width in (1920, 320):
+            reader.page.set_viewport_size({"width": width, "height": 700})
+            assert reader.page.evaluate("document.documentElement.scrollWidth") <= width

@@ -131,7 +131,7 @@ class CaseInHand:
         values = self._reader.read(answers)
         tried: list[tuple[str, Value]] = []
         for name, known in _possible(self.predictor.tasks).items():
-            if values[name] is None:
+            if values[name] is None and name in self.predictor.features:
                 tried += [(name, answer) for answer in known]
         versions = [values, *({**values, name: answer} for name, answer in tried)]
         rows = self._probabilities(versions)

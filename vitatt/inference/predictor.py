@@ -44,7 +44,12 @@ class Predictor:
     def __init__(self, ensemble: Ensemble) -> None:
         self.ensemble = ensemble
         self.classes = ensemble.models[0].task.classes
-        names = [feature.name for task in self.tasks for feature in task.features]
+        names = [
+            feature.name
+            for model in ensemble.models
+            if model.network.cardinalities  # it reads metadata
+            for feature in model.task.features
+        ]
         self.features = tuple(dict.fromkeys(names))
 
     @classmethod

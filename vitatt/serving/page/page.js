@@ -93,7 +93,7 @@ function reveal(isThere) {
 }
 
 function brief() {
-  byId("brief").hidden = areSeen || !shown;
+  byId("brief").hidden = areSeen || !shown || document.body.classList.contains("stale");
 }
 
 function complain(error) {
@@ -104,7 +104,11 @@ function complain(error) {
     document.body.classList.add("stale");
     byId("waiting").hidden = false;
     byId("waiting").textContent = say("stale");
-  } else reveal(false);
+    brief();
+  } else {
+    reveal(false);
+    byId("waiting").hidden = isHeld();
+  }
   isShown.scrollIntoView({ block: "nearest" });
 }
 
