@@ -98,6 +98,8 @@ class Visit:
         page.set_default_timeout(15_000)
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        # From the beginning: to intercept the dialog only when it is awaited can be too late.
+        page.on("filechooser", lambda chooser: None)
         page.on("request", lambda request: self.asked.append(request.url))
 
     def upload(self) -> None:

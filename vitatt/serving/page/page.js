@@ -10,7 +10,9 @@ import { showEvidence, showMaps, showNoMaps, startOpacity } from "./reasons.js";
 import { clearRecord, startRecord } from "./record.js";
 import { models, say } from "./words.js";
 
-const REST = 300; // milliseconds without a change after which map and questions follow
+// Milliseconds without a change after which map and questions follow: as long as these take, since
+// the server runs one thing after the other, and a further change would wait for them.
+const REST = { least: 300, most: 1500 };
 
 const model = byId("model");
 const target = byId("target");
@@ -18,6 +20,7 @@ const contrast = byId("contrast");
 
 let running = new AbortController();
 let resting;
+let rest = REST.least;
 let shown = null;
 let areSeen = true; // the bars of the result
 
@@ -35,7 +38,7 @@ async function update() {
     const found = await askCase("what_if", asked, signal);
     clearErrors();
     show(found.models);
-    resting = setTimeout(() => follow(asked, signal), REST);
+    resting = setTimeout(() => follow(asked, signal), rest);
   } catch (error) {
     complain(error);
   } finally {
@@ -46,18 +49,15 @@ async function update() {
 // The map and the questions follow when the answers rest.
 async function follow(asked, signal) {
   const chosen = chosenModel();
-  byId("maps").setAttribute("aria-busy", "true");
+  const start = performance.now();
   try {
-    const questions = await askCase(
-      "open_questions",
-      { answers: asked.answers, model: chosen.name },
-      signal,
-    );
-    showQuestions(questions);
     if (chosen.method) {
       const more = { model: chosen.name, method: chosen.method, format: "png" };
       await showMaps(await askCase("explain", { ...asked, ...more }, signal), chosen.method_title);
     } else showNoMaps();
+    const all = { answers: asked.answers, model: chosen.name };
+    showQuestions(await askCase("open_questions", all, signal));
+    rest = Math.min(REST.most, Math.max(REST.least, performance.now() - start));
     byId("said").textContent = inWords(shown.map((one) => one.prediction));
     ready(true);
   } catch (error) {
@@ -73,6 +73,7 @@ function show(found) {
   showChances(predictions);
   showEvidence(found[models.indexOf(chosenModel())]);
   byId("brief").textContent = inWords(predictions);
+  byId("maps").setAttribute("aria-busy", "true"); // it is that of the answers before
   reveal(true);
   brief();
 }
