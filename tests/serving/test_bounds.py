@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -341,23 +340,22 @@ def test_sigterm_finishes_what_runs(save, data, photo, tmp_path) -> None:
         "from vitatt.cli import main\n"
         f"sys.exit(main({words!r}))\n"
     )
-    server = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
-    )
-    try:
-        assert server.stdout is not None
-        address = server.stdout.readline().split(" at ")[1].split()[0]
-        server.stdout.readline()
-        with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(
-                httpx.post, f"{address}v1/predict", files={"image": photo}, timeout=30
-            )
-            assert server.stdout.readline() == "running\n"
-            server.send_signal(signal.SIGTERM)
-            assert asked.result().status_code == 200
-        assert server.wait(20) == 0
-    finally:
-        server.kill()
+    words = [sys.executable, str(script)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().split(" at ")[1].split()[0]
+            server.stdout.readline()
+            with ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(
+                    httpx.post, f"{address}v1/predict", files={"image": photo}, timeout=30
+                )
+                assert server.stdout.readline() == "running\n"
+                server.send_signal(signal.SIGTERM)
+                assert asked.result().status_code == 200
+            assert server.wait(20) == 0
+        finally:
+            server.kill()
 
 
 def test_a_clipped_upload_is_forgotten(client, photo) -> None:
