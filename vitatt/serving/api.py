@@ -25,7 +25,7 @@ from vitatt.reports.addresses import overlay_address
 from vitatt.serving.bounds import Bounds
 from vitatt.serving.cards import model_card
 from vitatt.serving.case_store import CaseStore
-from vitatt.serving.guards import Guard
+from vitatt.serving.guards import Guard, TooMuch
 from vitatt.serving.monitoring import CONTENT_TYPE, Monitoring
 from vitatt.serving.page import add_page
 from vitatt.serving.refusals import Refusal, error_body
@@ -130,9 +130,9 @@ class Server:
         start = time.perf_counter()
         try:
             response = await call_next(request)
-        except Exception as error:
-            if type(error).__name__ == "_TooMuch":  # answered by the guard
-                raise
+        except TooMuch:
+            raise
+        except Exception:  # noqa: BLE001 (its text is for the log alone)
             number = uuid.uuid4().hex[:8]
             print(f"error {number} in {request.method} {request.url.path}", file=sys.stderr)
             traceback.print_exc()

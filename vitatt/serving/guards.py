@@ -81,7 +81,7 @@ class Guard:
 
         try:
             await self._app(scope, body.receive, with_headers)
-        except _TooMuch as error:
+        except TooMuch as error:
             if not started:
                 await _answer(send, error.status, str(error), {"connection": "close"})
 
@@ -104,7 +104,7 @@ class Guard:
             return 413, _too_large(self._bounds, int(length)), close
         if self._token is None or scope["path"].startswith(_OPEN):
             return None
-        if not _is(self._token, _given(headers)):
+        if not is_token(self._token, _given(headers)):
             if scope["path"] == "/" and scope["method"] == "GET":
                 return 303, "A token is needed.", {"location": "/login"}
             message = "Expected the token of this server as `Authorization: Bearer TOKEN`."
@@ -123,15 +123,14 @@ def _given(headers: dict[str, str]) -> str:
     return "" if cookie is None else cookie.value
 
 
-def _is(token: str, given: str) -> bool:
-    """Whether a token is the right one, in a time that does not tell how much of it is."""
+def is_token(token: str, given: str) -> bool:
+    """Return whether a token is the right one, in a time that does not tell how much of it is."""
     return hmac.compare_digest(token.encode(), given.encode())
 
 
-is_token = _is
+class TooMuch(Exception):  # noqa: N818
+    """A request that is too large or too slow; answered by `Guard`."""
 
-
-class _TooMuch(Exception):  # noqa: N818
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -155,14 +154,14 @@ class _Body:
             message = await asyncio.wait_for(self._receive(), max(0.001, left))
         except TimeoutError:
             seconds = f"{self._bounds.body_seconds:g}"
-            raise _TooMuch(
+            raise TooMuch(
                 408, f"Expected the whole request within {seconds} seconds, but it had not arrived."
             ) from None
         if message["type"] == "http.request":
             self._bytes += len(message.get("body", b""))
             self._done = not message.get("more_body", False)
             if self._bytes > self._bounds.body_bytes:
-                raise _TooMuch(413, _too_large(self._bounds, self._bytes))
+                raise TooMuch(413, _too_large(self._bounds, self._bytes))
         return message
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from PIL import Image
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -111,23 +112,21 @@ async def _form(request: Request, bounds: Bounds) -> dict[str, Any]:
         form = await request.form(
             max_files=_FORM_FIELDS, max_fields=_FORM_FIELDS, max_part_size=bounds.body_bytes
         )
-    except MultiPartException as error:
-        raise Refusal(400, f"The form cannot be read: {error.message}") from error
-    except Exception as error:
-        # Starlette wraps the error of its parser in one for its own handlers.
-        if type(error).__name__ != "HTTPException":
-            raise
-        raise Refusal(400, f"The form cannot be read: {getattr(error, 'detail', error)}") from error
+    except (HTTPException, MultiPartException) as error:
+        reason = error.detail if isinstance(error, HTTPException) else error.message
+        raise Refusal(400, f"The form cannot be read: {reason}") from error
     try:
-        items: list[tuple[str, Any]] = [
-            (key, await value.read() if isinstance(value, UploadFile) else value)
-            for key, value in form.multi_items()
-        ]
+        return await _fields(form)
     finally:
         await form.close()
+
+
+async def _fields(form: FormData) -> dict[str, Any]:
+    """The fields of a form, images by view as one of them."""
     fields: dict[str, Any] = {}
     views: dict[str, bytes] = {}
-    for key, content in items:
+    for key, value in form.multi_items():
+        content: Any = await value.read() if isinstance(value, UploadFile) else value
         if key == "image" or key.startswith("image."):
             if not isinstance(content, bytes):
                 raise Refusal(422, f"Expected `{key}` to be a file, but got text.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -48,8 +50,23 @@ def run_server(models: Mapping[str, Predictor], *, host: str, port: int, token: 
         http="h11",
         lifespan="on",
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config).run(sockets=[listening])
     return 0
+
+
+class _Server(uvicorn.Server):
+    """Ends in good order after a signal, which uvicorn would raise once more."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take signals for a wish to end, while the server runs."""
+        kinds = (signal.SIGINT, signal.SIGTERM)
+        before = {kind: signal.signal(kind, self.handle_exit) for kind in kinds}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
 
 
 def _listening(host: str, port: int) -> socket.socket:
