@@ -389,7 +389,8 @@ async def _usage(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    known = sorted({getattr(route, "path", "") for route in request.app.routes})
+    routes = [one for one in request.app.routes if getattr(one, "include_in_schema", False)]
+    known = sorted({getattr(one, "path", "") for one in routes})
     message = str(error.detail)
     if error.status_code == 404:
         message = f"There is no {request.url.path[:200]!r}. There are {', '.join(known)}."
