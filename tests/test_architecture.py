@@ -31,7 +31,7 @@ FLOORS = (
     ("benchmark",),
     ("reports",),
     ("reports.benchmark", "reports.explanations"),
-    ("environment", "options"),
+    ("environment", "options", "serving"),
     ("commands",),
     ("cli",),
     ("__main__",),

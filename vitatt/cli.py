@@ -19,6 +19,7 @@ TRAINER = {
 OWN = {
     "predict": "probabilities of new cases, into a CSV file",
     "ensemble": "the same by several models, averaged",
+    "serve": "a page and an API of trained models, on this machine",
     "explain": "maps, relevance of metadata and checks of the methods, in one HTML report",
     "robustness": "metrics with missing or wrong metadata, or with corrupted images",
     "embed": "t-SNE of the fused class token, and separation of the classes",

@@ -48,24 +48,23 @@ def data(make_data) -> LesionDataModule:
 def save(tmp_path) -> Save:
     """Save a model as `vitatt fit` does; those of one `encoder_seed` have one encoder."""
 
-    def save(
-        module: LesionDataModule,
-        name: str = "best.ckpt",
-        *,
-        seed: int = 0,
-        encoder_seed: int = 0,
-        **settings: Any,
-    ) -> Path:
-        model = LesionClassifier(module.task.to_plain(), encoder="test_vit", **settings)
-        named = list(model.network.named_parameters())
-        make_uneven([one for name, one in named if name.startswith("encoder.")], encoder_seed)
-        make_uneven([one for name, one in named if not name.startswith("encoder.")], seed)
-        saved = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
-        model.on_save_checkpoint(saved)
-        torch.save(saved, tmp_path / name)
-        return tmp_path / name
+    def save(module: LesionDataModule, name: str = "best.ckpt", **settings: Any) -> Path:
+        return save_model(tmp_path / name, module, **settings)
 
     return save
+
+
+def save_model(
+    path: Path, module: LesionDataModule, *, seed: int = 0, encoder_seed: int = 0, **settings: Any
+) -> Path:
+    model = LesionClassifier(module.task.to_plain(), encoder="test_vit", **settings)
+    named = list(model.network.named_parameters())
+    make_uneven([one for name, one in named if name.startswith("encoder.")], encoder_seed)
+    make_uneven([one for name, one in named if not name.startswith("encoder.")], seed)
+    saved = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
+    model.on_save_checkpoint(saved)
+    torch.save(saved, path)
+    return path
 
 
 @torch.no_grad()

@@ -37,7 +37,7 @@ def predictor(save, data) -> Predictor:
 def batch_of(predictor: Predictor, image):
     """The case as the network takes it."""
     values = predictor._read([image], [ANSWERS])
-    (batch,) = predictor._batches([image], predictor._answers.encode(values), slice(1))
+    (batch,) = predictor.batches([image], predictor.reader.encode(values), slice(1))
     return batch
 
 

@@ -44,7 +44,12 @@ class Predictor:
     def __init__(self, ensemble: Ensemble) -> None:
         self.ensemble = ensemble
         self.classes = ensemble.models[0].task.classes
-        names = [feature.name for task in self._tasks for feature in task.features]
+        names = [
+            feature.name
+            for model in ensemble.models
+            if model.network.cardinalities  # it reads metadata
+            for feature in model.task.features
+        ]
         self.features = tuple(dict.fromkeys(names))
 
     @classmethod
@@ -111,13 +116,13 @@ class Predictor:
         """
         if batch_size < 1:
             raise UsageError(f"Expected argument `batch_size` to be at least 1, got {batch_size}.")
-        encoded = self._answers.encode(self._read(images, answers))
+        encoded = self.reader.encode(self._read(images, answers))
         rows: list[list[float]] = []
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
-            batches = self._batches(images[part], encoded, part)
+            batches = self.batches(images[part], encoded, part)
             rows += self.ensemble.probabilities(batches).tolist()
-        return [self._prediction(row, encoded, number) for number, row in enumerate(rows)]
+        return [self.prediction(row, encoded, number) for number, row in enumerate(rows)]
 
     def explain(
         self,
@@ -153,15 +158,15 @@ class Predictor:
                 f"of them by itself, such as Predictor.load('{models[0].path}')."
             )
         values = self._read([image], [answers])
-        encoded = self._answers.encode(values)
-        batches = self._batches([image], encoded, slice(1))
+        encoded = self.reader.encode(values)
+        batches = self.batches([image], encoded, slice(1))
         (row,) = self.ensemble.probabilities(batches).tolist()
         with self.ensemble.lock:
             return explain_case(
                 models[0],
                 self.ensemble.moved(batches[0]),
                 values[0],
-                self._prediction(row, encoded, 0),
+                self.prediction(row, encoded, 0),
                 method=method,
                 target=target,
                 contrast=contrast,
@@ -174,16 +179,18 @@ class Predictor:
         Raises:
             UsageError: If it is not registered.
         """
-        return self._answers.spec
+        return self.reader.spec
 
     @cached_property
-    def _answers(self) -> AnswerReader:
+    def reader(self) -> AnswerReader:
+        """Reads and encodes answers."""
         from vitatt.inference.answers import AnswerReader  # imports Polars; loading does not
 
-        return AnswerReader(self._tasks)
+        return AnswerReader(self.tasks)
 
     @property
-    def _tasks(self) -> list[LesionTask]:
+    def tasks(self) -> list[LesionTask]:
+        """The task of each network."""
         return [model.task for model in self.ensemble.models]
 
     def _read(
@@ -197,17 +204,26 @@ class Predictor:
             )
         many = len(images) > 1
         return [
-            self._answers.read(one, f"the answers of image {number}" if many else "the answers")
+            self.reader.read(one, f"the answers of image {number}" if many else "the answers")
             for number, one in enumerate(answers)
         ]
 
-    def _batches(
+    def batches(
         self, images: Sequence[CaseInput], encoded: Sequence[EncodedMetadata], rows: slice
     ) -> list[LesionBatch]:
-        """A batch for each model, of some of the cases."""
-        views = self._tasks[0].views
+        """Return a batch for each model, of some of the cases.
+
+        Args:
+            images: Of these cases.
+            encoded: Metadata of all cases, for each model.
+            rows: Which of them the images are of.
+
+        Raises:
+            UsageError: As `predict` does.
+        """
+        views = self.tasks[0].views
         pixels = {}
-        for size in {task.image_size for task in self._tasks}:
+        for size in {task.image_size for task in self.tasks}:
             read, absent = zip(*(read_case(image, views, size) for image in images), strict=True)
             values = torch.from_numpy(np.stack(read)).permute(0, 3, 1, 2)
             pixels[size] = Pixels(values, torch.tensor(absent) if views else None)
@@ -219,16 +235,22 @@ class Predictor:
                 torch.full((len(images),), -1),
                 [image_name(image) for image in images],
             )
-            for task, metadata in zip(self._tasks, encoded, strict=True)
+            for task, metadata in zip(self.tasks, encoded, strict=True)
         ]
 
-    def _prediction(
+    def prediction(
         self, row: Sequence[float], encoded: Sequence[EncodedMetadata], case: int
     ) -> Prediction:
-        """A case's probabilities, with the features that a network would use but are missing."""
+        """Return a case's probabilities and the features that a network would use but are missing.
+
+        Args:
+            row: Of each class.
+            encoded: Metadata of all cases, for each model.
+            case: Which of them it is.
+        """
         names = {
             feature.name
-            for task, metadata in zip(self._tasks, encoded, strict=True)
+            for task, metadata in zip(self.tasks, encoded, strict=True)
             for feature, absent in zip(task.features, metadata.missing[case], strict=True)
             if absent
         }

@@ -57,7 +57,10 @@ def heatmap(
 
 
 def overlay(
-    relevance: NDArray[np.floating[Any]], size: tuple[int, int], views: int = 1
+    relevance: NDArray[np.floating[Any]],
+    size: tuple[int, int],
+    views: int = 1,
+    most: float | None = None,
 ) -> NDArray[np.uint8]:
     """The overlay of `heatmap` without the image, transparent where relevance is low.
 
@@ -65,6 +68,7 @@ def overlay(
         relevance: (h, w), not negative, on a grid that covers the whole image.
         size: Height and width of the canvas, in pixels.
         views: See `heatmap`.
+        most: Relevance of full opacity; by default the map's own maximum.
 
     Returns:
         RGBA (H, W, 4). The alpha is relevance as a share of its own maximum, and each alpha has
@@ -73,7 +77,7 @@ def overlay(
     Raises:
         ValueError: If relevance has another shape, is negative or not finite.
     """
-    levels = _levels(check_relevance(relevance, "relevance", ndim=2), size, views)
+    levels = _levels(check_relevance(relevance, "relevance", ndim=2), size, views, most)
     return np.dstack([np.asarray(_coloured(levels)), np.asarray(levels)])
 
 
@@ -161,9 +165,11 @@ def fit_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(resized)
 
 
-def _levels(relevance: NDArray[np.float64], size: tuple[int, int], views: int) -> Image.Image:
+def _levels(
+    relevance: NDArray[np.float64], size: tuple[int, int], views: int, most: float | None = None
+) -> Image.Image:
     """Relevance as a grey image (H, W), 255 at its maximum; 0 everywhere if it is constant."""
-    maximum = relevance.max()
+    maximum = relevance.max() if most is None else most
     if maximum - relevance.min() <= _TOLERANCE * maximum:
         return Image.new("L", size[::-1])
     of_view = (size[1], size[0] // views)

@@ -26,12 +26,15 @@ def jpeg_address(pixels: NDArray[np.uint8]) -> str:
     return _address(Image.fromarray(pixels), "JPEG", quality=85)
 
 
-def overlay_address(relevance: NDArray[np.floating[Any]], views: int = 1) -> str | None:
+def overlay_address(
+    relevance: NDArray[np.floating[Any]], views: int = 1, most: float | None = None
+) -> str | None:
     """Data address of a relevance map (h, w) as a transparent PNG; None if it has no contrast.
 
     Args:
         relevance: The map.
         views: Images that lie one below the other.
+        most: Relevance of full opacity; by default the map's own maximum.
 
     Raises:
         ValueError: As `overlay` does.
@@ -40,7 +43,7 @@ def overlay_address(relevance: NDArray[np.floating[Any]], views: int = 1) -> str
     height //= views
     scale = _MAP_SIDE / max(height, width)
     size = (views * max(1, round(scale * height)), max(1, round(scale * width)))
-    pixels = overlay(relevance, size, views)
+    pixels = overlay(relevance, size, views, most)
     alpha = pixels[..., 3]
     if not alpha.any():
         return None

@@ -1,0 +1,1 @@
+"""A server of trained models: an API and a page."""
