@@ -20,6 +20,7 @@ def export(
     output: str,
     format: Format = "onnx",
     quantize: Mode | None = None,
+    any_image_size: bool = False,
     data: DataSettings = NO_DATA_SETTINGS,
 ) -> int:
     """Write a trained model for other software: ONNX, safetensors or torch.export.
@@ -37,6 +38,7 @@ def export(
         quantize: Write 8-bit weights into the ONNX file: dynamic for linear layers; static, with
             data.root, also for convolutions. What it costs is measured on the outer fold of
             data.root, or without on made cases.
+        any_image_size: Let the graph take images of other sizes too, as CNNs allow.
         data: Arguments of `LesionDataModule`; dataset and task are the checkpoint's.
 
     Returns:
@@ -51,7 +53,14 @@ def export(
     path = find_checkpoint(ckpt_path, RUNS)
     module = datamodule_of_checkpoint(path, data) if data.get("root") is not None else None
     claim_folder(folder, "--output")
-    found = export_checkpoint(path, folder, format, quantization=quantize, data=module)
+    found = export_checkpoint(
+        path,
+        folder,
+        format,
+        quantization=quantize,
+        any_image_size=any_image_size,
+        data=module,
+    )
     print("\n".join(_lines(found)))
     print(f"Wrote {found.file} and {folder / CONFIG}")
     return 0
@@ -74,9 +83,9 @@ def _of_parity(parity: Parity, what: str) -> str:
 
 def _of_cost(cost: Cost) -> list[str]:
     lines = [
-        f"8-bit weights change the probabilities of {cost.cases} cases by {cost.mean_difference:.2g} "
-        f"on average and by {cost.largest_difference:.2g} at most; {cost.same_prediction:.1%} have "
-        "the same predicted class."
+        f"8-bit weights change the probabilities of {cost.cases} cases by "
+        f"{cost.mean_difference:.2g} on average and by {cost.largest_difference:.2g} at most; "
+        f"{cost.same_prediction:.1%} have the same predicted class."
     ]
     if cost.balanced_accuracy is not None:
         before, after = cost.balanced_accuracy

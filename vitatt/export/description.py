@@ -11,6 +11,7 @@ from vitatt import __version__
 from vitatt.data.datasets import recorded_dataset
 from vitatt.export.graph import PlainGraph
 from vitatt.export.parity import Parity
+from vitatt.export.provenance import weights_source
 from vitatt.models.exported import CONFIG, FILES, Format, digest
 from vitatt.types import LesionTask
 
@@ -65,6 +66,7 @@ def describe(
         "smoothing": task.smoothing,
         "task": task.to_plain(),
         "network": dict(settings),
+        "encoder_weights": weights_source(checkpoint, str(settings.get("encoder"))),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.export.description import as_plain, describe, write_description
@@ -56,6 +56,7 @@ def export_checkpoint(
     format: Format,
     *,
     quantization: Mode | None = None,
+    any_image_size: bool = False,
     data: LesionDataModule | None = None,
 ) -> Exported:
     """Write the network of a checkpoint and its description to an empty folder.
@@ -68,6 +69,7 @@ def export_checkpoint(
         folder: Empty folder.
         format: ``onnx``, ``safetensors`` or ``torch_export``.
         quantization: Write 8-bit weights, of the format ``onnx``.
+        any_image_size: Let the exported graph take images of other sizes too, as CNNs allow.
         data: The checkpoint's data: real cases to compare on, to calibrate with and to measure the
             cost of quantization on.
 
@@ -84,6 +86,11 @@ def export_checkpoint(
         raise UsageError(
             "Expected `data.root` with `quantize` static: its ranges are those of training images."
         )
+    if any_image_size and format == "safetensors":
+        raise UsageError(
+            "Expected `any_image_size` with the formats onnx and torch_export, whose graphs have "
+            "sizes, but got the format safetensors."
+        )
     if format == "onnx":
         require_onnx()
     model, settings = load_network(checkpoint), network_settings(checkpoint)
@@ -93,11 +100,20 @@ def export_checkpoint(
     with whole_file(target) as part:
         if format == "safetensors":
             weights = {f"network.{name}": one for name, one in model.network.state_dict().items()}
-            save_file({name: one.contiguous() for name, one in weights.items()}, part)
+            # `save_file` would make a file that its owner alone may read.
+            part.write_bytes(save({name: one.contiguous() for name, one in weights.items()}))
             found = Exported(target, None, None, None)
         else:
+            name = f"the network '{settings['fusion']['name']}' of {checkpoint}"
             found = _write_traced(
-                model, graph, part, format, str(settings["fusion"]["name"]), quantization, data
+                model,
+                graph,
+                part,
+                format,
+                name,
+                quantization=quantization,
+                any_image_size=any_image_size,
+                data=data,
             )
         measured = {
             "parity": None if found.made is None else as_plain(found.made),
@@ -106,7 +122,8 @@ def export_checkpoint(
             if found.cost is None
             else {"mode": quantization, **found.cost._asdict()},
         }
-        write_description(folder, {**plain, **measured}, part)
+        free = {"any_image_size": any_image_size}
+        write_description(folder, {**plain, **free, **measured}, part)
     return found._replace(file=target)
 
 
@@ -121,36 +138,42 @@ def _write_traced(
     graph: PlainGraph,
     path: Path,
     format: Format,
-    fusion: str,
+    name: str,
+    *,
     quantization: Mode | None,
+    any_image_size: bool,
     data: LesionDataModule | None,
 ) -> Exported:
     """Write a traced network and compare it with the original."""
-    name = f"The network '{fusion}' of {model.path}"
+    named = f"{name[0].upper()}{name[1:]}"
     if quantization == "dynamic":
-        _require_linear(graph, name)
+        _require_linear(graph, named)
     if format == "onnx":
         require_one_file(graph)
-    program = traced(graph, model.task, name)
+    program = traced(graph, model.task, named, any_image_size=any_image_size)
     if format == "onnx":
-        save_onnx(program, graph, path, name)
+        save_onnx(program, graph, path, named)
         exported: Runner = run_file(path)
     else:
         save_program(program, path)
         exported = run_program(path, graph)
     made = in_batches(made_cases(model.task, _CASES), _SIZES)
+    if any_image_size:
+        made += [_enlarged(one) for one in made[:2]]
     parity, real = compare(graph, exported, made), None
-    require_parity(parity, f"The export of {name[0].lower()}{name[1:]}")
+    require_parity(parity, f"The export of {name}")
     if data is not None:
         cases = (part.cases for part in real_cases(data, "test", most=_REAL))
         real = compare(graph, exported, cases)
-        require_parity(real, f"The export of {name[0].lower()}{name[1:]}")
+        require_parity(real, f"The export of {name}")
     if quantization is None:
         return Exported(path, parity, real, None)
     calibration = []
     if quantization == "static":
         assert data is not None, "checked before"
         calibration = [one.cases for one in real_cases(data, "train", most=_CALIBRATION)]
+    if any_image_size:
+        made = made[:-2]
     with whole_file(path) as smaller:
         quantize(path, smaller, quantization, calibration)
         parts = (
@@ -174,6 +197,11 @@ def _require_linear(graph: PlainGraph, name: str) -> None:
             f"{name} has a CNN as encoder, whose convolutions `quantize` dynamic leaves as they "
             "are. Use static, with `data.root`."
         )
+
+
+def _enlarged(cases: CaseArrays) -> CaseArrays:
+    """The cases with images of another height and width."""
+    return cases._replace(pixels=np.tile(cases.pixels, (1, 1, 1, 2)))
 
 
 def _unknown(cases: CaseArrays) -> NDArray[np.int64]:

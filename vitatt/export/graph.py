@@ -54,30 +54,30 @@ class PlainGraph(nn.Module):
     def forward(self, image: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         """The outputs, as `outputs` names them, of the inputs that `inputs` names."""
         given = dict(zip(self.inputs[1:], others, strict=True))
-        batch = LesionBatch(
-            Pixels(image, given.get("absent")),
-            given.get("metadata", image.new_zeros((image.shape[0], 0), dtype=torch.float32)),
-            given.get("missing", image.new_zeros((image.shape[0], 0), dtype=torch.bool)),
-            image.new_full((image.shape[0],), -1, dtype=torch.int64),
-            (),
-        )
+        if "metadata" not in given:
+            none = image.new_zeros((image.shape[0], 0))
+            given |= {"metadata": none.float(), "missing": none.bool()}
+        unknown = image.new_full((image.shape[0],), -1, dtype=torch.int64)
+        pixels = Pixels(image, given.get("absent"))
+        batch = LesionBatch(pixels, given["metadata"], given["missing"], unknown, ())
         with _AttentionCalls() as attention:
             logits, embedding, _ = self.network(batch)
         found = (logits, logits.softmax(-1), embedding)
         if not self.network.layouts:
             return found
-        row = self._class_row(attention.calls[-1], batch.image)
+        row = self._class_row(attention.calls[-1], pixels)
         return (*found, *row[: len(self.outputs) - len(found)])
 
     def _class_row(self, arguments: dict[str, Any], image: Pixels) -> tuple[Tensor, Tensor]:
         """Attention of the class token to patches and metadata in the last layer."""
         encoder, layout = self.network.encoder, self.network.layouts[-1]
         call = AttentionCall(layout=layout, **arguments)
-        shares = None
+        attention = attention_probabilities(call)[:, :, 0].mean(dim=1)
         if encoder is not None and encoder.views > 1:
-            shares = encoder.view_shares(image)
-        row = row_of_layer(attention_probabilities(call)[:, :, 0].mean(dim=1), layout, shares)
-        return row.patches, row.metadata
+            row = row_of_layer(attention, layout, encoder.view_shares(image))
+            return row.patches, row.metadata
+        end = attention.shape[1] - layout.metadata  # other image sizes have more patches or fewer
+        return attention[:, layout.prefix : end], attention[:, end:]
 
 
 class _AttentionCalls(TorchFunctionMode):

@@ -27,10 +27,7 @@ def made_cases(task: LesionTask, count: int, *, seed: int = 0) -> CaseArrays:
         seed: Of all random draws.
     """
     random = np.random.default_rng(seed)
-    rows = [
-        {feature.name: _value(feature, random, number) for feature in task.features}
-        for number in range(count)
-    ]
+    rows = made_rows(task, count, seed=seed)
     metadata = encode_rows(rows, task.features, smoothing=task.smoothing)
     pixels = [
         np.concatenate([_image(task.image_size, random, number) for _ in range(task.num_views)])
@@ -48,6 +45,15 @@ def made_cases(task: LesionTask, count: int, *, seed: int = 0) -> CaseArrays:
         absent,
         [f"made {number}" for number in range(count)],
     )
+
+
+def made_rows(task: LesionTask, count: int, *, seed: int = 0) -> list[dict[str, Value]]:
+    """Return values of the features of the cases of `made_cases`; None where missing."""
+    random = np.random.default_rng([seed, 1])
+    return [
+        {feature.name: _value(feature, random, number) for feature in task.features}
+        for number in range(count)
+    ]
 
 
 def in_batches(cases: CaseArrays, sizes: Sequence[int]) -> list[CaseArrays]:
@@ -74,8 +80,8 @@ def _value(feature: FeatureEncoding, random: np.random.Generator, number: int) -
         return None
     if feature.kind == "categorical":
         return str(random.choice(list(feature.categories)))
-    spread = max(feature.centres) - min(feature.centres) + 1.0
-    return float(random.uniform(min(feature.centres) - spread, max(feature.centres) + spread))
+    value = random.uniform(min(feature.centres), max(feature.centres))
+    return round(float(value), 1)
 
 
 def _image(size: int, random: np.random.Generator, number: int) -> NDArray[np.uint8]:

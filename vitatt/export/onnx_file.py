@@ -81,8 +81,8 @@ def save_onnx(program: ExportedProgram, graph: PlainGraph, path: Path, name: str
     except torch.onnx.errors.OnnxExporterError as error:
         reason = str(error.__cause__ or error).strip().splitlines()
         raise UsageError(
-            f"{name} cannot be written as ONNX: {reason[0] if reason else type(error).__name__} Use "
-            "--format safetensors or torch_export."
+            f"{name} cannot be written as ONNX: {reason[0] if reason else type(error).__name__} "
+            "Use --format safetensors or torch_export."
         ) from error
     assert made is not None, "dynamo=True returns a program"
     for node in made.model.graph.all_nodes():

@@ -76,8 +76,8 @@ def require_parity(parity: Parity, what: str) -> None:
     raise UsageError(
         f"{what} differs from the checkpoint by {parity.largest:.2g} in its {name} on "
         f"{parity.cases} cases, and at most {TOLERANCE:g} is allowed: it was not written. Use "
-        "--format safetensors, which keeps the network as it is, and report the encoder, the fusion "
-        "and the versions that `vitatt doctor` prints."
+        "--format safetensors, which keeps the network as it is, and report the encoder, the "
+        "fusion and the versions that `vitatt doctor` prints."
     )
 
 

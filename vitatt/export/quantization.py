@@ -137,7 +137,7 @@ def _reader(model: Path, calibration: Sequence[CaseArrays]) -> Any:
     names = [one.name for one in session.get_inputs()]
     fields = {"image": "pixels"}
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         """Gives one batch after the other."""
 
         def __init__(self) -> None:

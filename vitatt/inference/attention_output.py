@@ -44,14 +44,14 @@ def explain_by_attention(
     if method != "attention" or contrast is not None:
         asked = f"method '{method}'" + (" and a contrast" if contrast is not None else "")
         raise UsageError(
-            f"{model.path} holds an exported model, which is explained by method='attention' alone, "
-            f"but got {asked}: it has no gradients. Load the checkpoint that it was made from, such "
-            "as Predictor.load('best.ckpt'), or its export of the format safetensors."
+            f"{model.path} holds an exported model, which is explained by method='attention' "
+            f"alone, but got {asked}: it has no gradients. Load the checkpoint that it was made "
+            "from, such as Predictor.load('best.ckpt'), or its export of the format safetensors."
         )
     if model.grid_size is None:
         raise UsageError(
-            f"The network in {model.path} has no attention layer, and its export no gradients: load "
-            "the checkpoint that it was made from to explain it."
+            f"The network in {model.path} has no attention layer, and its export no gradients: "
+            "load the checkpoint that it was made from to explain it."
         )
     classes = model.task.classes
     explained = prediction.predicted if target is None else target

@@ -41,7 +41,9 @@ def downloaded(name: str) -> Path:
         raise UsageError(
             f"Expected a model of the hub as hf:OWNER/NAME, but got '{name}': {error}"
         ) from error
-    except Exception as error:  # no network, no such repository, no right to read it, disk full, ...
+    except (
+        Exception
+    ) as error:  # no network, no such repository, no right to read it, disk full, ...
         raise UsageError(
             f"The model '{name}' could not be fetched ({type(error).__name__}: "
             f"{str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}). "
@@ -50,7 +52,8 @@ def downloaded(name: str) -> Path:
         ) from error
     if format_of(folder) is None:
         raise UsageError(
-            f"The repository '{name}' holds no model of `vitatt push`: it has no {CONFIG} of vitatt."
+            f"The repository '{name}' holds no model of `vitatt push`: it has no {CONFIG} of "
+            "vitatt."
         )
     return folder
 

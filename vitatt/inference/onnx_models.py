@@ -154,8 +154,8 @@ def _providers(device: object, available: Sequence[str]) -> list[Any]:
         options = {"device_id": int(number or 0)}
         return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
     raise UsageError(
-        "Expected argument `device` to be one that ONNX Runtime finds on this machine, such as cpu, "
-        f"but got '{device}'; it has {', '.join(available)}. A GPU needs onnxruntime-gpu."
+        "Expected argument `device` to be one that ONNX Runtime finds on this machine, such as "
+        f"cpu, but got '{device}'; it has {', '.join(available)}. A GPU needs onnxruntime-gpu."
     )
 
 

@@ -88,10 +88,7 @@ def load_network(path: Path) -> TrainedNetwork:
         UsageError: If the file is no checkpoint of this package, names a network that is none, or
             holds settings or weights that do not fit or are not finite.
     """
-    if path.is_dir():
-        checkpoint = read_weights_folder(path)
-    else:
-        checkpoint = read_checkpoint(path, mmap=False)
+    checkpoint = read_weights_folder(path) if path.is_dir() else read_checkpoint(path, mmap=False)
     saved, source = check_hyper_parameters(checkpoint, path), f"The checkpoint {path}"
     task = LesionTask.from_plain(saved["task"])
     fusion = class_of(saved["fusion"]["name"])

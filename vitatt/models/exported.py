@@ -107,13 +107,15 @@ def read_exported(path: Path) -> ExportedModel:
         as_type(plain.get("grid_size"), tuple[int, int] | None)
     except ValueError as error:
         raise UsageError(f"`grid_size` in {path / CONFIG} is wrong: {error}.") from error
+    if not isinstance(plain.get("network"), dict):
+        raise UsageError(f"{path / CONFIG} says nothing of its network: it was changed.")
     model = ExportedModel(path, kind, read, plain)
     if not model.file.is_file():
         raise UsageError(f"The folder {path} lacks {model.file.name}: copy the whole folder again.")
     if plain.get("sha256") != digest(model.file):
         raise UsageError(
-            f"{model.file} is not the file that {CONFIG} beside it describes: it was changed, or cut "
-            "short on its way. Copy the whole folder again."
+            f"{model.file} is not the file that {CONFIG} beside it describes: it was changed, or "
+            "cut short on its way. Copy the whole folder again."
         )
     return model
 

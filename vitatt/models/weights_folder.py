@@ -8,7 +8,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from vitatt.models.exported import CONFIG, read_exported
+from vitatt.models.exported import read_exported
 from vitatt.types import UsageError
 
 
@@ -27,14 +27,11 @@ def read_weights_folder(path: Path) -> dict[str, Any]:
             f"{path} holds an export of the format {model.format}, of which no network of PyTorch "
             "can be made. Export with --format safetensors, or name the checkpoint."
         )
-    network = model.plain.get("network")
-    if not isinstance(network, dict):
-        raise UsageError(f"{path / CONFIG} says nothing of its network: it was changed.")
     try:
         weights = load_file(model.file)
     except (SafetensorError, OSError) as error:
         raise UsageError(f"{model.file} cannot be read as safetensors: {error}") from error
     return {
-        "hyper_parameters": {**network, "task": model.plain["task"]},
+        "hyper_parameters": {**model.plain["network"], "task": model.plain["task"]},
         "state_dict": weights,
     }
