@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from vitatt.inference.onnx_models import run_file
 from vitatt.models.encoders.factory import make_encoder
 from vitatt.models.fusion import FUSIONS
 from vitatt.models.fusion.network import LesionNetwork
-from vitatt.types import LesionTask, UsageError
+from vitatt.types import FeatureEncoding, LesionTask, UsageError
 
 pytestmark = pytest.mark.long
 
@@ -28,14 +29,22 @@ ENCODERS = {"test_vit": 32, "test_efficientnet": 64}
 VIEWS = ("close-up", "dermoscopic")
 
 
+def task_of(encoder: str = "test_vit", views: tuple[str, ...] = ()) -> LesionTask:
+    """With a numeric feature beside the categorical ones."""
+    task = make_task(image_size=ENCODERS[encoder])
+    age = FeatureEncoding("age", "age", "numeric", "years", centres=(10.0, 40.0, 70.0))
+    return dataclasses.replace(task, features=(age, *task.features), views=views)
+
+
 def make(
     arm: str, encoder: str, views: tuple[str, ...] = (), **settings: object
 ) -> tuple[LesionNetwork, LesionTask]:
     torch.manual_seed(0)
-    task = make_task(image_size=ENCODERS[encoder], views=views)
+    task = task_of(encoder, views)
     made = make_encoder(encoder, image_size=task.image_size, views=task.num_views)
     network = FUSIONS[arm](made, task, **settings)
-    make_uneven(network.parameters(), 0)
+    made.requires_grad_(encoder == "test_vit")  # with such weights, a CNN's maps overflow
+    make_uneven([one for one in network.parameters() if one.requires_grad], 0)
     network.head.temperature.fill_(1.7)
     return network.eval().requires_grad_(False), task
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.export.test_every_network import VIEWS, make
-from tests.tasks import make_task
+from tests.export.test_every_network import VIEWS, make, task_of
 from vitatt.export.graph import PlainGraph
 from vitatt.export.made_cases import in_batches, made_cases, made_rows
 from vitatt.export.parity import Parity, compare, require_parity, run_graph
@@ -20,7 +19,7 @@ def graph() -> PlainGraph:
 
 @pytest.fixture(scope="module")
 def cases():
-    return made_cases(make_task(image_size=32), 5)
+    return made_cases(task_of(), 5)
 
 
 def test_no_difference_to_itself(graph, cases):
@@ -54,12 +53,12 @@ def test_what_is_no_number_differs(graph, cases):
 
 def test_what_is_allowed():
     require_parity(Parity(1, {"logits": 1e-4}), "It")
-    with pytest.raises(UsageError, match="at most 0.0001 is allowed: it was not written"):
+    with pytest.raises(UsageError, match=r"at most 0.0001 is allowed: it was not written"):
         require_parity(Parity(1, {"logits": 1.1e-4}), "It")
 
 
 def test_made_cases_are_complete_empty_and_between():
-    task = make_task(image_size=32, views=VIEWS)
+    task = task_of(views=VIEWS)
     cases, again = made_cases(task, 40), made_cases(task, 40)
     assert all(np.array_equal(one, other) for one, other in zip(cases[:4], again[:4], strict=True))
     assert not cases.missing[0].any()
