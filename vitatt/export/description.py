@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from vitatt import __version__
 from vitatt.data.datasets import recorded_dataset
 from vitatt.export.graph import PlainGraph
 from vitatt.export.parity import Parity
 from vitatt.export.provenance import weights_source
+from vitatt.files import write_text
 from vitatt.models.exported import CONFIG, FILES, Format, digest
 from vitatt.types import LesionTask
 
@@ -52,7 +53,7 @@ def describe(
     network = graph.network
     attends = bool(network.layouts)
     return {
-        "vitatt": __version__,
+        "vitatt": metadata.version("vitatt"),
         "format": format,
         "file": FILES[format],
         "checkpoint": {"name": checkpoint.name, "sha256": digest(checkpoint)},
@@ -84,7 +85,7 @@ def write_description(folder: Path, plain: Mapping[str, Any], file: Path) -> Non
         file: The model, whose digest is added.
     """
     text = json.dumps({**plain, "sha256": digest(file)}, indent=2, ensure_ascii=False)
-    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    write_text(text + "\n", folder / CONFIG)
 
 
 def _ports(names: list[str], graph: PlainGraph, task: LesionTask) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import torch
 from torch.export import ExportedProgram
 
 from vitatt.export.graph import PlainGraph
+from vitatt.files import whole_file
 from vitatt.types import UsageError
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -90,7 +91,8 @@ def save_onnx(program: ExportedProgram, graph: PlainGraph, path: Path, name: str
         node.doc_string = None
     for value in (*made.model.graph.inputs, *made.model.graph.outputs):
         value.metadata_props.clear()
-    made.save(str(path), external_data=False)
+    with whole_file(path) as part:
+        made.save(part, external_data=False)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from torch.fx import GraphModule
 from vitatt.export.graph import PlainGraph
 from vitatt.export.made_cases import made_cases
 from vitatt.export.parity import Outputs, Runner, as_tensors
+from vitatt.files import whole_file
 from vitatt.inference.arrays import CaseArrays
 from vitatt.types import LesionTask, UsageError
 
@@ -90,7 +91,8 @@ def save_program(program: ExportedProgram, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.export.save(program, content)
-    path.write_bytes(content.getbuffer())
+    with whole_file(path) as part:
+        part.write_bytes(content.getbuffer())
 
 
 def run_program(path: Path, graph: PlainGraph) -> Runner:

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from vitatt.export.made_cases import made_cases, made_rows
+from vitatt.files import write_image, write_text
 from vitatt.inference import Predictor
 from vitatt.types import LesionTask
 
@@ -35,7 +35,7 @@ def write_examples(folder: Path, task: LesionTask, predictor: Predictor) -> None
         pixels = cases.pixels[number].transpose(1, 2, 0)
         names = [f"case_{number}_{view}.png" for view in task.views] or [f"case_{number}.png"]
         for name, view in zip(names, np.split(pixels, task.num_views), strict=True):
-            Image.fromarray(view).save(place / name)
+            write_image(view, place / name)
         answers = {name: value for name, value in row.items() if value is not None}
         shown = {view: str(place / name) for view, name in zip(task.views, names, strict=False)}
         image = shown or str(place / names[0])
@@ -47,4 +47,4 @@ def write_examples(folder: Path, task: LesionTask, predictor: Predictor) -> None
             }
         )
     text = json.dumps(written, indent=2, ensure_ascii=False)
-    (place / "examples.json").write_text(text + "\n", encoding="utf-8")
+    write_text(text + "\n", place / "examples.json")
