@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from timm.layers import LayerNorm
 from timm.models import register_model
+from timm.models.beit import Beit
+from timm.models.eva import Eva
+from timm.models.swin_transformer import SwinTransformer
+from timm.models.swin_transformer_v2 import SwinTransformerV2
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
@@ -35,6 +41,138 @@ def vitatt_test_registers(pretrained: bool = False, **_: Any) -> VisionTransform
         init_values=0.5,
         qk_norm=True,
     )
+
+
+SMALL: dict[str, Any] = {
+    "img_size": 64,
+    "patch_size": 16,
+    "embed_dim": 32,
+    "depth": 3,
+    "num_heads": 4,
+    "num_classes": 0,
+}
+"""Sizes of the small transformers."""
+
+
+@register_model
+def vitatt_test_dinov3(pretrained: bool = False, **_: Any) -> Eva:
+    """Rotary position and registers, as DINOv3."""
+    return Eva(
+        **SMALL,
+        qkv_bias=False,
+        init_values=0.5,
+        num_reg_tokens=2,
+        use_abs_pos_emb=False,
+        use_rot_pos_emb=True,
+        rope_type="dinov3",
+        rope_temperature=100,
+        rope_rotate_half=True,
+        use_fc_norm=False,
+        dynamic_img_size=True,
+    )
+
+
+@register_model
+def vitatt_test_eva02(pretrained: bool = False, **_: Any) -> Eva:
+    """Learnt and rotary position, a gated MLP, and a norm after pooling, as EVA-02."""
+    return Eva(
+        **SMALL,
+        qkv_fused=False,
+        swiglu_mlp=True,
+        scale_mlp=True,
+        use_rot_pos_emb=True,
+        ref_feat_shape=(4, 4),
+    )
+
+
+@register_model
+def vitatt_test_rope_mixed(pretrained: bool = False, **_: Any) -> Eva:
+    """Rotary position that is learnt for each block and head."""
+    return Eva(
+        **SMALL,
+        attn_type="rope",
+        use_abs_pos_emb=False,
+        use_rot_pos_emb=True,
+        rope_type="mixed",
+        use_fc_norm=False,
+    )
+
+
+@register_model
+def vitatt_test_eva_plain(pretrained: bool = False, **_: Any) -> Eva:
+    """Learnt position only, as EVA."""
+    return Eva(**SMALL, global_pool="token")
+
+
+@register_model
+def vitatt_test_grouped(pretrained: bool = False, **_: Any) -> Eva:
+    """Keys that two heads share, as Sapiens 2."""
+    return Eva(**SMALL, attn_type="rope", qkv_fused=False, num_kv_heads=2, use_rot_pos_emb=True)
+
+
+@register_model
+def vitatt_test_beit(pretrained: bool = False, **_: Any) -> Beit:
+    """A table of relative position for each block, and a norm after pooling, as BEiT."""
+    return Beit(**SMALL, use_abs_pos_emb=False, use_rel_pos_bias=True, init_values=0.5)
+
+
+@register_model
+def vitatt_test_beit_shared(pretrained: bool = False, **_: Any) -> Beit:
+    """One table of relative position for all blocks, as in the pretraining of BEiT."""
+    return Beit(**SMALL, use_shared_rel_pos_bias=True, init_values=0.5, global_pool="token")
+
+
+@register_model
+def vitatt_test_panderm(pretrained: bool = False, **_: Any) -> Beit:
+    """Absolute positions, as PanDerm."""
+    return Beit(**SMALL, use_abs_pos_emb=True, init_values=0.1, global_pool="token")
+
+
+@register_model
+def vitatt_test_siglip(pretrained: bool = False, **_: Any) -> VisionTransformer:
+    """An attention pool in place of a class token, as SigLIP."""
+    return VisionTransformer(**SMALL, class_token=False, global_pool="map")
+
+
+@register_model
+def vitatt_test_pool_registers(pretrained: bool = False, **_: Any) -> VisionTransformer:
+    """An attention pool, and register tokens to which it does not attend."""
+    return VisionTransformer(**SMALL, class_token=False, reg_tokens=2, global_pool="map")
+
+
+@register_model
+def vitatt_test_mean(pretrained: bool = False, **_: Any) -> VisionTransformer:
+    """The mean of the patch tokens in place of a class token, and registers."""
+    return VisionTransformer(**SMALL, class_token=False, reg_tokens=2, global_pool="avg")
+
+
+@register_model
+def vitatt_test_clip(pretrained: bool = False, **_: Any) -> VisionTransformer:
+    """A norm before the blocks, and QuickGELU, as CLIP."""
+    norm = functools.partial(LayerNorm, eps=1e-5)
+    return VisionTransformer(**SMALL, pre_norm=True, act_layer="quick_gelu", norm_layer=norm)
+
+
+SMALL_SWIN: dict[str, Any] = {
+    "img_size": 64,
+    "embed_dim": 16,
+    "depths": (2, 1, 1, 1),
+    "num_heads": (1, 2, 2, 4),
+    "window_size": 4,
+    "num_classes": 0,
+}
+
+
+@register_model
+def vitatt_test_swin(pretrained: bool = False, **_: Any) -> SwinTransformer:
+    """A small Swin transformer."""
+    return SwinTransformer(**SMALL_SWIN)
+
+
+@register_model
+def vitatt_test_swin2(pretrained: bool = False, **_: Any) -> SwinTransformerV2:
+    """A small Swin transformer of version 2."""
+    return SwinTransformerV2(**SMALL_SWIN)
 
 
 def make_task(

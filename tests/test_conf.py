@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.tasks import make_task
+from vitatt.models.build import without_initialisation
 from vitatt.models.encoders.factory import make_encoder
 from vitatt.models.fusion import FUSIONS
 
@@ -75,6 +76,22 @@ def test_overlay(overlay, capsys, monkeypatch):
                 assert value.get("init_args", {}).items() <= found.get("init_args", {}).items()
             else:
                 assert found == value
+
+
+@pytest.mark.parametrize("overlay", sorted(CONF.glob("encoder/*.yaml")), ids=lambda path: path.stem)
+def test_encoder_of_an_overlay_with_the_recipe_for_pad(overlay, capsys, monkeypatch):
+    words = ["--config", str(CONF / "pad.yaml"), "--config", str(overlay)]
+    config = printed(words, capsys, monkeypatch)
+    weights = config["model"]["encoder_weights"]
+    assert weights == "hub" or Path(weights).suffix in (".pth", ".safetensors")
+    size = config["data"]["image_size"]
+    with without_initialisation():
+        made = make_encoder(config["model"]["encoder"], image_size=size)
+        fusion = config["model"]["fusion"]
+        network = FUSIONS[fusion["class_path"]](
+            made, make_task(image_size=size), **fusion["init_args"]
+        )
+    assert network.encoder.num_patches in (49, 196, 256)
 
 
 def test_overlays_of_fusions_are_named_as_these_are_registered():

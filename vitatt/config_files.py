@@ -28,22 +28,41 @@ def check_config_files(words: Sequence[str]) -> None:
         if not path.is_file():
             found = "is a folder" if path.is_dir() else "does not exist"
             raise UsageError(f"The configuration file {path} {found}.")
-        try:
-            node = yaml.compose(read_text(path), yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
-            raise UsageError(f"{path}, line {line}: this is no YAML: {error.problem}.") from error
-        except yaml.YAMLError as error:
-            raise UsageError(f"{path} is no YAML: {error}") from error
+        node = compose(read_text(path), path)
         if not isinstance(node, yaml.MappingNode):
             raise UsageError(
                 f"Expected {path} to hold settings by name, such as `data:` and below it `root: "
                 f"DIR`, but it {'is empty' if node is None else 'holds something else'}."
             )
-        require_single_keys(node, path)
 
 
-def require_single_keys(node: yaml.Node | None, path: Path | str) -> None:
+def compose(text: str, path: Path | str) -> yaml.Node | None:
+    """Return the nodes of a YAML document.
+
+    Args:
+        text: The document.
+        path: Its file, for the message.
+
+    Raises:
+        UsageError: If it is no YAML, has a key twice in one mapping, holds itself by an anchor, or
+            is nested too deeply. The message names the file and, where there is one, the line.
+    """
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+        _require_single_keys(node, path)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
+        raise UsageError(f"{path}, line {line}: this is no YAML: {error.problem}.") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is no YAML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(
+            f"{path} is nested too deeply, or an anchor (&name) in it holds itself."
+        ) from error
+    return node
+
+
+def _require_single_keys(node: yaml.Node | None, path: Path | str) -> None:
     """Check that no mapping of a YAML document has a key twice.
 
     Args:
@@ -55,7 +74,7 @@ def require_single_keys(node: yaml.Node | None, path: Path | str) -> None:
     """
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            require_single_keys(item, path)
+            _require_single_keys(item, path)
     if not isinstance(node, yaml.MappingNode):
         return
     lines: dict[str, int] = {}
@@ -68,4 +87,4 @@ def require_single_keys(node: yaml.Node | None, path: Path | str) -> None:
                     "already, and only one of them would count. Put what is below both below one."
                 )
             lines[key.value] = line
-        require_single_keys(value, path)
+        _require_single_keys(value, path)

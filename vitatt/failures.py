@@ -15,7 +15,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from vitatt.types import UsageError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a disk that takes no more."""
+
 _VERSIONS = ("vitatt", "torch", "lightning", "timm", "torchmetrics", "wandb", "polars", "numpy")
 
 
@@ -36,7 +38,7 @@ def report_failure(error: Exception, words: Sequence[str], *, debug: bool) -> in
         print(f"error: {error}", file=sys.stderr)
         return 2
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in _FULL:
+        if isinstance(cause, OSError) and cause.errno in FULL:
             place = f" ({cause.filename})" if cause.filename else ""
             print(
                 f"error: The disk is full, or its quota is used up{place}: {cause.strerror}. Make "

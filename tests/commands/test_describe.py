@@ -145,6 +145,30 @@ def test_what_is_not_there_is_said(clinic: Path, capsys: pytest.CaptureFixture[s
     assert "No column names the image files" in said
 
 
+def test_columns_with_names_of_results(clinic: Path) -> None:
+    frame = pl.read_csv(clinic / "cases.csv", separator=";", infer_schema=False)
+    frame.rename({"itches": "fold", "history": "p_MEL"}).write_csv(clinic / "cases.csv")
+    plain = described(clinic)
+    reason = "vitatt's results have a column of this name: rename it to use it"
+    assert isinstance(plain["barred"], dict)
+    assert (plain["barred"]["fold"], plain["barred"]["p_MEL"]) == (reason, reason)
+
+
+def test_a_lesion_that_is_not_always_named(
+    clinic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pl.read_csv(clinic / "cases.csv", separator=";", infer_schema=False)
+    lesion = pl.when(pl.col("nr").cast(pl.Int64) > 6).then("patient_code").alias("lesion_id")
+    assert described(clinic)["group_kind"] == "patient"
+    assert "is empty in" not in capsys.readouterr().out
+    frame.with_columns(lesion).drop("patient_code").write_csv(clinic / "cases.csv")
+    plain = described(clinic)
+    assert (plain["group"], plain["group_kind"]) == ("lesion_id", "lesion")
+    assert (
+        "look: 'lesion_id' is empty in 6 of 60 rows, and each of these is a group of its own. Fill"
+    ) in capsys.readouterr().out
+
+
 def test_an_id_that_repeats(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
     described(clinic, "--id=patient_code", "--group=site")
     said = capsys.readouterr().out
@@ -193,6 +217,7 @@ def test_images_that_cannot_be_read(clinic: Path, capsys: pytest.CaptureFixture[
         (["--label", "findings"], "--label to name a column .*'findings'. Did you mean finding"),
         (["--label", "finding", "--group", "x"], "--group to name a column of cases.csv"),
         (["--label", "device"], "'device' of cases.csv to have at least two labels"),
+        (["--label", "finding", "--output", "a.txt"], "--output to end in .yaml, as descri.*a.txt"),
         (["--label", "finding", "--images", "gone"], "--images to be a folder, but got gone"),
     ],
 )
@@ -239,6 +264,38 @@ def test_of_the_real_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for one, other in zip(draft.features, built_in.features, strict=True):
         assert (one.name, one.kind, one.centres) == (other.name, other.kind, other.centres)
         assert [c.upper() for c in one.categories] == [c.upper() for c in other.categories]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:3 pairs of images under two lesions")
+def test_of_the_real_tables_of_isic_2019(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After three edits, ISIC 2019 has the folds and encoding of the built-in dataset."""
+    root = real("isic_2019")
+    path = tmp_path / "isic.yaml"
+    words = [f"--label_table={root / 'ISIC_2019_Training_GroundTruth.csv'}", f"--output={path}"]
+    assert main(["describe", str(root / "ISIC_2019_Training_Metadata.csv"), *words]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"'lesion_id' is empty in 1\d{3} of 22900 rows", said)
+    plain = yaml.safe_load(path.read_text())
+    plain |= {"ungrouped_share": 0.2, "positive": "MEL"}
+    order = ("age_approx", "sex", "anatom_site_general")
+    plain["features"] = {name: plain["features"][name] for name in order}
+    path.write_text(yaml.safe_dump(plain, sort_keys=False))
+    for fold in range(5):
+        built_in, draft = (
+            LesionDataModule(name, str(root), fold=fold, image_size=16, cache_dir=str(tmp_path))
+            for name in ("isic_2019", str(path))
+        )
+        for one, other in zip(draft.rows, built_in.rows, strict=True):
+            assert one.tolist() == other.tolist()
+        assert draft.task.seen == built_in.task.seen
+        assert draft.task.class_counts == built_in.task.class_counts
+        for drawn, known in zip(draft.task.features, built_in.task.features, strict=True):
+            assert (drawn.name, drawn.categories, drawn.centres) == (
+                *(known.name, known.categories, known.centres),
+            )
 
 
 def test_labels_in_a_table_of_their_own(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,6 +359,28 @@ def test_a_number_that_is_infinite(clinic: Path) -> None:
     features = described(clinic)["features"]
     assert isinstance(features, dict)
     assert features["width"] == {"kind": "numeric", "unit": "", "range": [1.5, 59.5]}
+
+
+def test_a_number_for_missing_that_is_huge(clinic: Path) -> None:
+    frame = pl.read_csv(clinic / "cases.csv", separator=";", infer_schema=False)
+    values = [*map(str, range(1, 60)), "8.98846567431158e307"]  # of Stata
+    frame.with_columns(width=pl.Series(values)).write_csv(clinic / "cases.csv")
+    features = described(clinic)["features"]
+    assert isinstance(features, dict)
+    assert features["width"]["kind"] == "numeric"
+
+
+def test_spellings_of_a_category_do_not_give_the_label_away(
+    clinic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pl.read_csv(clinic / "cases.csv", separator=";", infer_schema=False)
+    site = pl.when(pl.col("finding") == "naevus").then(pl.lit("Arm")).otherwise(pl.lit("ARM "))
+    site = pl.when(pl.int_range(pl.len()) % 20 == 0).then(pl.lit("Back")).otherwise(site)
+    frame.with_columns(site=site).write_csv(clinic / "cases.csv")
+    described(clinic)
+    said = capsys.readouterr().out
+    assert "'copied' alone gives the diagnosis away" in said
+    assert "'site' alone gives the diagnosis away" not in said
 
 
 def test_a_folder_with_another_alphabet(clinic: Path) -> None:

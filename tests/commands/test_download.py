@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -89,6 +90,22 @@ def test_a_folder_that_cannot_be(capsys):
     assert "which the download names, cannot be" in refused(["ham10000", "/proc/x"], capsys)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [(f"{'a' * 250}.jpg", "File name too long"), ("a.jpg", "Permission denied")],
+)
+def test_a_file_that_cannot_be_written(moles, capsys, monkeypatch, name, reason):
+    moles.content = zipped({name: b"a"})
+    if reason == "Permission denied":  # which an administrator does not get
+
+        def refuse(path, target):
+            raise PermissionError(13, reason, str(path))
+
+        monkeypatch.setattr(Path, "replace", refuse)
+    said = refused(["ham10000", "moles"], capsys)
+    assert re.search(rf"moles/\S+ cannot be read or written \({reason}\)\. What is compl", said)
+
+
 def test_by_hand(capsys):
     said = refused(["derm7pt", "atlas"], capsys)
     assert "release_v0.zip is not in atlas. See https://derm.cs.sfu.ca: " in said
@@ -153,6 +170,24 @@ def test_a_collection(isic, capfd, tmp_path):
 def test_a_collection_that_is_not_complete(isic, capsys, then, message):
     isic(then)
     assert message in refused(["isic_archive:251", "hiba"], capsys)
+
+
+def test_a_table_of_the_user_is_not_overwritten(isic, capsys):
+    log = isic(WRITE)
+    table = Path("hiba/metadata.csv")
+    table.parent.mkdir()
+    table.write_text("patient_id,age\n1,50\n")
+    message = "metadata.csv is not as an earlier `vitatt download` left it, and `isic` would over"
+    assert message in refused(["isic_archive:251", "hiba"], capsys)
+    assert table.read_text() == "patient_id,age\n1,50\n"
+    table.unlink()
+    assert "1 images of" in refused(["isic_archive:251", "hiba"], capsys)
+    assert "1 images of" in refused(["isic_archive:251", "hiba"], capsys)
+    assert log.read_text().count("\n") == 2
+    corrected = table.read_text().replace("ISIC_1,50", "ISIC_1,150")
+    table.write_text(corrected)
+    assert message in refused(["isic_archive:251", "hiba"], capsys)
+    assert table.read_text() == corrected
 
 
 def test_without_the_command(capsys, tmp_path, monkeypatch):

@@ -87,6 +87,6 @@ def test_slice_3d(tmp_path: Path, record: Record) -> None:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             seconds, memory = pool.apply(set_up, (str(root),))
         record(f"{title}: set-up, {cache}", seconds, unit="s", most=most)
-        record(f"{title}: peak memory, {cache}", memory, unit="GB", most=4 if most == 60 else 8)
+        record(f"{title}: peak memory, {cache}", memory, unit="GB", most=4 if most == 60 else 10)
         if cache == "nothing cached":
             record(f"{title}: digests and decoding", ROWS / seconds, unit="/s")

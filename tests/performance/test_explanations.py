@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import time
 from pathlib import Path
@@ -25,22 +26,23 @@ from vitatt.models.classifier import LesionClassifier
 from vitatt.models.encoders.factory import make_encoder
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.fusion.vitatt import AttentionFusion
-from vitatt.types import FeatureEncoding, FoldSpec, LesionBatch, LesionTask, Pixels
+from vitatt.types import FeatureEncoding, FoldSpec, LesionBatch, LesionTask, Pixels, stack_views
 
 pytestmark = pytest.mark.bench
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CASES = 16
 ENCODERS = ["vit_tiny_patch16_224", "vit_small_patch14_dinov2"]
+DINOV3 = "vit_small_patch16_dinov3"
 FEATURES = tuple(
     FeatureEncoding(f"f{n}", f"f{n}", "categorical", categories=("a", "b")) for n in range(21)
 )
 TASK = LesionTask("synthetic", tuple("ABCDEF"), (1,) * 6, FEATURES, 0.1, 224, FoldSpec(0, 5, 0))
 
 
-def network_of(name: str) -> LesionNetwork:
+def network_of(name: str, task: LesionTask = TASK) -> LesionNetwork:
     torch.manual_seed(0)
-    encoder = make_encoder(name, image_size=224, frozen=True)
-    return AttentionFusion(encoder, TASK).eval().to(DEVICE)
+    encoder = make_encoder(name, image_size=224, frozen=True, views=task.num_views)
+    return AttentionFusion(encoder, task).eval().to(DEVICE)
 
 
 def cases(size: int = CASES) -> LesionBatch:
@@ -62,7 +64,7 @@ def one_class(size: int = CASES) -> torch.Tensor:
     return torch.zeros(size, 1, dtype=torch.long, device=DEVICE)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", [*ENCODERS, DINOV3])
 def test_tmme_over_a_plain_forward(name: str, record: Record) -> None:
     network, batch = network_of(name), cases()
     # As in a validation run, whose batches come before: from then on the C library keeps freed
@@ -70,6 +72,41 @@ def test_tmme_over_a_plain_forward(name: str, record: Record) -> None:
     forward(network, cases(64))
     cost = ratio(lambda: explain(network, batch, one_class()), lambda: forward(network, batch), 40)
     record(f"TMME of 16 cases over a fused forward, {name}", cost, most=2.6)
+
+
+def test_a_rotary_encoder_over_timms_own_forward(record: Record) -> None:
+    encoder, pixels = network_of(DINOV3).encoder, cases().image
+    assert encoder is not None
+
+    def ours() -> None:
+        with torch.no_grad():
+            encoder(pixels)
+
+    def timms() -> None:
+        with torch.no_grad():
+            encoder.backbone.forward_features(encoder._normalised(pixels.values))
+
+    for once in (ours, timms):
+        once()
+    cost = ratio(ours, timms)
+    record(f"Forward of the encoder over timm's forward, {DINOV3}", cost, most=1.1)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_two_views_of_a_case(name: str, record: Record) -> None:
+    """Eight cases of two images, beside sixteen cases of one."""
+    two = network_of(name, dataclasses.replace(TASK, views=("close-up", "dermoscopic")))
+    one, single = network_of(name), cases(CASES)
+    absent = torch.zeros(CASES // 2, 2, dtype=torch.bool, device=DEVICE)
+    half = single.cases(slice(CASES // 2))
+    batch = half._replace(image=Pixels(stack_views(single.pixels, 2), absent))
+    forward(two, batch)
+    forward(one, cases(64))
+    cost = ratio(lambda: forward(two, batch), lambda: forward(one, single), 40)
+    record(f"Forward of 8 cases of two views over 16 of one, {name}", cost, most=1.1)
+    target = one_class(CASES // 2)
+    cost = ratio(lambda: explain(two, batch, target), lambda: forward(two, batch), 40)
+    record(f"TMME of 8 cases of two views over a fused forward, {name}", cost, most=2.6)
 
 
 def test_six_classes_over_six_calls(record: Record) -> None:

@@ -46,6 +46,8 @@ def describe(
     path = user_path(table, "table")
     target = None if output is None else user_path(output, "--output")
     if target is not None:
+        if target.suffix not in (".yaml", ".yml"):
+            raise UsageError(f"Expected --output to end in .yaml, as descriptions do: {target}.")
         check_writable(target)
     if not path.is_file():
         raise UsageError(f"Expected the table {path}, but it is not there.")

@@ -8,9 +8,10 @@ from vitatt.commands.datasets import lines_of
 from vitatt.data.datasets.publications import PUBLICATIONS
 from vitatt.data.download.collection import check_collections, download_collection
 from vitatt.data.download.publication import download_publication
+from vitatt.failures import FULL
 from vitatt.files import check_folder
 from vitatt.paths import user_path
-from vitatt.types import UsageError
+from vitatt.types import DataError, UsageError
 from vitatt.words import did_you_mean
 
 
@@ -50,6 +51,13 @@ def download(dataset: str, folder: str) -> int:
                 download_publication(publication, place, _say)
     except Timeout as error:
         raise UsageError(f"Another `vitatt download` works in {place}. Wait for it.") from error
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        raise DataError(
+            f"{error.filename or place} cannot be read or written ({error.strerror or error}). "
+            "What is complete is kept: mend that, and run the command again."
+        ) from error
     if not publication.by_hand:  # which says where the root is
         print(f"To look at it: vitatt check-data --data.dataset {name} --data.root {place}")
     return 0

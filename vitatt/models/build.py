@@ -53,7 +53,7 @@ def build_network(
     Args:
         task: Classes, metadata features and image size.
         fusion: A network class, called with encoder and task.
-        encoder: Name of a timm vision transformer or EfficientNet.
+        encoder: timm's name of a vision transformer, CNN or Swin transformer.
         encoder_weights: Path of its weights, or of a checkpoint of another training to take the
             encoder from; ``hub`` to download timm's, or None for random ones.
         freeze_encoder: Keep the encoder as it is, or only this number of its lower blocks.

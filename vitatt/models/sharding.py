@@ -27,7 +27,7 @@ def shard(network: LesionNetwork, mesh: DeviceMesh) -> None:
         mesh: The processes, a mesh of one dimension.
     """
     if network.encoder is not None:
-        for block in network.encoder.backbone.get_submodule("blocks").children():
+        for block in network.encoder.blocks:
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
     fully_shard(network, mesh=mesh, reshard_after_forward=True)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from vitatt.data.datasets.description import is_taken
 from vitatt.data.datasets.spellings import YES_NO, compared_text, sexes
 from vitatt.data.images.files import ImageFiles
 
@@ -69,6 +70,11 @@ def find_group(frame: pl.DataFrame) -> str | None:
     return None
 
 
+def group_kind(name: str) -> str:
+    """What a group is by the name of its column: ``lesion``, else ``patient``."""
+    return "lesion" if _LESION.search(name) and not _PATIENT.search(name) else "patient"
+
+
 def describe_column(column: pl.Series, label: pl.Series) -> Column:
     """What a column may be.
 
@@ -82,6 +88,10 @@ def describe_column(column: pl.Series, label: pl.Series) -> Column:
         spelled.setdefault(compared_text(value), value)
     if not spelled:
         return Column(name, None, "it is empty")
+    if is_taken(name):
+        return Column(
+            name, None, "vitatt's results have a column of this name: rename it to use it"
+        )
     if later := _LATER.search(name):
         return Column(
             name, None, f"by its name ('{later[0]}') it may be known only after the diagnosis"

@@ -12,13 +12,14 @@ import yaml
 
 from vitatt.data.checks.leaks import label_copies, missing_pattern
 from vitatt.data.datasets.description import Description, parse_description
-from vitatt.data.datasets.spellings import compared_text, known_values
+from vitatt.data.datasets.spellings import canonical, compared_text, known_values
 from vitatt.data.images.files import ImageFiles
 from vitatt.studies.described_columns import (
     describe_column,
     find_group,
     find_id,
     find_image,
+    group_kind,
     image_share,
 )
 from vitatt.studies.described_images import shared_image_warnings
@@ -114,7 +115,12 @@ def draft_description(
             f"No column seems to name the patient or the lesion: {UNKNOWN_GROUP}. Without it, "
             "images of one patient stand in training and test."
         )
-    elif share >= _ENOUGH_IMAGES:
+    elif empty := frame[group].null_count():
+        warnings.append(
+            f"'{group}' is empty in {empty} of {frame.height} rows, and each of these is a group "
+            "of its own. Fill it in, or name the share that may be empty as `ungrouped_share`."
+        )
+    if group is not None and share >= _ENOUGH_IMAGES:
         cases = frame.select(
             pl.col(case_id).alias("case_id"),
             pl.coalesce(group, case_id).alias("group"),
@@ -130,6 +136,7 @@ def draft_description(
         "id": case_id,
         **({} if image == case_id else {"image": image}),
         "group": group or UNKNOWN_GROUP,
+        **({} if group is None else {"group_kind": group_kind(group)}),
         "label": columns,
         **({} if label_table is None else {"label_table": label_table}),
         "classes": named,
@@ -232,7 +239,7 @@ def _leaks(frame: pl.DataFrame, plain: dict[str, Any], label: pl.Series) -> list
         pl.coalesce(pl.col(group), pl.col(plain["id"])).alias("group"),
         label.drop_nulls().alias("diagnosis"),
         *(
-            _finite(pl.col(one.name)) if one.kind == "numeric" else pl.col(one.name)
+            _finite(pl.col(one.name)) if one.kind == "numeric" else canonical(one)
             for one in features
         ),
     )

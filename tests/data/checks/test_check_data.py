@@ -66,6 +66,30 @@ def test_names_what_would_spoil_a_training(pad_copy: Path, make_module: Make) ->
     assert f"{names}: the labels disagree" in text
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_empty_files_are_no_image_under_two_names(pad_copy: Path, make_module: Make) -> None:
+    table = PAD_UFES_20.read(pad_copy, labelled=True).cases
+    for path in table.unique(["diagnosis"])["image"]:
+        Path(path).write_bytes(b"")
+    text, problems = check(make_module(root=str(pad_copy), num_folds=2))
+    assert problems == ["Image files that cannot be read: 6."]
+    assert "Images identical under several names: 0" in text
+    assert "images under two names: none under two patients" in text
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_one_image_in_many_places(pad_copy: Path, make_module: Make) -> None:
+    first, *others = PAD_UFES_20.read(pad_copy, labelled=True).cases["image"]
+    for path in others[:29]:
+        shutil.copy(first, path)
+    text, _ = check(make_module(root=str(pad_copy), num_folds=2))
+    (line,) = section(text, "Images identical under several names")
+    assert line.count(" = ") == 20
+    assert line.endswith(" = ... (30 in all): the labels disagree")
+    (line,) = [line for line in text.splitlines() if line.startswith("  images under two names")]
+    assert line.endswith(" = ... (30 in all): one image; their patients are kept together")
+
+
 def test_names_folds_that_cannot_be(pad_copy: Path, make_module: Make) -> None:
     path = pad_copy / "metadata.csv"
     frame = pl.read_csv(path, infer_schema=False)

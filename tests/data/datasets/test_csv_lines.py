@@ -44,10 +44,10 @@ def test_of_the_first_wrong_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"a,b\n1,2\n3,4,5\n", "line 3 has 3 values for 2 columns"),
-        (b'a,b\n"1\n",2\n3,4,5\n', "line 4 has 3 values for 2 columns"),
+        (b"a,b\n1,2\n3,4,5\n", "line 3 has 3 values for 2 columns separated by commas"),
+        (b'a,b\n"1\n",2\n3,4,5\n', "line 4 has 3 values for 2 columns separated by commas"),
         (b"a,b\n1,caf\xe9\n", ""),
-        (b"sep=;\na;b\n1;2\n3;4;5\n", "line 4 has 3 values for 2 columns"),
+        (b"sep=;\na;b\n1;2\n3;4;5\n", "line 4 has 3 values for 2 columns separated by semicolons"),
         (b"a,b\n1,2\n", ""),
         (b"", ""),
     ],

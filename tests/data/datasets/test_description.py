@@ -189,6 +189,8 @@ def test_predicting_needs_only_the_id(clinic: Path) -> None:
     ("changes", "message"),
     [
         ({"group": "absent"}, "lacks the key `group`. A description needs name, table, id, group"),
+        ({"group": []}, "`group` of x to be a column, or a list of columns, but got"),
+        ({"unknown_class": "MEL"}, "`unknown_class` of x to be none of the classes, but got 'MEL'"),
         ({"colour": 1}, "has the unknown key `colour`. Known are name"),
         ({"labels": 1}, "unknown key `labels`. Did you mean label"),
         ({"name": "my clinic"}, "`name` of x to be letters, digits and underscores, but got 'my"),
@@ -258,7 +260,7 @@ def test_wrong_descriptions(changes: dict[str, Any], message: str) -> None:
 
 def test_files_that_describe_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("a: [1")
-    with pytest.raises(UsageError, match=r"a\.yaml is no YAML"):
+    with pytest.raises(UsageError, match=r"a\.yaml, line 1: this is no YAML: expected ','"):
         find_dataset(str(tmp_path / "a.yaml"), "`data.dataset`")
     (tmp_path / "a.yaml").write_text("- 1")
     with pytest.raises(UsageError, match=r"the description of .*a\.yaml to hold values by name"):
@@ -275,6 +277,9 @@ def test_files_that_describe_nothing(tmp_path: Path) -> None:
     [
         ("name: a\nid: b\nname: c\n", "x, line 3: the key 'name' stands in line 1 already"),
         ("name: 2020-13-45\n", "x is no YAML: month must be in"),
+        ("name: a\n\tid: b\n", "x, line 2: this is no YAML: found character"),
+        ("barred: &a {b: *a}\n", "x is nested too deeply, or an anchor .* in it holds itself"),
+        (f"classes: {'[' * 3000}", "x is nested too deeply"),
     ],
 )
 def test_texts_that_are_no_description(text: str, message: str) -> None:

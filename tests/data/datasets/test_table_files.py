@@ -15,7 +15,7 @@ import pytest
 import xlsxwriter
 
 from vitatt.data.datasets import DATASETS
-from vitatt.data.datasets.table_files import READERS, read_table
+from vitatt.data.datasets.table_files import READERS, find_table, read_table
 from vitatt.types import DataError
 
 PAD_UFES_20 = DATASETS["pad_ufes_20"]
@@ -186,6 +186,10 @@ def test_damaged_files(ending: str, tmp_path: Path) -> None:
         PAD_UFES_20.read(tmp_path, labelled=True)
 
 
+def test_a_path_without_a_name_is_no_table() -> None:
+    assert find_table(Path("/")) == Path("/")
+
+
 def test_two_tables_are_refused(tmp_path: Path) -> None:
     for name in ("metadata.tsv", "metadata.xlsx"):
         (tmp_path / name).touch()
@@ -226,6 +230,9 @@ def test_a_title_above_an_excel_table(tmp_path: Path) -> None:
     [
         (b"a,b\n1,2\n3\n", "line 3 has 1 value for 2 columns"),
         (b"a,b\n1,2\n\n3,4,5\n", "line 4 has 3 values for 2 columns"),
+        (b"size (mm, cm);b\n1;2\n", "line 2 has 1 value for 2 columns separated by commas"),
+        (b'a,b\n1,2\n5" lens,2\n', "line 3 has a quotation mark within a value. Put the value"),
+        (b"a" * 200_000 + b",b\n1,2\n", "its first line is no header"),
     ],
 )
 def test_rows_of_another_width_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
@@ -240,6 +247,9 @@ def test_rows_of_another_width_are_refused(content: bytes, message: str, tmp_pat
         ("t.csv", b"x_duplicated_1,b\n1,2\n", ["x_duplicated_1", "b"], ("1", "2")),
         ("t.csv", b"a,b\r1,2\r", ["a", "b"], ("1", "2")),
         ("t.tsv", b"a,x;y\tb\n1\t2\n", ["a,x;y", "b"], ("1", "2")),
+        ("t.csv", b"a,b,,\n1,2,,\n", ["a", "b"], ("1", "2")),
+        ("t.csv", b",a\n0,1\n", ["", "a"], ("0", "1")),
+        ("t.csv", b'a,b\n5"" ,"x ""y"" z"\n', ["a", "b"], ('5"" ', 'x "y" z')),
     ],
 )
 def test_odd_files(
@@ -249,6 +259,23 @@ def test_odd_files(
     frame = read_table(tmp_path / name).frame
     assert frame.columns == columns
     assert frame.rows() == [row]
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [([["a", "", " "], ["1", "", " "]], ["a"]), ([["", "a"], ["0", "1"]], ["", "a"])],
+)
+def test_excel_columns_without_a_name(
+    rows: list[list[str]], names: list[str], tmp_path: Path
+) -> None:
+    excel(rows, tmp_path)
+    assert read_table(tmp_path / "metadata.xlsx").frame.columns == names
+
+
+def test_values_beside_the_table(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"a,b,,\n1,2,,note\n")
+    with pytest.raises(DataError, match=r"t\.csv to name every column, but got \['a', 'b', ''\]"):
+        read_table(tmp_path / "t.csv")
 
 
 def test_one_zero_byte_is_no_other_encoding(tmp_path: Path) -> None:

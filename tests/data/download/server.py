@@ -150,8 +150,12 @@ def silent_about_length(request: Handler) -> None:
     request.wfile.write(request.server.content)
 
 
+def moved(address: str) -> Action:
+    return lambda request: request.head(302, Location=address, Content_Length=0)
+
+
 def page(request: Handler) -> None:
-    request.head(200, Content_Type="text/html; charset=utf-8", Content_Length=2)
+    request.head(200, Content_Type="Text/HTML; charset=utf-8", Content_Length=2)
     request.wfile.write(b"hi")
 
 

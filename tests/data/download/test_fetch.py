@@ -13,6 +13,7 @@ from tests.data.download.server import (
     compressed,
     cut,
     heedless,
+    moved,
     overflowing,
     page,
     promising,
@@ -212,6 +213,29 @@ def test_a_page_is_no_file(server, tmp_path, said):
     server.script = [page]
     with pytest.raises(UnreachableError, match=r"sends a web page in place of data\.bin"):
         got(server, tmp_path, said)
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("file:///etc/passwd", "No connection adapters were found for 'file:///etc/passwd'"),
+        ("http://[", "Invalid IPv6 URL"),
+        (f"http://{'a' * 80}.org/", "label empty or too long"),
+        ("/data.bin", "Exceeded 30 redirects"),
+    ],
+)
+def test_an_address_that_leads_nowhere(server, tmp_path, said, address, reason):
+    server.script = [moved(address)] * 40
+    with pytest.raises(UnreachableError, match=r"data\.bin cannot be had from http://127") as bare:
+        got(server, tmp_path, said)
+    assert reason in str(bare.value)
+    assert said == [], "to wait would not help"
+
+
+def test_an_address_that_leads_on(server, tmp_path, said):
+    server.script = [cut(49_152), moved("/mirror")]
+    assert got(server, tmp_path, said) == server.content
+    assert server.asked[2]["Range"] == "bytes=49152-"
 
 
 def test_errors_of_a_server_pass(server, tmp_path, said):

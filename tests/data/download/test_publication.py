@@ -154,6 +154,20 @@ def test_an_archive_cut_short_by_a_lie(zip_server, tmp_path, said):
     assert (tmp_path / "part_1" / "a.jpg").is_file()
 
 
+def test_an_archive_of_nothing(zip_server, tmp_path, said):
+    zip_server.content = zipped({"__MACOSX/._a.jpg": b""})
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"part_1\.zip holds no file\. Compare it with that of"):
+            download(publication(zip_server.file("part_1.zip")), tmp_path, said)
+
+
+def test_a_folder_where_the_file_belongs(zip_server, tmp_path, said):
+    (tmp_path / "part_1.zip").mkdir()
+    with pytest.raises(DataError, match=r"part_1\.zip is a folder, but the file part_1\.zip belo"):
+        download(publication(zip_server.file("part_1.zip")), tmp_path, said)
+    assert zip_server.asked == [], "said before it is fetched"
+
+
 def test_another_dataset_in_the_folder(server, tmp_path, said):
     download(publication(server.file()), tmp_path, said)
     with pytest.raises(DataError, match="has the download of moles, not of lesions: two datasets"):

@@ -121,6 +121,25 @@ def test_a_link_that_is_there(archive, folder, tmp_path):
     assert not list(outside.iterdir())
 
 
+def test_a_link_where_an_archive_inside_goes(archive, folder, tmp_path):
+    archive.write_bytes(zipped({"part_1.zip": zipped({"a.jpg": b"a"})}))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder.mkdir()
+    (folder / "part_1").symlink_to(outside)
+    with pytest.raises(DataError, match=r"part_1 is a link that leads out of"):
+        unpack(archive, folder)
+    assert not list(outside.iterdir())
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_a_file_without_a_name(archive, folder, name):
+    archive.write_bytes(zipped({"./": b"", "a.jpg": b"a", name: b"b"}))
+    with pytest.raises(DataError, match=r"images\.zip holds a file without a name"):
+        unpack(archive, folder)
+    assert not folder.exists()
+
+
 def test_nothing_is_overwritten(archive, folder):
     archive.write_bytes(zipped({"a.jpg": b"new", "b.jpg": b"b"}))
     folder.mkdir()

@@ -180,6 +180,12 @@ def test_a_folder_in_the_name_is_that_of_the_file(tmp_path: Path) -> None:
     assert name_of(files, "data/P8/1.jpg") == ["1.jpg"]
 
 
+def test_images_in_another_kind_of_archive(tmp_path: Path) -> None:
+    (tmp_path / "part_1.tar.gz").touch()
+    with pytest.raises(DataError, match=r"zip archives or HDF5 files, but got .*part_1\.tar\.gz"):
+        index_images(tmp_path, places=["part_1.tar.gz"])
+
+
 def test_what_may_mean_several_files_has_none(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg", "b.png"):
         (tmp_path / name).touch()

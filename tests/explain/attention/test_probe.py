@@ -19,7 +19,7 @@ from vitatt.explain.attention.differentiation import full_precision
 from vitatt.explain.attention.probe import AttentionProbe
 from vitatt.explain.attention.recorded_forward import recorded_forward
 from vitatt.explain.methods.tmme import tmme
-from vitatt.models.fusion.network import TokenLayout
+from vitatt.models.fusion.network import ClasslessLayout, PoolLayout, TokenLayout
 
 CASES, HEADS, TOKENS, WIDTH = 5, 3, 7, 4
 LAYOUT = TokenLayout(1, 4, 2)
@@ -40,9 +40,11 @@ def make_call(
         "all": torch.rand(1, 1, queries, TOKENS, generator=generator) > 0.4,
         "heads": torch.rand(HEADS, queries, TOKENS, generator=generator) > 0.4,
         "plain": torch.rand(queries, TOKENS, generator=generator) > 0.4,
+        "bias": torch.randn(1, HEADS, queries, TOKENS, generator=generator, dtype=torch.float64),
+        "bias of all": torch.randn(HEADS, queries, TOKENS, generator=generator).double(),
     }
     mask = masks[masked]
-    if mask is not None:
+    if mask is not None and mask.dtype == torch.bool:
         mask[..., 0] = True  # a query with no key at all is NaN in any softmax
     return AttentionCall(random(queries), random(TOKENS), random(TOKENS), mask, scale, LAYOUT)
 
@@ -50,7 +52,9 @@ def make_call(
 def of_formulas(call: AttentionCall, weights: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Abar and gradients, by autograd through a softmax that is written out."""
     scores = call.query @ call.key.mT * (call.scale or WIDTH**-0.5)
-    if call.mask is not None:
+    if call.mask is not None and call.mask.is_floating_point():
+        scores = scores + call.mask
+    elif call.mask is not None:
         scores = scores + torch.zeros_like(scores).masked_fill(~call.mask, -torch.inf)
     attention = scores.softmax(-1)
     value = (attention @ call.value * weights).sum()
@@ -69,7 +73,9 @@ def _parts_of_work(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("_parts_of_work")
 @pytest.mark.parametrize("scale", [None, 0.9])
-@pytest.mark.parametrize("masked", ["none", "cases", "all", "heads", "plain"])
+@pytest.mark.parametrize(
+    "masked", ["none", "cases", "all", "heads", "plain", "bias", "bias of all"]
+)
 @pytest.mark.parametrize("queries", [1, TOKENS])
 def test_relevance_and_gradients_are_those_of_the_formulas(
     queries: int, masked: str, scale: float | None
@@ -87,6 +93,34 @@ def test_relevance_and_gradients_are_those_of_the_formulas(
     torch.testing.assert_close(torch.cat(below.kinds, dim=1), carried, rtol=1e-12, atol=1e-14)
     actual = by_probe(call, weights, list(call[:3]))
     torch.testing.assert_close(actual, by_inputs, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.usefixtures("_parts_of_work")
+def test_an_attention_pool_passes_the_class_tokens_relevance_to_its_keys() -> None:
+    """The class token is the query, and not among the keys; it keeps its own relevance."""
+    call = make_call(queries=1)._replace(layout=PoolLayout(2, 5))
+    weights = torch.randn(CASES, HEADS, 1, WIDTH, dtype=torch.float64)
+    expected, _ = of_formulas(call, weights)
+    row = ClassRow(*torch.rand(CASES, 3 + 5 + 2, dtype=torch.float64).split([3, 5, 2], dim=1))
+    probe = AttentionProbe(torch.device("cpu"))
+    below = probe.read((probe.attend(call) * weights).sum(), row, keep=False)
+    passed = row.prefix[:, :1] * expected[:, 0]
+    torch.testing.assert_close(below.prefix[:, :1], row.prefix[:, :1], rtol=0, atol=0)
+    torch.testing.assert_close(below.prefix[:, 1:], row.prefix[:, 1:] + passed[:, :2])
+    torch.testing.assert_close(below.patches, row.patches + passed[:, 2:])
+    torch.testing.assert_close(below.metadata, row.metadata, rtol=0, atol=0)
+
+
+def test_a_layer_without_class_token_leaves_its_relevance() -> None:
+    layout = ClasslessLayout(2, 5)
+    start = ClassRow.start(torch.zeros(CASES, 1), [layout, PoolLayout(0, 5), TokenLayout(1, 5, 2)])
+    assert [part.shape[1] for part in start.kinds] == [3, 5, 2]
+    row = start._replace(patches=torch.rand(CASES, 5), prefix=torch.rand(CASES, 3))
+    assert torch.equal(row.of(layout), torch.cat([row.prefix[:, 1:], row.patches], dim=1))
+    passed = torch.rand(CASES, 7)
+    below = row.below(passed, layout)
+    assert torch.equal(below.prefix[:, :1], row.prefix[:, :1])
+    assert torch.equal(below.of(layout), row.of(layout) + passed)
 
 
 def some_row() -> ClassRow:

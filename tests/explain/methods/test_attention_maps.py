@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.explain.reference_tmme import _forward, reference_tmme
+from tests.explain.reference_tmme import _forward, reference_tmme, rotation_table
 from tests.tasks import make_batch, make_network, make_task
 from vitatt.explain.attention.recorded_forward import recorded_forward
 from vitatt.explain.methods import explain
@@ -40,11 +40,20 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "distilled": {"encoder": DISTILLED},
     "image-only": {"fusion": ImageOnly},
     "registers-image-only": {"encoder": REGISTERS, "fusion": ImageOnly},
+    "dinov3": {"encoder": "vitatt_test_dinov3"},
+    "beit": {"encoder": "vitatt_test_beit", "depth": 2},
+    "siglip": {"encoder": "vitatt_test_siglip"},
+    "pool-registers": {"encoder": "vitatt_test_pool_registers", "depth": 2},
+    "pool-registers-image-only": {"encoder": "vitatt_test_pool_registers", "fusion": ImageOnly},
+    "mean": {"encoder": "vitatt_test_mean"},
 }
 
 
 def make(arguments: dict[str, Any]) -> tuple[LesionNetwork, LesionBatch]:
     network = make_network(TASK, **arguments).double()
+    if getattr(network.encoder, "rotation", None) is not None:
+        angles = rotation_table(network.encoder.vit, 3)  # timm's are rounded to float32
+        network.encoder.rotation = torch.cat([angles.sin(), angles.cos()], dim=1)
     return network, make_batch(TASK, SIZE, dtype=torch.float64)
 
 
@@ -54,11 +63,11 @@ def full_rollout(network: LesionNetwork, batch: LesionBatch, case: int) -> tuple
     _, layers, patches, metadata = _forward(network, state, batch, case)
     total = network.encoder.num_prefix + patches + metadata
     product = torch.eye(total, dtype=torch.float64)
-    for attention, tokens in layers:
+    for attention, tokens, queries in layers:
         mean = attention.detach().mean(0)
         # A token that the layer has not seen stays what it is: identity, not half of it.
         layer = torch.eye(total, dtype=torch.float64)
-        for i, row in enumerate(tokens):
+        for i, row in enumerate(queries):
             layer[row] = 0
             layer[row, tokens] = mean[i] / 2
             layer[row, row] += 0.5

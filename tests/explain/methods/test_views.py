@@ -17,6 +17,11 @@ from vitatt.models.fusion.image_only import ImageOnly
 from vitatt.types import LesionTask, Pixels, UsageError
 
 SIZE = 6
+ENCODERS = (
+    *("test_vit", "vitatt_test_registers", "vitatt_test_dinov3", "vitatt_test_beit_shared"),
+    *("vitatt_test_siglip", "vitatt_test_pool_registers", "vitatt_test_mean", "vitatt_test_swin"),
+    "tf_efficientnet_lite0",
+)
 NETWORKS: dict[str, dict[str, Any]] = {
     "depth1": {"depth": 1},
     "depth2": {"depth": 2, "num_heads": 4},
@@ -77,6 +82,36 @@ def test_every_method_has_a_map_for_each_view(method: str, fusion: str) -> None:
         assert (by_view[2, 1] == 0).all()
         assert (by_view[3, 0] == 0).all()
         assert by_view[0].amax() > 0
+
+
+@pytest.mark.parametrize("view", [0, 1])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_with_one_view_absent_relevance_is_that_of_the_other_view(encoder: str, view: int) -> None:
+    """Of every kind of encoder, by every method that reads attention or gradients."""
+    two = views_task(64)
+    one = dataclasses.replace(two, views=())
+    batch = make_views_batch(two, 4)
+    batch = batch._replace(metadata=batch.metadata.double())
+    absent = torch.zeros(4, 2, dtype=torch.bool)
+    absent[:, 1 - view] = True
+    both = make_network(two, encoder)
+    state = {key: value.clone() for key, value in both.state_dict().items()}
+    state["modality_embedding"][1] += state.pop("view_embedding")[view]
+    alone = make_network(one, encoder)
+    alone.load_state_dict(state)
+    half = batch.pixels.unflatten(2, (2, -1))[:, :, view]
+    target = torch.arange(len(two.classes)).expand(4, -1)
+    for method in ("tmme", "rollout", "attention", "grad_cam"):
+        expected = explain(
+            alone.double(), batch._replace(image=Pixels(half)), target, method=method
+        )
+        found = explain(
+            both.double(), batch._replace(image=Pixels(batch.pixels, absent)), target, method=method
+        )
+        by_view = found.patches.unflatten(2, (2, -1))
+        torch.testing.assert_close(by_view[:, :, view], expected.patches, rtol=1e-4, atol=1e-7)
+        assert (by_view[:, :, 1 - view] == 0).all()
+        torch.testing.assert_close(found.features, expected.features, rtol=1e-4, atol=1e-7)
 
 
 def test_explaining_does_not_depend_on_the_pixels_of_an_absent_view() -> None:

@@ -181,7 +181,7 @@ def test_activations_that_are_computed_twice() -> None:
 
 def test_metadata_cannot_join_inside() -> None:
     encoder = make_encoder(NAME, image_size=SIZE)
-    with pytest.raises(ValueError, match="`join_at` to be null with a CNN"):
+    with pytest.raises(ValueError, match="`join_at` to be null with EfficientNet as"):
         AttentionFusion(encoder, TASK, join_at=2)
 
 

@@ -65,7 +65,7 @@ def test_weights_of_another_model(tmp_path: Path) -> None:
     state = timm.create_model("test_vit", num_classes=0).state_dict()
     wanting = [
         ({k: v for k, v in state.items() if k != "norm.bias"}, r"lacks 1 tensors \(norm\.bias,"),
-        ({**state, "fc.weight": state["norm.bias"]}, r"has unknown 1 tensors \(fc\.weight,"),
+        ({**state, "reg_token": state["norm.bias"]}, r"has unknown 1 tensors \(reg_token,"),
         ({**state, "norm.bias": torch.zeros(3)}, r"norm\.bias \(3,\) instead of \(64,\)"),
         (timm.create_model("resnet18").state_dict(), r"lacks \d+ tensors \(cls_token, pos_embed"),
     ]

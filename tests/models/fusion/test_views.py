@@ -15,7 +15,10 @@ from vitatt.types import LesionBatch, LesionTask, Pixels, UsageError, split_view
 SIZE = 6
 ONE = make_task(image_size=48)
 TWO = dataclasses.replace(ONE, views=("close-up", "dermoscopic"))
-ENCODERS = ("test_vit", "vitatt_test_registers", "tf_efficientnet_lite0")
+ENCODERS = (
+    *("test_vit", "vitatt_test_registers", "tf_efficientnet_lite0", "vitatt_test_dinov3"),
+    *("vitatt_test_beit", "vitatt_test_pool_registers", "vitatt_test_mean", "vitatt_test_swin"),
+)
 OF_IMAGES = [name for name in FUSIONS if name not in ("metadata_only", "missing_pattern")]
 
 

@@ -10,7 +10,13 @@ from vitatt.models.layers.map_pool import MapPool
 
 @pytest.mark.parametrize(
     ("name", "prefix", "count"),
-    [("test_vit", 1, 2), ("vitatt_test_registers", 4, 2), ("test_efficientnet", 1, 1)],
+    [
+        ("test_vit", 1, 2),
+        ("vitatt_test_registers", 4, 2),
+        ("vitatt_test_siglip", 1, 2),
+        ("vitatt_test_mean", 3, 1),
+        ("test_efficientnet", 1, 1),
+    ],
 )
 def test_registers_are_left_out_and_a_mean_is_not_taken_twice(
     name: str, prefix: int, count: int

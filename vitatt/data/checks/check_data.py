@@ -9,7 +9,13 @@ import numpy as np
 import polars as pl
 
 from vitatt.data.cases import UsableCases
-from vitatt.data.checks.leaks import Finding, label_copies, missing_pattern, shared_images
+from vitatt.data.checks.leaks import (
+    Finding,
+    label_copies,
+    missing_pattern,
+    one_image,
+    shared_images,
+)
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.datasets.table import LesionTable
 from vitatt.data.datasets.value_checks import category_counts, odd_values, questions
@@ -17,6 +23,7 @@ from vitatt.data.images.cache import ImageCache
 from vitatt.data.images.near_duplicates import THRESHOLD
 from vitatt.data.splits import split_rows
 from vitatt.data.twins import case_pairs, with_content
+from vitatt.data.views import with_readable
 from vitatt.types import DataError
 
 _SHOWN = 20
@@ -172,14 +179,15 @@ def _numbers(table: LesionTable) -> str:
 
 def _twins(table: LesionTable, cache: ImageCache) -> tuple[list[str], int]:
     """Return a line for each image under several names, and how many have different diagnoses."""
-    present = with_content(table.with_images(), cache.digests)
+    readable = with_readable(table.with_images(), cache.unreadable)
+    present = with_content(readable, cache.digests)
     lines, disagreeing = [], 0
     shared = present.filter(pl.col("content").is_duplicated())
     for part in shared.partition_by("content", maintain_order=True):
         names = [f"{row['case_id']} ({row['diagnosis']})" for row in part.iter_rows(named=True)]
         differ = part["diagnosis"].n_unique() > 1
         disagreeing += differ
-        lines.append(" = ".join(names) + (": the labels disagree" if differ else ""))
+        lines.append(one_image(names) + (": the labels disagree" if differ else ""))
     return lines, disagreeing
 
 

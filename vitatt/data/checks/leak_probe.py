@@ -49,4 +49,5 @@ def _numbers(table: pl.DataFrame) -> NDArray[np.float64]:
     """Return categories as their rank in sorted order, 0 if missing, and numbers or NaN."""
     text = pl.col(pl.String).rank("dense").fill_null(0)
     numbers = table.with_columns(text).cast(pl.Float64)
-    return numbers.fill_null(float("nan")).to_numpy()
+    most = float(np.finfo(np.float32).max)  # in which the tree computes
+    return numbers.fill_null(float("nan")).to_numpy().clip(-most, most)

@@ -32,6 +32,7 @@ _REFUSED = {
     COPY: "A score with it is no skill: leave it out of `data.features`.",
     ENCODING: "What was fitted on other rows may have seen the test cases: fit inside the fold.",
 }
+_SHOWN = 20
 _NOTHING = "no metadata is used"
 _ENOUGH = 20  # observed rows; with two rows of different values, any association is perfect
 
@@ -134,7 +135,9 @@ def shared_images(usable: UsableCases) -> list[Finding]:
     Their groups are merged before any split, so that metrics stay valid; but one name is wrong.
     """
     spec, twins = usable.table.spec, usable.twins
-    present = with_content(usable.table.cases, usable.cache.digests)
+    # Files that cannot be read, such as empty ones, may have equal bytes, but are no image.
+    readable = usable.table.cases.filter(~pl.col("image").is_in(list(usable.cache.unreadable)))
+    present = with_content(readable, usable.cache.digests)
     found = images_of_two_groups(present, twins.pairs, spec.group)
     if chain := twins.chain_note(present, spec.group):
         found = [*(one for one in found if not one.ok), Finding(IMAGES, chain, ok=False)]
@@ -154,7 +157,7 @@ def images_of_two_groups(present: pl.DataFrame, near: pl.DataFrame, group: str) 
     found = []
     for part in shared.partition_by("content", maintain_order=True):
         names = [f"{row['case_id']} ({row['group']})" for row in part.iter_rows(named=True)]
-        outcome = f"{' = '.join(names)}: one image; {together}"
+        outcome = f"{one_image(names)}: one image; {together}"
         found.append(Finding(IMAGES, outcome, ok=False, culprit=", ".join(part["case_id"])))
     for row in of_two_groups(near, present).iter_rows(named=True):
         names = [f"{row[f'case_id{one}']} ({row[f'group{one}']})" for one in ("", "_other")]
@@ -165,6 +168,12 @@ def images_of_two_groups(present: pl.DataFrame, near: pl.DataFrame, group: str) 
         culprit = f"{row['case_id']}, {row['case_id_other']}"
         found.append(Finding(IMAGES, outcome, ok=False, culprit=culprit))
     return found or [Finding(IMAGES, f"none under two {group}s", ok=True)]
+
+
+def one_image(names: Sequence[str]) -> str:
+    """Return the names of one image as text, at most 20 of them."""
+    more = f" = ... ({len(names)} in all)" if len(names) > _SHOWN else ""
+    return f"{' = '.join(names[:_SHOWN])}{more}"
 
 
 def encoding(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
-from vitatt.data.datasets.table_text import TableText, read_table_text
+from vitatt.data.datasets.table_text import SEPARATORS, TableText, read_table_text
 
 _NO_TEXT = (".parquet", ".xlsx", ".xls", ".ods")
 
@@ -65,8 +66,25 @@ def unreadable_line(form: TableText, rows: int | None = None) -> str:
         width = width or len(record)
         if record and len(record) != width:
             values = f"{len(record)} value{'s' if len(record) > 1 else ''}"
-            return f"line {line_number} has {values} for {width} columns"
+            between = SEPARATORS[form.separator]
+            return f"line {line_number} has {values} for {width} columns separated by {between}"
     return ""
+
+
+def stray_quote(form: TableText) -> str:
+    """Return the first line of a CSV file with a single quotation mark within a value.
+
+    The answer is empty if there is none.
+    """
+    around = f'[^{re.escape(form.separator)}"\r\n]'
+    found = re.search(f'(?<={around})"(?={around})', form.text)
+    if not found:
+        return ""
+    line = 1 + form.skipped + form.text.count("\n", 0, found.start())
+    return (
+        f"line {line} has a quotation mark within a value. Put the value in quotation marks, and "
+        "write the one within twice"
+    )
 
 
 def _records(form: TableText) -> Iterator[tuple[int, list[str]]]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
-from vitatt.config_files import require_single_keys
+from vitatt.config_files import compose
 from vitatt.data.datasets.schema import DatasetSpec, Feature
 from vitatt.data.datasets.spellings import UNKNOWN, YES_NO, compared_text, sexes
 from vitatt.data.images.files import IMAGE_ENDINGS
@@ -110,12 +110,10 @@ def parse_description(text: str, source: str) -> Description:
         UsageError: If it is no YAML, a key is missing or unknown, or a value is none that is
             possible; the message names the key.
     """
+    compose(text, source)
     try:
-        require_single_keys(yaml.compose(text, yaml.SafeLoader), source)
         plain = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no such date
-        if isinstance(error, UsageError):
-            raise
         raise UsageError(f"{source} is no YAML: {error}") from error
     description = _Reader(source).description(plain)
     if len(classes := description.spec.classes) == 2 and description.spec.positive is None:
@@ -129,6 +127,11 @@ def parse_description(text: str, source: str) -> Description:
 def recorded_description(text: str, source: str) -> Description:
     """Read `Description.text`, see `parse_description`."""
     return _Reader(source).description(json.loads(text))
+
+
+def is_taken(name: str) -> bool:
+    """Whether results of vitatt have a column of this name, so that no feature can."""
+    return name in _TAKEN or name.startswith(("p_", "q_"))
 
 
 class _Reader:
@@ -166,6 +169,11 @@ class _Reader:
             self._wrong("features", "to name at least one column", {})
         case_id = self._text(values["id"], "id")
         groups = self._one_or_more(values["group"], "group")
+        if not groups:
+            self._wrong("group", "to be a column, or a list of columns", [])
+        unknown_class = self._optional(values, "unknown_class")
+        if unknown_class in classes:
+            self._wrong("unknown_class", "to be none of the classes", unknown_class)
         forms = self._forms(forms_given, values, list(classes))
         barred = self._barred(values.get("barred"), case_id, groups, forms)
         if view_column is not None:
@@ -187,7 +195,7 @@ class _Reader:
             layout=self._text(values.get("layout", _layout(forms)), "layout"),
             id_column=case_id,
             ungrouped_share=self._share(values.get("ungrouped_share", 0), "ungrouped_share"),
-            unknown_class=self._optional(values, "unknown_class"),
+            unknown_class=unknown_class,
             barred=barred,
             subgroups=subgroups,
             bands=bands,
@@ -326,7 +334,7 @@ class _Reader:
 
     def _feature(self, name: str, plain: object) -> Feature:
         place = f"features.{name}"
-        if name in _TAKEN or name.startswith(("p_", "q_")):
+        if is_taken(name):
             self._wrong(place, "not to be a column of vitatt's results: rename it", name)
         entry = {"kind": plain} if isinstance(plain, str) else plain
         values = self._mapping(entry if entry is not None else {}, place, _FEATURE_KEYS)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from vitatt.data.datasets.csv_lines import header, unreadable_line
+from vitatt.data.datasets.csv_lines import header, stray_quote, unreadable_line
 from vitatt.data.datasets.table_text import read_table_text
 from vitatt.types import DataError
 
@@ -38,7 +38,7 @@ def find_table(path: Path) -> Path:
     Raises:
         DataError: If there are several files with other endings.
     """
-    if path.is_file():
+    if path.is_file() or not path.name:
         return path
     others = [other for ending in READERS if (other := path.with_suffix(ending)).is_file()]
     if len(others) > 1:
@@ -66,14 +66,25 @@ def read_table(path: Path) -> RawTable:
         )
     names, frame, notes = reader(path)
     names = [name.strip() for name in names]
+    nameless = [n for n, name in enumerate(names) if not name]
+    empty = {n for n in nameless if not frame.select(_filled(pl.nth(n)).any()).item()}
+    frame = frame.select(pl.nth(n) for n in range(len(names)) if n not in empty)
+    names = [name for n, name in enumerate(names) if n not in empty]
+    if "" in names[1:]:  # the first may be the index of pandas
+        raise DataError(
+            f"Expected the first row of {path} to name every column, but got {names}. Remove what "
+            "stands above or beside the table."
+        )
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"{path} has the column {twice[0]} twice. Remove one of them.")
     frame.columns = names
-    filled = frame.select(
-        pl.any_horizontal(pl.all().str.strip_chars().fill_null("") != "")
-    ).to_series()
-    last = filled.arg_true()
+    last = frame.select(pl.any_horizontal(_filled(pl.all()))).to_series().arg_true()
     return RawTable(frame.head(int(last[-1]) + 1 if len(last) else 0), notes)
+
+
+def _filled(text: pl.Expr) -> pl.Expr:
+    """Whether each value is more than spaces."""
+    return text.str.strip_chars().fill_null("") != ""
 
 
 class _Read(NamedTuple):
@@ -91,12 +102,15 @@ def _csv(path: Path) -> _Read:
     except pl.exceptions.NoDataError as error:
         raise DataError(f"{path} cannot be read as a CSV file: it is empty.") from error
     except pl.exceptions.PolarsError as error:
-        reason = unreadable_line(form) or str(error).splitlines()[0]
+        reason = unreadable_line(form) or stray_quote(form) or str(error).splitlines()[0]
         raise DataError(f"{path} cannot be read as a CSV file: {reason}.") from error
     if reason := unreadable_line(form, frame.height):  # polars fills short rows with nulls
         raise DataError(f"{path} cannot be read as a CSV file: {reason}.")
+    names = header(form)
+    if len(names) != frame.width:
+        raise DataError(f"{path} cannot be read as a CSV file: its first line is no header.")
     notes = (f"{path.name} was read as {' with '.join(form.notes)}.",) if form.notes else ()
-    return _Read(header(form), frame, notes)
+    return _Read(names, frame, notes)
 
 
 def _parquet(path: Path) -> _Read:
@@ -128,11 +142,6 @@ def _excel(path: Path) -> _Read:
     if whole.is_empty():
         raise DataError(f"{path} cannot be read as an Excel file: its first sheet is empty.")
     names = [str(name or "") for name in whole.row(0)]
-    if "" in names:
-        raise DataError(
-            f"Expected the first row of {path} to name every column, but got {names}. Remove what "
-            "stands above the table."
-        )
     notes: tuple[str, ...] = ()
     if len(sheets) > 1:
         notes = (f"{path.name} has {len(sheets)} sheets; the first, '{sheets[0]}', is read.",)

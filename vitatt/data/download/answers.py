@@ -46,7 +46,9 @@ def require_content(answer: requests.Response, name: str) -> None:
         raise Cut(f"was answered by {said}", float(after) if after.isdecimal() else 0.0)
     if status not in (*_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
         raise UnreachableError(f"The server answers {said} for {name} ({answer.url}).")
-    if status in _CONTENT and answer.headers.get("Content-Type", "").startswith("text/html"):
+    if status in _CONTENT and answer.headers.get("Content-Type", "").lower().startswith(
+        "text/html"
+    ):
         raise UnreachableError(f"The server sends a web page in place of {name} ({answer.url}).")
 
 

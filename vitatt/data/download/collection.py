@@ -42,15 +42,23 @@ def download_collection(collections: str, folder: Path, say: Say) -> None:
 
     Raises:
         DataError: If the command is not installed or fails, images are absent afterwards, or the
-            folder has another collection. Running it again goes on.
+            folder has another collection or a table of the user. Running it again goes on.
     """
     record = Record(folder, f"isic_archive:{collections}")
     table = folder / "metadata.csv"
     if record.has(table.name, table, folder) and not _absent(table):
         say(f"{folder} has all of collection {collections} already: nothing to do.")
         return
+    known = record.entries.get(table.name)
+    if table.exists() and (known is None or table.stat().st_size != known.size):
+        raise DataError(
+            f"{table} is not as an earlier `vitatt download` left it, and `isic` would overwrite "
+            "it. Move it away, and run the command again."
+        )
     words = [_command(), "image", "download", "--collections", collections]
     status = subprocess.run([*words, str(folder.absolute())], check=False).returncode
+    if table.is_file():  # at once: the next call knows then that it is no file of the user
+        record.add(table.name, Entry(table.stat().st_size, "", None))
     again = "What is there is kept: the same command goes on."
     if status:
         raise DataError(
@@ -64,7 +72,6 @@ def download_collection(collections: str, folder: Path, say: Say) -> None:
             f"{len(absent):,} images of {table} were not fetched, the first being {absent[0]}. "
             f"{again}"
         )
-    record.add(table.name, Entry(table.stat().st_size, "", None))
     say(f"{read_table(table).frame.height:,} images and {table}")
 
 
@@ -94,5 +101,8 @@ def _absent(table: Path) -> list[str]:
     }
     frame = read_table(table).frame
     if "isic_id" not in frame.columns:
-        raise DataError(f"{table} has no column isic_id: it is no table of the ISIC archive.")
+        raise DataError(
+            f"{table} has no column isic_id: it is no table of the ISIC archive. Move it away, and "
+            "run the command again."
+        )
     return [name for name in frame["isic_id"] if name not in there]

@@ -136,6 +136,9 @@ def _attempt(
         raise UnreachableError(
             f"No safe connection to {server} for {file.name}: {reason_of(error)}."
         ) from error
+    except (requests.TooManyRedirects, ValueError) as error:
+        # ValueError: an address, of the server or a proxy, that is none, such as file:///.
+        raise UnreachableError(f"{file.name} cannot be had from {file.url}: {error}.") from error
     except requests.RequestException as error:
         raise Cut(f"was cut, since {reason_of(error)}") from error
     if new.total is not None and new.have < new.total:

@@ -62,6 +62,11 @@ def _complete(
     """Fetch, compare and unpack one file, and write it down."""
     path = folder / file.name
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise DataError(
+            f"{path} is a folder, but the file {file.name} belongs there. Move the folder away, "
+            "and run the command again."
+        )
     if path.is_file():
         say(f"{file.name} is there already, and is not fetched.")
         verdict = verify(file, path)
@@ -83,6 +88,11 @@ def _complete(
     if _is_archive(file):
         unpack(path, _unpacked(file, folder))
         unpacked = count_files(_unpacked(file, folder))
+        if not unpacked:
+            raise DataError(
+                f"{path} holds no file. Compare it with that of {publication.address}, remove it, "
+                "and run the command again, which fetches it anew."
+            )
         say(f"{file.name}: {unpacked:,} files in {_unpacked(file, folder)}")
     record.add(file.name, Entry(verdict.size, verdict.sha256, unpacked))
 

@@ -87,7 +87,7 @@ def _unpack(archive: Path, name: str, folder: Path, allowance: _Allowance, *, de
         bar = tqdm(total=total, desc=f"unpacking {name}", unit="B", unit_scale=True, leave=False)
         with bar:
             for member in members:
-                if member.target.suffix.lower() == ".zip":
+                if _is_archive(member.target):
                     _unpack_inner(opened, member, name, allowance, depth=depth)
                 else:
                     _write(opened, member, name)
@@ -130,6 +130,11 @@ def _inside(info: zipfile.ZipInfo, name: str) -> PurePosixPath:
     """
     text = info.filename.replace("\\", "/")
     path = PurePosixPath(text)
+    if not path.parts and not text.endswith("/"):  # "./" is the folder itself
+        raise DataError(
+            f"{name} holds a file without a name: it is not unpacked. Fetch it anew, from its "
+            "publisher."
+        )
     if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", text):
         raise DataError(
             f"{name} holds {info.orig_filename!r}, which leads out of the folder: it is not "
@@ -148,7 +153,9 @@ def _inside(info: zipfile.ZipInfo, name: str) -> PurePosixPath:
 def _require_no_links(folder: Path, members: list[_Member]) -> None:
     """Check that no subfolder which is there already leads elsewhere."""
     real = folder.resolve()
-    for parent in dict.fromkeys(member.target.parent for member in members):
+    parents = [member.target.parent for member in members]
+    inner = [_inner_folder(member.target) for member in members if _is_archive(member.target)]
+    for parent in dict.fromkeys([*parents, *inner]):
         if not parent.resolve().is_relative_to(real):
             raise DataError(f"{parent} is a link that leads out of {folder}. Remove it.")
 
@@ -172,7 +179,7 @@ def _unpack_inner(
     try:
         _extract(opened, member.info, part)
         inner = f"{target.name} in {name}"
-        _unpack(part, inner, target.with_suffix(""), allowance, depth=depth + 1)
+        _unpack(part, inner, _inner_folder(target), allowance, depth=depth + 1)
     finally:
         part.unlink(missing_ok=True)
 
@@ -210,6 +217,15 @@ def _extract(opened: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> None
 def _part_of(target: Path) -> Path:
     """Where a file is until it is complete; the same each time, so that no call leaves waste."""
     return target.with_name(f".{target.name}.part")
+
+
+def _is_archive(target: Path) -> bool:
+    return target.suffix.lower() == ".zip"
+
+
+def _inner_folder(target: Path) -> Path:
+    """Where an archive in the archive is unpacked to."""
+    return target.with_suffix("")
 
 
 def _is_of_macos(path: PurePosixPath) -> bool:

@@ -53,7 +53,8 @@ def content(path: str) -> bytes:
     if inside is None:
         return Path(path).read_bytes()
     archive, name = inside
-    opened = _open(archive, os.stat(archive).st_mtime_ns)  # noqa: PTH116 (slow for many paths)
+    stamp = os.stat(archive).st_mtime_ns  # noqa: PTH116 (slow for many paths)
+    opened = _open(archive, stamp, os.getpid())
     try:
         with _LOCK:  # libraries of both formats read by one thread at a time
             return opened.read(name)
@@ -74,7 +75,7 @@ def paths_in(archive: str) -> list[str]:
         DataError: If it cannot be read, or needs a package.
     """
     stamp = os.stat(archive).st_mtime_ns  # noqa: PTH116
-    return [f"{archive}/{name}" for name in _open(archive, stamp).names]
+    return [f"{archive}/{name}" for name in _open(archive, stamp, os.getpid()).names]
 
 
 def _split(path: str) -> tuple[str, str] | None:
@@ -87,17 +88,20 @@ def _split(path: str) -> tuple[str, str] | None:
 
 
 _LOCK = threading.RLock()
+_ADVICE = "Fetch it anew, or move it away if it has no images."
 _UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, EOFError),
     *(RuntimeError, NotImplementedError),  # encrypted, compressed in another way
-    *(AttributeError, TypeError),  # a group of an HDF5 file
 )
 
 
 @functools.lru_cache(maxsize=16)
-def _open(archive: str, stamp: int) -> _Archive:
-    """Open an archive, anew if its time has changed."""
-    del stamp
+def _open(archive: str, stamp: int, process: int) -> _Archive:
+    """Open an archive, anew if its time has changed.
+
+    A forked process opens it for itself too: its place in the file would be that of its parent.
+    """
+    del stamp, process
     with _LOCK:
         opened = _open_zip if archive.lower().endswith(".zip") else _open_hdf5
         return opened(archive)
@@ -107,10 +111,14 @@ def _open_zip(path: str) -> _Archive:
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as a zip archive: {error}.") from error
-    return _Archive(
-        tuple(info.filename for info in archive.infolist() if not info.is_dir()), archive.read
-    )
+        raise DataError(f"{path} cannot be read as a zip archive: {error}. {_ADVICE}") from error
+    files: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        if info.filename and not info.is_dir():
+            other = files.setdefault(info.filename, info)
+            if (other.CRC, other.file_size) != (info.CRC, info.file_size):
+                raise DataError(f"{path} holds two different files called {info.filename}.")
+    return _Archive(tuple(files), archive.read)
 
 
 def _open_hdf5(path: str) -> _Archive:
@@ -125,5 +133,16 @@ def _open_hdf5(path: str) -> _Archive:
     try:
         file = h5py.File(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read as an HDF5 file: {error}.") from error
-    return _Archive(tuple(file), lambda name: np.asarray(file[name][()]).tobytes())
+        raise DataError(f"{path} cannot be read as an HDF5 file: {error}. {_ADVICE}") from error
+
+    def read(name: str) -> bytes:
+        entry = file[name]
+        if not isinstance(entry, h5py.Dataset):
+            raise OSError(22, "It is a group, not the bytes of an image file")
+        value = np.asarray(entry[()])
+        if value.ndim > 1 or not (value.dtype == np.uint8 or value.dtype.kind in "SV"):
+            found = f"{value.dtype} of shape {value.shape}"
+            raise OSError(22, f"It is {found}, not the bytes of an image file")
+        return value.tobytes()
+
+    return _Archive(tuple(file), read)

@@ -145,7 +145,7 @@ def image_paths(root: Path, notes: list[str], places: Sequence[str] = ()) -> lis
             By default all folders or, if there is no image in them, all archives.
 
     Raises:
-        DataError: If an archive cannot be read, or no place is there.
+        DataError: If an archive cannot be read, or no place is there, or one is another file.
     """
     left_out: list[str] = []
     archives: list[str] = []
@@ -159,6 +159,12 @@ def image_paths(root: Path, notes: list[str], places: Sequence[str] = ()) -> lis
     if absent := [place for place in places if place not in there]:
         notes.append(f"{', '.join(absent)} below {root}, which may have images, is not there.")
     named = [str(root / place) for place in there]
+    for path in named:
+        if not os.path.isdir(path) and not path.lower().endswith(ARCHIVE_ENDINGS):  # noqa: PTH112
+            raise DataError(
+                f"Expected the images in folders, zip archives or HDF5 files, but got {path}. "
+                "Unpack it, and name the folder."
+            )
     for folder, names in _folders([Path(path) for path in named] or [root], left_out):
         below = [os.path.join(folder, name) for name in names]  # noqa: PTH118 (slow at 10^6)
         found += [path for path in below if _is_image(path)]

@@ -28,6 +28,7 @@ _CHUNK = 2048
 _NEIGHBOURS = 16
 _ONE_CELL = 16_384
 _CELLS_PER_IMAGE = 4
+_DECIMALS = 5  # of cosines in single precision
 _BLOCK = 2**23
 
 
@@ -118,8 +119,8 @@ def _cells(look: NDArray[np.float32]) -> Iterator[NDArray[np.int64]]:
         return
     # Each frequency counts the same: the lowest are alike in most images.
     look = look / (look.std(axis=0) + np.finfo(np.float32).eps)
+    look /= np.maximum(np.linalg.norm(look, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     centres = look[np.random.default_rng(0).choice(count, int(np.sqrt(count)), replace=False)]
-    centres = centres / np.linalg.norm(centres, axis=1, keepdims=True)
     nearest = [_nearest(look[start : start + _CHUNK], centres) for start in range(0, count, _CHUNK)]
     cell = np.concatenate(nearest).ravel()
     member = np.repeat(np.arange(count), _CELLS_PER_IMAGE)
@@ -130,11 +131,12 @@ def _cells(look: NDArray[np.float32]) -> Iterator[NDArray[np.int64]]:
 def _nearest(look: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the centres of the smallest angles to each look, (N, 4), in no order.
 
-    Cosines are rounded: in their last digits, equal looks differ by their place in a product.
+    Cosines are rounded: between equal centres, as copies make them, errors of the product would
+    choose, which are not the same for each copy.
     """
-    length = np.linalg.norm(look, axis=1, keepdims=True)
-    cosine = np.round((look / np.maximum(length, np.finfo(np.float32).tiny)) @ centres.T, 5)
-    order = np.argpartition(-cosine, _CELLS_PER_IMAGE, axis=1)
+    length = np.maximum(np.linalg.norm(look, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    cosines = ((look / length) @ centres.T).round(_DECIMALS)
+    order = np.argpartition(-cosines, _CELLS_PER_IMAGE, axis=1)
     return order[:, :_CELLS_PER_IMAGE].copy()  # a view would keep all of it
 
 

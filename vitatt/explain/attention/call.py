@@ -18,7 +18,8 @@ class AttentionCall(NamedTuple):
         query: (B, heads, Q, d); Q is 1 if only the class token is a query, else N.
         key: (B, heads, N, d).
         value: (B, heads, N, d).
-        mask: True where a key may be attended to, broadcastable to (B, heads, Q, N); or None.
+        mask: True where a key may be attended to, or a bias that is added to the scores as they
+            are after the factor; broadcastable to (B, heads, Q, N); or None.
         scale: Factor of the scores; None for 1 / sqrt(d).
         layout: Layout of the N tokens.
     """
@@ -71,8 +72,10 @@ def attention_probabilities(call: AttentionCall) -> Tensor:
     query, key = (fold_heads(part) for part in call[:2])
     with full_precision(query):
         scores = ((query * call.factor) @ key.mT).unflatten(0, call.query.shape[:2])
-    if call.mask is not None:
+    if call.mask is not None and call.mask.dtype == torch.bool:
         scores.masked_fill_(~call.mask, -torch.inf)
+    elif call.mask is not None:
+        scores += call.mask
     return scores.softmax(-1)
 
 

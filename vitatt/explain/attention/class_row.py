@@ -44,7 +44,7 @@ class ClassRow(NamedTuple):
         """
         kind = torch.promote_types(like.dtype, torch.float32)
         sizes = (
-            max(layout.prefix for layout in layouts),
+            max(layout.offset + layout.prefix for layout in layouts),
             max(layout.views * layout.patches for layout in layouts),
             max(layout.metadata for layout in layouts),
         )
@@ -61,11 +61,20 @@ class ClassRow(NamedTuple):
     def of(self, layout: TokenLayout) -> Tensor:
         """The entries of a layer's N tokens, (B, N), or (B V, N) if each view has a sequence."""
         if layout.views == 1:
-            cut = [kind[:, :size] for kind, size in zip(self.kinds, layout.sizes, strict=True)]
-            return torch.cat(cut, dim=1)
-        of_views = self._of_views(layout)
+            starts = (layout.offset, 0, 0)
+            parts = zip(self.kinds, starts, layout.sizes, strict=True)
+            return torch.cat([kind[:, start : start + size] for kind, start, size in parts], dim=1)
+        prefix = self._of_views(layout)[:, :, layout.offset : layout.offset + layout.prefix]
         patches = self.patches.unflatten(1, (layout.views, layout.patches))
-        return torch.cat([of_views, patches], dim=2).flatten(0, 1)
+        return torch.cat([prefix, patches], dim=2).flatten(0, 1)
+
+    def of_queries(self, layout: TokenLayout) -> Tensor:
+        """The entries of a layer's queries, or of more tokens that begin with them."""
+        if not layout.pools:
+            return self.of(layout)
+        if layout.views == 1:
+            return self.prefix[:, :1]
+        return self._of_views(layout)[:, :, :1].flatten(0, 1)
 
     def below(self, passed: Tensor, layout: TokenLayout, *, scale: float = 1.0) -> ClassRow:
         """The row below a layer: ``scale * (r + r Abar)``.
@@ -77,26 +86,42 @@ class ClassRow(NamedTuple):
             layout: Layout of the layer's N tokens.
             scale: 1/2 for rollout, which averages a layer with the identity.
         """
-        changed = scale * (self.of(layout) + passed)
-        if layout.views > 1:
-            by_view = changed.unflatten(0, (-1, layout.views))
-            return self._replace(
-                of_views=by_view[:, :, : layout.prefix],
-                patches=by_view[:, :, layout.prefix :].flatten(1),
-            )
-        prefix, patches, metadata = (
-            torch.cat([new, old[:, new.shape[1] :]], dim=1)
-            for new, old in zip(changed.split(layout.sizes, dim=1), self.kinds, strict=True)
+        own = self.of(layout)
+        # In a pool the class token is the only query: entries of the others stand.
+        new = own + scale * passed if layout.pools else scale * (own + passed)
+        of_class = scale if layout.pools else 1.0
+        if layout.views == 1:
+            above = (_scaled_first(self.prefix, of_class), self.patches, self.metadata)
+            parts = zip(above, (layout.offset, 0, 0), new.split(layout.sizes, dim=1), strict=True)
+            prefix, patches, metadata = (_put(old, start, part) for old, start, part in parts)
+            return self._replace(prefix=prefix, patches=patches, metadata=metadata)
+        by_view = new.unflatten(0, (-1, layout.views))
+        of_views = _scaled_first(self._of_views(layout), of_class)
+        return self._replace(
+            of_views=_put(of_views, layout.offset, by_view[:, :, : layout.prefix]),
+            patches=by_view[:, :, layout.prefix :].flatten(1),
         )
-        return self._replace(prefix=prefix, patches=patches, metadata=metadata)
 
     def _of_views(self, layout: TokenLayout) -> Tensor:
         """Entries of the views' own class tokens: at first their share of the class token's."""
-        if self.of_views is not None:
-            return self.of_views
-        assert self.shares is not None
-        of_class = (self.shares * self.prefix[:, :1]).unsqueeze(2)
-        return F.pad(of_class, (0, layout.prefix - 1))
+        of_views = self.of_views
+        if of_views is None:
+            assert self.shares is not None
+            of_views = (self.shares * self.prefix[:, :1]).unsqueeze(2)
+        return F.pad(of_views, (0, max(0, layout.offset + layout.prefix - of_views.shape[2])))
+
+
+def _scaled_first(entries: Tensor, scale: float) -> Tensor:
+    """Entries (..., N), the first of them scaled."""
+    if scale == 1:
+        return entries
+    return torch.cat([scale * entries[..., :1], entries[..., 1:]], dim=-1)
+
+
+def _put(entries: Tensor, start: int, part: Tensor) -> Tensor:
+    """Entries (..., N) with a part of them in place of those from `start` on."""
+    end = start + part.shape[-1]
+    return torch.cat([entries[..., :start], part, entries[..., end:]], dim=-1)
 
 
 def row_of_layer(values: Tensor, layout: TokenLayout, shares: Tensor | None = None) -> ClassRow:
@@ -123,7 +148,7 @@ def passed_on(row: Tensor, by_head: Tensor) -> Tensor:
     Each head is multiplied by r before the mean is taken, so that Abar is not computed.
 
     Args:
-        row: r, the entries of the layer's N tokens, (B, N).
+        row: r, the entries of the layer's queries or of more tokens after them, (B, Q) or longer.
         by_head: (B, heads, Q, N); Q is below N if only the first Q tokens are queries.
     """
     heads, queries = by_head.shape[1:3]

@@ -89,7 +89,7 @@ class _Attention(torch.autograd.Function):
         into = _inputs(by_sources, ctx.heads) if wanted else ()
         row = ctx.probe.row
         assert row is not None, "gradients go back through attention by `read` only"
-        passed = _pass_back(call, gradient, row.of(call.layout), into)
+        passed = _pass_back(call, gradient, row.of_queries(call.layout), into)
         ctx.probe.row = row.below(passed, call.layout)
         return None, None, gradient.new_zeros(()), *by_sources
 
@@ -102,7 +102,7 @@ def _pass_back(
     call: AttentionCall, of_output: Tensor, row: Tensor, into: Sequence[Tensor]
 ) -> Tensor:
     """Relevance that the row passes on, (B, N); gradients by query, key and value go `into`."""
-    passed = torch.zeros_like(row)
+    passed = row.new_zeros(len(row), call.key.shape[2])
     with full_precision(of_output):
         for rows, heads in _parts(call):
             part = call.part(rows, heads)

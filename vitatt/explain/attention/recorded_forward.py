@@ -20,6 +20,7 @@ from vitatt.explain.attention.call import AttentionCall
 from vitatt.explain.attention.class_row import ClassRow
 from vitatt.explain.attention.differentiation import differentiable, own_inputs
 from vitatt.explain.attention.probe import AttentionProbe
+from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.fusion.network import LesionNetwork, TokenLayout
 from vitatt.types import LesionBatch
 
@@ -62,7 +63,7 @@ def recorded_forward(
     probe = AttentionProbe(batch.metadata.device) if gradients else None
     with differentiable(network) as function:
         recorder = _AttentionRecorder(network.layouts, probe)
-        with torch.set_grad_enabled(gradients), recorder:
+        with torch.set_grad_enabled(gradients), recorder.outside(network.encoder), recorder:
             logits = function(own_inputs(batch)).logits
         recorder.check()
         shares = None
@@ -79,6 +80,7 @@ class _AttentionRecorder(TorchFunctionMode):
         super().__init__()
         self._layouts = layouts
         self._probe = probe
+        self._paused = False
         self.calls: list[AttentionCall] = []
 
     def __torch_function__(
@@ -89,12 +91,38 @@ class _AttentionRecorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func is not F.scaled_dot_product_attention:
+        if self._paused or func is not F.scaled_dot_product_attention:
             return func(*args, **kwargs)
         call = self._call(*args, **kwargs)
         query, key, value = (part.detach() for part in call[:3])
         self.calls.append(call._replace(query=query, key=key, value=value))
         return func(*args, **kwargs) if self._probe is None else self._probe.attend(call)
+
+    @contextmanager
+    def outside(self, encoder: ImageEncoder | None) -> Iterator[None]:
+        """Do not record the windows of a Swin transformer: no layer of it attends to all patches.
+
+        Its hooks are removed on leaving.
+        """
+        if encoder is None or encoder.attends:
+            yield
+            return
+
+        def pause(*_: Any) -> None:
+            self._paused = True
+
+        def go_on(*_: Any) -> None:
+            self._paused = False
+
+        hooks = (
+            encoder.register_forward_pre_hook(pause),
+            encoder.register_forward_hook(go_on, always_call=True),
+        )
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def check(self) -> None:
         """Raise if other attention ran than the layouts describe."""

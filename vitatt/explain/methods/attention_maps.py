@@ -36,6 +36,6 @@ def rollout(recorded: RecordedForward, target: Tensor) -> list[ClassRow]:
     """
     row = recorded.first_row()
     for call in reversed(recorded.calls):
-        passed = passed_on(row.of(call.layout), attention_probabilities(call))
+        passed = passed_on(row.of_queries(call.layout), attention_probabilities(call))
         row = row.below(passed, call.layout, scale=0.5)
     return [row] * target.shape[1]

@@ -12,12 +12,12 @@ _CPU_BUDGET = 500e6
 
 
 def cases_at_once(network: LesionNetwork, batch: LesionBatch) -> int:
-    """Number of cases whose graph fits: about ten tensors of all tokens per layer are stored."""
+    """Number of cases whose graph fits."""
     encoder = network.encoder
     assert encoder is not None
-    attending = sum(layout.views * layout.length for layout in network.layouts)
-    tokens = max(attending, encoder.views * encoder.num_blocks * encoder.num_patches)
-    of_case = 10 * tokens * encoder.dim * 4
+    # About ten tensors of all tokens are stored in an attention layer.
+    attending = 10 * sum(one.views * one.length for one in network.layouts) * encoder.dim
+    of_case = max(attending, encoder.views * encoder.activations) * 4
     budget = _free(batch.metadata.device) / 4 if batch.metadata.is_cuda else _CPU_BUDGET
     parts = max(1, -(-len(batch.target) * of_case // int(budget)))
     return -(-len(batch.target) // parts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import timm
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from vitatt.types import Pixels, Tokens, UsageError, split_views
 
 BlockHook = Callable[[int, Tensor], Tensor]
+ClassToken = Literal["token", "attention", "mean"]
+"""How the class token is computed, see `ImageEncoder`."""
 
 
 class EncoderError(UsageError):
@@ -30,8 +33,11 @@ class ImageEncoder(nn.Module, ABC):
             and the layers before them.
 
     Attributes:
-        attends: Whether the blocks have attention, as in a vision transformer. The class token of a
-            CNN is the mean of its patch tokens.
+        attends: Whether each block is a self-attention layer over all patch tokens, as in a vision
+            transformer; explanations read these layers.
+        class_token: ``token`` if the class token is in the sequence of all blocks; else it is
+            computed from the last block's output, by an attention layer in which it is the only
+            query (``attention``), or as the mean of the patch tokens (``mean``).
         dim: Width D of the tokens.
         num_heads: Attention heads for tokens of this width.
         num_prefix: Tokens before the patches: class token, then register or distillation tokens.
@@ -47,6 +53,7 @@ class ImageEncoder(nn.Module, ABC):
     """
 
     attends: bool
+    class_token: ClassToken
     dim: int
     num_heads: int
     num_prefix: int
@@ -85,6 +92,16 @@ class ImageEncoder(nn.Module, ABC):
 
     @property
     @abstractmethod
+    def blocks(self) -> Sequence[nn.Module]:
+        """The blocks, lowest first; stages of a hierarchical network."""
+
+    @property
+    @abstractmethod
+    def closed_to_others(self) -> str:
+        """Why no other tokens can join the sequence of the blocks; empty if they can."""
+
+    @property
+    @abstractmethod
     def last_block(self) -> nn.Module:
         """The last layer that mixes patch tokens into the class token, called with tokens."""
 
@@ -92,6 +109,11 @@ class ImageEncoder(nn.Module, ABC):
     def not_decayed(self) -> set[str]:
         """Parameters of the backbone without weight decay, in addition to biases and norms."""
         return set()
+
+    @property
+    def activations(self) -> int:
+        """About how many numbers a forward pass of one case stores for its gradient."""
+        return 10 * self.num_blocks * self.num_patches * self.dim
 
     @property
     def frozen(self) -> bool:

@@ -3,54 +3,46 @@
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from timm.models import load_state_dict
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.swin_transformer import SwinTransformer
+from timm.models.swin_transformer_v2 import SwinTransformerV2
 from torch import Tensor, nn
 
 from vitatt.models.encoders.base import EncoderError
+from vitatt.models.encoders.input_size import set_input_size
+from vitatt.models.encoders.layouts import FoundState, find_state, is_of_encoder
 
-_HEADS = ("head.", "head_dist.", "classifier.")
-_IN_CHECKPOINT = re.compile(r"network\.encoder\.(?:vit|cnn)\.")
-"""Before the names of an encoder's weights in a checkpoint of this package."""
+_TABLE = "relative_position_bias_table"
 
 
-def load_weights(network: nn.Module, name: str, path: Path) -> None:
-    """Load all weights of a timm network from a weights file or a checkpoint of this package.
+def load_weights(network: nn.Module, name: str, path: Path, image_size: int) -> None:
+    """Load all weights of a timm network from a weights file, or from a checkpoint.
 
-    Position embeddings keep the grid that they have in the file.
+    Position embeddings and tables of relative position keep the grid that they have in the file.
+    One line says which tensors of the file are not of the encoder.
 
     Args:
         network: The network, without a classification head.
         name: Its name, for messages.
-        path: Saved by torch or as safetensors with timm's names of weights, with or without a
-            classification head; or a checkpoint, of which the encoder is taken.
+        path: Saved by torch or as safetensors, in a layout of `find_state`.
+        image_size: Side of the square input that the encoder will have, in pixels.
 
     Raises:
-        EncoderError: If there is no such file, it cannot be read, or it holds other weights.
+        EncoderError: If there is no such file, it cannot be read, or it holds other weights, or
+            only a part of them.
     """
-    if not path.is_file():
-        raise EncoderError(
-            f"The weights file {path} does not exist. Name a file as `model.encoder_weights`, or "
-            "`hub` to download them."
-        )
-    try:
-        state = load_state_dict(str(path), use_ema=False, device="cpu")
-    except Exception as error:  # any of pickle, zip, safetensors and the system may fail
-        raise EncoderError(f"{path} is no weights file that can be read: {error}") from error
-    if of_encoder := {
-        _IN_CHECKPOINT.sub("", k): v for k, v in state.items() if _IN_CHECKPOINT.match(k)
-    }:
-        state = of_encoder
-    # Published files may hold a classification head, which is not used.
-    state = {key: value for key, value in state.items() if not key.startswith(_HEADS)}
-    if strangers := [key for key, value in state.items() if not isinstance(value, Tensor)]:
-        raise EncoderError(f"{path} is no weights file: {strangers[0]} is no tensor.")
-    if isinstance(network, VisionTransformer) and "pos_embed" in state:
-        _set_grid(network, state["pos_embed"])
+    saved = _read(path)
+    found = find_state(network, saved)
+    if found is None:
+        raise EncoderError(f"{path} is no weights file: {_content(saved)}.")
+    if _set_grid(network, found.source, image_size):
+        found = found.converted_again(network)
     own = network.state_dict()
+    state = {key: value for key, value in found.state.items() if is_of_encoder(key, own)}
     lacking = [key for key in own if key not in state]
     strange = [key for key in state if key not in own]
     differing = [
@@ -59,20 +51,91 @@ def load_weights(network: nn.Module, name: str, path: Path) -> None:
         if key in state and state[key].shape != own[key].shape
     ]
     if lacking or strange or differing:
+        names = f" Its tensors have names such as {', '.join(list(found.whole)[:2])}."
         raise EncoderError(
             f"{path} does not hold the weights of '{name}': {_some('lacks', lacking)}; "
             f"{_some('has unknown', strange)}; {_some('has the wrong shape for', differing)}. "
             "Name the encoder that the file was made for as `model.encoder`."
+            + names
+            * (len(lacking) > len(own) // 2)
+        )
+    if homeless := found.dropped_weights(own):
+        raise EncoderError(
+            f"{path} holds weights that '{name}' has no place for: {_some('such are', homeless)}. "
+            "Name a variant of the encoder that has them, such as one ending in `_qkvb`."
         )
     network.load_state_dict({key: value.to(own[key].dtype) for key, value in state.items()})
+    _say_what_was_left_out(path, found, own)
 
 
-def _set_grid(vit: VisionTransformer, embedding: Tensor) -> None:
-    """Give a transformer the square grid of a position embedding (1, positions, D)."""
-    prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
-    side = math.isqrt(max(0, embedding.shape[-2] - prefix)) if embedding.ndim > 1 else 0
-    if side and side**2 + prefix == embedding.shape[-2]:
-        vit.set_input_size(img_size=side * vit.patch_embed.patch_size[0])
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise EncoderError(
+            f"The weights file {path} does not exist. Name a file as `model.encoder_weights`, or "
+            "`hub` to download them."
+        )
+    try:
+        return load_state_dict(str(path), use_ema=False, device="cpu")
+    except Exception as error:  # any of pickle, zip, safetensors and the system may fail
+        raise EncoderError(f"{path} is no weights file that can be read: {error}") from error
+
+
+def _content(saved: Mapping[str, Any]) -> str:
+    kinds = [f"{key} is a {type(value).__name__}" for key, value in list(saved.items())[:3]]
+    return f"it holds no tensors ({', '.join(kinds)})" if kinds else "it is empty"
+
+
+def _set_grid(network: Any, source: Mapping[str, Tensor], image_size: int) -> bool:
+    """Give a network the grid of a file's positions, so that they are not resampled twice.
+
+    Returns:
+        Whether the file has positions on a grid of its own.
+    """
+    if isinstance(network, SwinTransformer | SwinTransformerV2):
+        # Its windows depend on the image size, and so their tables of relative position.
+        if image_size % network.feature_info[-1]["reduction"] == 0:
+            set_input_size(network, image_size)
+        return True
+    for side in _sides(network, source):
+        patch = network.patch_embed.patch_size[0]
+        set_input_size(network, side * patch)
+        return True
+    return False
+
+
+def _sides(network: Any, source: Mapping[str, Tensor]) -> Iterator[int]:
+    """Patches along a side of a file's position embeddings or tables."""
+    # A text tower has embeddings too, and stands beside `visual`.
+    for key in sorted(source, key=lambda key: "visual" not in key):
+        value, last = source[key], key.rpartition(".")[2]
+        if last == _TABLE:
+            # BEiT: a row for each difference of positions, and three for the class token.
+            yield (math.isqrt(max(0, len(value) - 3)) + 1) // 2
+        position = getattr(network, "pos_embed", None)
+        if position is None or last not in ("pos_embed", "positional_embedding"):
+            continue
+        if value.ndim > 1 and value.shape[-1] == position.shape[-1]:
+            embedded = not getattr(network, "no_embed_class", False)
+            for prefix in (network.num_prefix_tokens if embedded else 0, 0, 1):
+                side = math.isqrt(max(0, value.shape[-2] - prefix))
+                if side and side**2 + prefix == value.shape[-2]:
+                    yield side
+
+
+def _say_what_was_left_out(path: Path, found: FoundState, own: Mapping[str, Tensor]) -> None:
+    left_out = found.left_out(own)
+    if not left_out:
+        return
+    # Prediction loads no weights files, and not Lightning either.
+    from lightning.pytorch.utilities import rank_zero_info
+
+    count = sum(left_out.values())
+    groups = ", ".join(f"{group} ({size})" for group, size in left_out.items())
+    place = f" under `{found.place}`" if found.place else ""
+    rank_zero_info(
+        f"{path.name}: read the encoder{place}; left out {count} tensors that are not of it, such "
+        f"as heads and text towers: {groups}."
+    )
 
 
 def _some(what: str, keys: list[str]) -> str:

@@ -36,8 +36,8 @@ class ImageOnly(LesionNetwork):
 
     @property
     def layouts(self) -> list[TokenLayout]:
-        """The encoder's layers."""
-        return self.encoder_layouts()
+        """The encoder's layers; none if the class token attends in none of them."""
+        return [] if self.encoder.class_token == "mean" else self.encoder_layouts()
 
     @property
     def last_layer(self) -> nn.Module:

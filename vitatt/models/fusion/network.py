@@ -39,6 +39,34 @@ class TokenLayout(NamedTuple):
         """Number of all tokens of a sequence."""
         return sum(self.sizes)
 
+    @property
+    def offset(self) -> int:
+        """Number of tokens before the patches, counted from the class token, that are not there."""
+        return 0
+
+    @property
+    def pools(self) -> bool:
+        """Whether the class token is the only query, and not itself among the tokens."""
+        return False
+
+
+class ClasslessLayout(TokenLayout):
+    """The sequence of a layer without class token: register tokens and patches."""
+
+    @property
+    def offset(self) -> int:
+        """The class token is not there."""
+        return 1
+
+
+class PoolLayout(ClasslessLayout):
+    """The tokens to which the class token attends in an attention pool, without itself."""
+
+    @property
+    def pools(self) -> bool:
+        """The class token is the only query."""
+        return True
+
 
 class LesionNetwork(nn.Module, ABC):
     """A network that computes logits of a batch; its class is called with an encoder and a task.
@@ -126,8 +154,13 @@ class LesionNetwork(nn.Module, ABC):
 
     def encoder_layouts(self) -> list[TokenLayout]:
         """The layouts of the image encoder's own attention layers; empty without attention."""
-        if self.encoder is None or not self.encoder.attends:
-            return []
         encoder = self.encoder
-        layout = TokenLayout(encoder.num_prefix, encoder.num_patches, views=encoder.views)
-        return [layout] * encoder.num_blocks
+        if encoder is None or not encoder.attends:
+            return []
+        prefix, patches, views = encoder.num_prefix, encoder.num_patches, encoder.views
+        if encoder.class_token == "token":
+            return [TokenLayout(prefix, patches, views=views)] * encoder.num_blocks
+        inside: TokenLayout = ClasslessLayout(prefix - 1, patches, views=views)
+        pool = PoolLayout(encoder.last_prefix, patches, views=views)
+        pools = encoder.class_token == "attention"
+        return [inside] * encoder.num_blocks + [pool] * pools

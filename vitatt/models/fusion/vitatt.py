@@ -153,10 +153,12 @@ class AttentionFusion(LesionNetwork):
                 f"Expected argument `depth` to be at least 1 (0 is allowed with `join_at`), but "
                 f"got {depth}."
             )
-        if join_at is not None and not encoder.attends:
+        if join_at is not None and encoder.closed_to_others:
             raise UsageError(
-                "Expected argument `join_at` to be null with a CNN as `model.encoder`, but got "
-                f"{join_at}: there is no attention in it that metadata tokens could join."
+                f"Expected argument `join_at` to be null with {type(encoder.backbone).__name__} "
+                f"as `model.encoder`, but got {join_at}: {encoder.closed_to_others}. Metadata can "
+                "join a vision transformer with class token and learnt position embeddings, such "
+                "as vit_small_patch14_dinov2."
             )
         if join_at is not None and not 0 <= join_at < encoder.num_blocks:
             raise UsageError(

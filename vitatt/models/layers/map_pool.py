@@ -17,18 +17,18 @@ def mean_patch(patches: Tensor, absent: Tensor | None) -> Tensor:
 
 
 class MapPool(nn.Module):
-    """The class token and the mean patch token; with a CNN, the mean only.
+    """The class token and the mean patch token; the mean only if it is the class token.
 
     Args:
         encoder: The encoder of the tokens.
 
     Attributes:
-        count: Number of vectors S: 2, or 1 with a CNN, whose class token is the mean patch token.
+        count: Number of vectors S: 2, or 1 if the class token is the mean patch token.
     """
 
     def __init__(self, encoder: ImageEncoder) -> None:
         super().__init__()
-        self.count = 2 if encoder.attends else 1
+        self.count = 1 if encoder.class_token == "mean" else 2
         self._num_prefix = encoder.num_prefix
 
     def forward(self, tokens: Tensor, absent: Tensor | None = None) -> Tensor:
