@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.inference.conftest import make_uneven
+from tests.models.encoders.test_families import EVERY, MAPS
 from tests.tasks import make_task
 from vitatt.export.graph import PlainGraph
 from vitatt.export.made_cases import in_batches, made_cases
@@ -24,14 +25,17 @@ from vitatt.types import FeatureEncoding, LesionTask, UsageError
 pytestmark = pytest.mark.long
 
 ENCODERS = {"test_vit": 32, "test_efficientnet": 64}
-"""A small encoder of each kind, and its image size."""
+"""A small transformer and a small CNN, which every network is tried with, and image sizes."""
+
+OTHERS = sorted({*EVERY} - {*ENCODERS})
+"""A small encoder of each other family."""
 
 VIEWS = ("close-up", "dermoscopic")
 
 
 def task_of(encoder: str = "test_vit", views: tuple[str, ...] = ()) -> LesionTask:
     """With a numeric feature beside the categorical ones."""
-    task = make_task(image_size=ENCODERS[encoder])
+    task = make_task(image_size=ENCODERS.get(encoder, 64))
     age = FeatureEncoding("age", "age", "numeric", "years", centres=(10.0, 40.0, 70.0))
     return dataclasses.replace(task, features=(age, *task.features), views=views)
 
@@ -43,7 +47,7 @@ def make(
     task = task_of(encoder, views)
     made = make_encoder(encoder, image_size=task.image_size, views=task.num_views)
     network = FUSIONS[arm](made, task, **settings)
-    made.requires_grad_(encoder == "test_vit")  # with such weights, a CNN's maps overflow
+    made.requires_grad_(encoder == "test_vit")  # other encoders' maps may overflow with these
     make_uneven([one for one in network.parameters() if one.requires_grad], 0)
     network.head.temperature.fill_(1.7)
     return network.eval().requires_grad_(False), task
@@ -64,6 +68,12 @@ def largest_difference(network: LesionNetwork, task: LesionTask, folder: Path) -
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("arm", FUSIONS)
 def test_the_same_outputs(arm: str, encoder: str, tmp_path: Path) -> None:
+    assert largest_difference(*make(arm, encoder), tmp_path) < TOLERANCE / 10
+
+
+@pytest.mark.parametrize("encoder", OTHERS)
+def test_encoders_of_every_family(encoder: str, tmp_path: Path) -> None:
+    arm = "vitatt" if encoder in MAPS else "image_only"  # with the attention of the encoder itself
     assert largest_difference(*make(arm, encoder), tmp_path) < TOLERANCE / 10
 
 
@@ -88,9 +98,12 @@ def test_settings_of_vitatt(settings: dict[str, object], tmp_path: Path) -> None
     assert largest_difference(*make("vitatt", "test_vit", **settings), tmp_path) < TOLERANCE / 10
 
 
-@pytest.mark.parametrize("arm", ["vitatt", "film"])
-def test_other_image_sizes_with_a_cnn(arm: str, tmp_path: Path) -> None:
-    network, task = make(arm, "test_efficientnet")
+@pytest.mark.parametrize(
+    ("arm", "encoder"),
+    [("vitatt", "test_efficientnet"), ("film", "test_convnext"), ("film", "test_resnet")],
+)
+def test_other_image_sizes_with_a_cnn(arm: str, encoder: str, tmp_path: Path) -> None:
+    network, task = make(arm, encoder)
     graph = PlainGraph(network, task)
     program = traced(graph, task, "the network", any_image_size=True)
     save_onnx(program, graph, tmp_path / "model.onnx", "the network")
@@ -107,13 +120,14 @@ def test_other_image_sizes_with_a_cnn(arm: str, tmp_path: Path) -> None:
         ("vitatt", "test_vit", (), "positions of its transformer's patches"),
         ("film", "test_efficientnet", VIEWS, "takes cases of 2 images"),
         ("metadata_only", "test_vit", (), "it has no image input"),
+        ("film", "vitatt_test_swin", (), "Input height .* Leave out `any_image_size`"),
     ],
 )
 def test_other_image_sizes_are_refused(
     arm: str, encoder: str, views: tuple[str, ...], reason: str
 ) -> None:
     network, task = make(arm, encoder, views)
-    with pytest.raises(UsageError, match=rf"^film-1 cannot .* any image size: .*{reason}"):
+    with pytest.raises(UsageError, match=rf"^film-1 cannot .* any image size.*{reason}"):
         traced(PlainGraph(network, task), task, "film-1", any_image_size=True)
 
 

@@ -53,10 +53,12 @@ def traced(
             return torch.export.export(graph, arguments, dynamic_shapes=shapes)
     except Exception as error:  # torch has many kinds, some of them private
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        what = "traced for any image size" if any_image_size else "traced"
+        what, advice = "traced", "Use --format safetensors, which keeps the network as it is."
+        if any_image_size:
+            what, advice = "traced for any image size", "Leave out `any_image_size`."
         raise UsageError(
             f"{name} cannot be {what}, which the formats onnx and torch_export need: {reason[0]} "
-            "Use --format safetensors, which keeps the network as it is."
+            f"{advice}"
         ) from error
 
 

@@ -68,11 +68,11 @@ def weights_licence(encoder: str, source: str, given: str = "") -> Licence:
         source: See `vitatt.export.provenance.weights_source`.
         given: Name of the licence, if the user gave one; a known one is kept.
     """
+    if source == RANDOM:
+        return Licence(f"weights of the encoder {encoder}, trained from the start", "MIT")
     for part, licence in PUBLISHED_WEIGHTS.items():
         if part in encoder.lower() or part in source.lower():
             return licence
-    if source == RANDOM:
-        return Licence(f"weights of the encoder {encoder}, trained from the start", "MIT")
     what = f"weights of the encoder {encoder}"
     if source == HUB:
         found = timm.get_pretrained_cfg(encoder)
