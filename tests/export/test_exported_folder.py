@@ -154,7 +154,7 @@ def test_the_program_of_torch_export(exported, tmp_path, images):
     config = json.loads((folder / CONFIG).read_text())
     predictor = Predictor.load(tmp_path / "best.ckpt", device="cpu")
     values = predictor._read(images[:3], [ANSWERS] * 3)
-    (cases,) = predictor._batches(images[:3], predictor._answers.encode(values), slice(3))
+    (cases,) = predictor.arrays(images[:3], predictor.reader.encode(values), slice(3))
     given = {"image": cases.pixels, "metadata": cases.metadata, "missing": cases.missing}
     found = module(*(torch.from_numpy(given[one["name"]]) for one in config["inputs"]))
     named = dict(zip([one["name"] for one in config["outputs"]], found, strict=True))

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.models.encoders.test_families import EVERY
 from vitatt.commands.export import export
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.export.graph import PlainGraph
@@ -25,8 +26,10 @@ from vitatt.export.parity import TOLERANCE, compare
 from vitatt.export.program import traced
 from vitatt.export.real_cases import real_cases
 from vitatt.inference import Predictor
+from vitatt.inference.arrays import CaseArrays
 from vitatt.inference.onnx_models import run_file
 from vitatt.models.classifier import LesionClassifier
+from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.encoders.factory import make_encoder
 from vitatt.models.fusion import FUSIONS
 
@@ -66,16 +69,41 @@ def test_every_arm(dataset: str, encoder: str, data, tmp_path: Path) -> None:
     weights_file = str(real(f"weights/{weights}"))
     module = data(dataset, size)
     batches = [part.cases for part in real_cases(module, "test", most=100)]
-    for arm, fusion in FUSIONS.items():
-        torch.manual_seed(0)
+    for arm in FUSIONS:
         made = make_encoder(encoder, image_size=size, weights=weights_file)
-        network = fusion(made, module.task).eval().requires_grad_(False)
-        graph = PlainGraph(network, module.task)
-        save_onnx(traced(graph, module.task, arm), graph, tmp_path / f"{arm}.onnx", arm)
-        found = compare(graph, run_file(tmp_path / f"{arm}.onnx"), batches)
-        print(f"{dataset} {encoder} {arm}: {found.largest:.1e} on {found.cases} images")
-        assert found.cases == 100
-        assert found.largest < TOLERANCE
+        difference = largest_difference(arm, made, module, batches, tmp_path / "model.onnx")
+        print(f"{dataset} {encoder} {arm}: {difference:.1e} on 100 images")
+        assert difference < TOLERANCE
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("dataset", ["pad_ufes_20", "isic_2019"])
+def test_every_family_of_encoders(dataset: str, data, tmp_path: Path) -> None:
+    """Small ones, whose weights are random: no others are in the folder."""
+    module = data(dataset, 64)
+    batches = [part.cases for part in real_cases(module, "test", most=100)]
+    for encoder in EVERY:
+        torch.manual_seed(0)
+        made = make_encoder(encoder, image_size=64)
+        difference = largest_difference("vitatt", made, module, batches, tmp_path / "model.onnx")
+        print(f"{dataset} {encoder} vitatt: {difference:.1e} on 100 images")
+        assert difference < TOLERANCE
+
+
+def largest_difference(
+    arm: str,
+    encoder: ImageEncoder,
+    module: LesionDataModule,
+    batches: list[CaseArrays],
+    path: Path,
+) -> float:
+    torch.manual_seed(0)
+    network = FUSIONS[arm](encoder, module.task).eval().requires_grad_(False)
+    graph = PlainGraph(network, module.task)
+    save_onnx(traced(graph, module.task, arm), graph, path, arm)
+    found = compare(graph, run_file(path), batches)
+    assert found.cases == 100
+    return found.largest
 
 
 SCRIPT = """

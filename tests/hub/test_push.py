@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.benchmark_folder import ARMS, predictions
 from vitatt.commands.export import export
 from vitatt.commands.push import push
 from vitatt.hub.licences import Licence, require_allowed, weights_licence
@@ -217,3 +219,35 @@ def test_the_package_may_be_absent(monkeypatch):
 def test_probabilities_are_plain(save, data):
     found = Predictor.load(save(data), device="cpu").predict(np.zeros((8, 8, 3), np.uint8))
     assert all(type(one) is float for one in found.probabilities.values())
+
+
+@pytest.fixture
+def test_run(tmp_path, data) -> Path:
+    """What a card reads of a test run, made up."""
+    folder = tmp_path / "tested"
+    folder.mkdir()
+    frame = predictions({"vitatt": ARMS["vitatt"]}, folds=1, seeds=(0,))
+    frame.drop("arm", "fold", "seed", "temperature").write_parquet(folder / "predictions.parquet")
+    fusion = {"class_path": "vitatt.models.fusion.vitatt.AttentionFusion", "init_args": {}}
+    model = {"encoder": "test_vit", "freeze_encoder": True, "fusion": fusion}
+    config = {"data": {"task": data.task.to_plain()}, "model": model}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def test_the_metrics_of_a_test_run(save, data, hub, test_run):
+    assert push(str(save(data)), repo=REPO, test_run=str(test_run), **ALLOWED) == 0
+    text = (hub / REPO / "README.md").read_text()
+    assert re.search(r"\n\| ViTAtt.* 0\.\d+ \[0\.\d+, 0\.\d+\]", text), text
+    for heading in ("## Metrics", "## Evaluation data", "### Unitary results", "## Licences"):
+        assert text.count(f"\n{heading}\n") == 1, heading
+    assert str(test_run) not in text, "paths of this machine are nobody's business"
+    assert "None were given" not in text
+
+
+def test_a_test_run_of_another_model(save, data, hub, test_run):
+    config = yaml.safe_load((test_run / "config.yaml").read_text())
+    config["data"]["task"]["fold_spec"]["fold"] = 3
+    (test_run / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(UsageError, match=r"test run of this model, .* fold 0 of 5, .* fold 3 of 5"):
+        push(str(save(data)), repo=REPO, test_run=str(test_run), **ALLOWED)

@@ -13,7 +13,6 @@ from vitatt.explain.methods import METHODS, explain
 from vitatt.explain.methods.perturb import perturb_features
 from vitatt.inference import Predictor
 from vitatt.inference.contrast import ContrastNetwork
-from vitatt.inference.ensemble import as_batch
 from vitatt.models.fusion import FUSIONS
 from vitatt.models.fusion.concatenation import Concatenation
 from vitatt.types import UsageError
@@ -38,8 +37,8 @@ def predictor(save, data) -> Predictor:
 def batch_of(predictor: Predictor, image):
     """The case as the network takes it."""
     values = predictor._read([image], [ANSWERS])
-    (case,) = predictor._batches([image], predictor._answers.encode(values), slice(1))
-    return as_batch(case)
+    (batch,) = predictor.batches([image], predictor.reader.encode(values), slice(1))
+    return batch
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -68,7 +68,7 @@ def hub_card(
 
 
 def figures_of_test(folder: Path, task: LesionTask) -> str:
-    """Return the model card of a run of `vitatt test`, without its title.
+    """Return the model card of a run of `vitatt test`, without its title and the command.
 
     Args:
         folder: Of the run.
@@ -87,5 +87,6 @@ def figures_of_test(folder: Path, task: LesionTask) -> str:
             f"outer fold {expected[1]} of {expected[2]}, but it is of {', '.join(found[0])} on "
             f"fold {found[1]} of {found[2]}."
         )
-    text = model_card(facts, source.tables)
-    return text.partition("\n")[2].strip()
+    text = model_card(facts, source.tables).partition("\n")[2]
+    # The command at its end has paths of this machine.
+    return text.partition("\n## How to reproduce\n")[0].strip()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # PyTorch is imported for checkpoints only: an exported model
     from vitatt.inference.answers import AnswerReader, Answers
     from vitatt.inference.ensemble import Ensemble
     from vitatt.inference.onnx_models import OnnxEnsemble
+    from vitatt.types import LesionBatch
 
 
 class Predictor:
@@ -43,7 +44,7 @@ class Predictor:
     def __init__(self, ensemble: Ensemble | OnnxEnsemble) -> None:
         self.ensemble = ensemble
         self.classes = ensemble.models[0].task.classes
-        names = [feature.name for task in self._tasks for feature in task.features]
+        names = [feature.name for task in self.tasks for feature in task.features]
         self.features = tuple(dict.fromkeys(names))
 
     @classmethod
@@ -113,13 +114,13 @@ class Predictor:
         """
         if batch_size < 1:
             raise UsageError(f"Expected argument `batch_size` to be at least 1, got {batch_size}.")
-        encoded = self._answers.encode(self._read(images, answers))
+        encoded = self.reader.encode(self._read(images, answers))
         rows: list[list[float]] = []
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
-            batches = self._batches(images[part], encoded, part)
+            batches = self.arrays(images[part], encoded, part)
             rows += self.ensemble.predict(batches).tolist()
-        return [self._prediction(row, encoded, number) for number, row in enumerate(rows)]
+        return [self.prediction(row, encoded, number) for number, row in enumerate(rows)]
 
     def explain(
         self,
@@ -154,10 +155,10 @@ class Predictor:
                 f"of them by itself, such as Predictor.load('{models[0].path}')."
             )
         (values,) = self._read([image], [answers])
-        encoded = self._answers.encode([values])
-        (case,) = self._batches([image], encoded, slice(1))
+        encoded = self.reader.encode([values])
+        (case,) = self.arrays([image], encoded, slice(1))
         (row,) = self.ensemble.predict([case]).tolist()
-        prediction = self._prediction(row, encoded, 0)
+        prediction = self.prediction(row, encoded, 0)
         if self.ensemble.runtime == "onnx":
             from vitatt.inference.attention_output import explain_by_attention
 
@@ -191,16 +192,18 @@ class Predictor:
         Raises:
             UsageError: If it is not registered.
         """
-        return self._answers.spec
+        return self.reader.spec
 
     @cached_property
-    def _answers(self) -> AnswerReader:
+    def reader(self) -> AnswerReader:
+        """Reads and encodes answers."""
         from vitatt.inference.answers import AnswerReader  # imports Polars; loading does not
 
-        return AnswerReader(self._tasks)
+        return AnswerReader(self.tasks)
 
     @property
-    def _tasks(self) -> list[LesionTask]:
+    def tasks(self) -> list[LesionTask]:
+        """The task of each network."""
         return [model.task for model in self.ensemble.models]
 
     def _read(
@@ -214,17 +217,26 @@ class Predictor:
             )
         many = len(images) > 1
         return [
-            self._answers.read(one, f"the answers of image {number}" if many else "the answers")
+            self.reader.read(one, f"the answers of image {number}" if many else "the answers")
             for number, one in enumerate(answers)
         ]
 
-    def _batches(
+    def arrays(
         self, images: Sequence[CaseInput], encoded: Sequence[EncodedMetadata], rows: slice
     ) -> list[CaseArrays]:
-        """Some of the cases, as each model reads them."""
-        views = self._tasks[0].views
+        """Return some of the cases, as each model reads them.
+
+        Args:
+            images: Of these cases.
+            encoded: Metadata of all cases, for each model.
+            rows: Which of them the images are of.
+
+        Raises:
+            UsageError: As `predict` does.
+        """
+        views = self.tasks[0].views
         shown = {}
-        for size in {task.image_size for task in self._tasks}:
+        for size in {task.image_size for task in self.tasks}:
             read, absent = zip(*(read_case(image, views, size) for image in images), strict=True)
             pixels = np.ascontiguousarray(np.stack(read).transpose(0, 3, 1, 2))
             shown[size] = pixels, np.array(absent) if views else None
@@ -237,16 +249,30 @@ class Predictor:
                 shown[task.image_size][1],
                 names,
             )
-            for task, metadata in zip(self._tasks, encoded, strict=True)
+            for task, metadata in zip(self.tasks, encoded, strict=True)
         ]
 
-    def _prediction(
+    def batches(
+        self, images: Sequence[CaseInput], encoded: Sequence[EncodedMetadata], rows: slice
+    ) -> list[LesionBatch]:
+        """Return some of the cases as a batch of PyTorch for each model, see `arrays`."""
+        from vitatt.inference.ensemble import as_batch  # imports PyTorch
+
+        return [as_batch(one) for one in self.arrays(images, encoded, rows)]
+
+    def prediction(
         self, row: Sequence[float], encoded: Sequence[EncodedMetadata], case: int
     ) -> Prediction:
-        """A case's probabilities, with the features that a network would use but are missing."""
+        """Return a case's probabilities and the features that a network would use but are missing.
+
+        Args:
+            row: Of each class.
+            encoded: Metadata of all cases, for each model.
+            case: Which of them it is.
+        """
         names = {
             feature.name
-            for task, metadata in zip(self._tasks, encoded, strict=True)
+            for task, metadata in zip(self.tasks, encoded, strict=True)
             for feature, absent in zip(task.features, metadata.missing[case], strict=True)
             if absent
         }
