@@ -56,8 +56,8 @@ def change(root: Path, column: str, value: str | None) -> None:
         ("--data.root=nowhere", "nowhere does not exist.*data.mendeley.com.*holds metadata.csv"),
         ("--model.encoder=vit_tiny_patch16_244", "timm has no model named.*Did you mean"),
         (
-            "--model.encoder=resnet18",
-            "vision transformer or an EfficientNet of timm, but 'resnet18' is a ResNet",
+            "--model.encoder=vgg11",
+            "of timm, but 'vgg11' is a VGG",
         ),
         (
             "--model.encoder_weights=gone.safetensors",

@@ -203,13 +203,13 @@ def test_one_pass_of_the_encoder_for_all_metadata_and_all_who_share_it(
     run, out, model, image_only, tmp_path, monkeypatch
 ):
     seen = []
-    forward = ImageEncoder.forward
+    forward = ImageEncoder._encode
 
     def spy(self, image, *others):
         seen.append(len(image.values) if isinstance(image, Pixels) else 0)
         return forward(self, image, *others)
 
-    monkeypatch.setattr(ImageEncoder, "forward", spy)
+    monkeypatch.setattr(ImageEncoder, "_encode", spy)
     assert run(f"--image_only={image_only}", "--kinds", "missing") == 0
     assert sum(seen) == 12 + 10  # test and validation cases, once
     seen.clear()
@@ -275,7 +275,7 @@ def test_rows_are_on_file_as_they_come(run, out, monkeypatch):
         (["--seed=-1"], "`seed` to be at least 0"),
         (["--against", "x.ckpt"], "`against` to be NAME=CHECKPOINT, but got 'x.ckpt'"),
         (["--against", "model=x.ckpt"], "a name of its own, but got model twice"),
-        (["--kinds", "none"], "`kinds` to be among missing, noise, image, both, but got 'none'"),
+        (["--kinds", "none"], "`kinds` to be among missing, noise, image, both, view, but got"),
         (["--against", "gone=x.ckpt"], "The checkpoint x.ckpt does not exist"),
     ],
 )

@@ -37,13 +37,13 @@ class UsableCases(NamedTuple):
 
     def left_out(self) -> dict[str, str]:
         """The reason of each case that is not among these, by its name."""
-        reasons = dict.fromkeys(self.table.absent, "it has no image file")
-        unreadable = self.cache.unreadable
         there = set(self.frame["case_id"])
-        for name, path in each_image(self.table.cases).select("case_id", "image").iter_rows():
-            if name not in there:
-                reasons[name] = unreadable[path]
-        return reasons
+        paths = dict(each_image(self.table.cases).select("case_id", "image").iter_rows())
+        return {
+            name: self.cache.unreadable[paths[name]] if name in paths else "it has no image file"
+            for name in self.table.cases["case_id"]
+            if name not in there
+        }
 
 
 def load_cases(
