@@ -52,7 +52,4 @@ def test_devices():
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     assert _providers(None, both[1:]) == _providers("cpu", both) == both[1:]
     assert _providers(None, both)[0] == ("CUDAExecutionProvider", {"device_id": 0})
-    assert _providers(torch.device("cuda:1"), both)[0] == (
-        "CUDAExecutionProvider",
-        {"device_id": 1},
-    )
+    assert _providers(torch.device("cuda:1"), both)[0] == (both[0], {"device_id": 1})

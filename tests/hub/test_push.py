@@ -238,7 +238,7 @@ def test_run(tmp_path, data) -> Path:
 def test_the_metrics_of_a_test_run(save, data, hub, test_run):
     assert push(str(save(data)), repo=REPO, test_run=str(test_run), **ALLOWED) == 0
     text = (hub / REPO / "README.md").read_text()
-    assert re.search(r"\n\| ViTAtt.* 0\.\d+ \[0\.\d+, 0\.\d+\]", text), text
+    assert re.search(r"\n\| vitatt .* 0\.\d+ \[0\.\d+, 0\.\d+\]", text), text
     for heading in ("## Metrics", "## Evaluation data", "### Unitary results", "## Licences"):
         assert text.count(f"\n{heading}\n") == 1, heading
     assert str(test_run) not in text, "paths of this machine are nobody's business"
