@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "vitatt"
 
 FLOORS = (
     ("types",),
-    ("ranges", "files", "reading", "paths", "words", "terminal", "failures"),
+    ("ranges", "files", "reading", "paths", "words", "terminal", "failures", "imports"),
     ("config_files",),
     ("data.images",),
     ("data.datasets", "models.encoders"),

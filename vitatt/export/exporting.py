@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 
@@ -99,9 +100,13 @@ def export_checkpoint(
     target = folder / FILES[format]
     with whole_file(target) as part:
         if format == "safetensors":
-            weights = {f"network.{name}": one for name, one in model.network.state_dict().items()}
+            # Copies, as tensors that share memory or have gaps cannot be written.
+            weights = {
+                f"network.{name}": one.clone(memory_format=torch.contiguous_format)
+                for name, one in model.network.state_dict().items()
+            }
             # `save_file` would make a file that its owner alone may read.
-            part.write_bytes(save({name: one.contiguous() for name, one in weights.items()}))
+            part.write_bytes(save(weights))
             found = Exported(target, None, None, None)
         else:
             name = f"the network '{settings['fusion']['name']}' of {checkpoint}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vitatt.imports import without_collection
 from vitatt.inference.hub import PREFIX, downloaded
 from vitatt.models.checkpoint_files import find_checkpoint
 from vitatt.models.exported import format_of
@@ -40,7 +41,8 @@ def load_models(
         )
     exported = [path for path in paths if formats[path] == "onnx"]
     if not exported:
-        from vitatt.inference.ensemble import Ensemble  # imports PyTorch and timm
+        with without_collection():
+            from vitatt.inference.ensemble import Ensemble  # imports PyTorch and timm
 
         return Ensemble.load(paths, device)
     if others := [path for path in paths if path not in exported]:
