@@ -48,8 +48,7 @@ def test_the_same_with_and_without_a_view(folder, data, tmp_path):
     assert np.array_equal(one.case.image, other.case.image)
 
 
-def test_a_described_dataset_needs_no_torch_either(folder):
-    """The reader of answers is that of every dataset, here of one with views."""
+def test_views_need_no_torch_either(folder):
     code = (
         "import sys; sys.modules['torch'] = None; from vitatt import Predictor; "
         "found = Predictor.load(sys.argv[1]); print(found.spec.name, found.features)"
