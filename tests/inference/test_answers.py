@@ -142,3 +142,14 @@ def test_answers_that_cannot_be(answers, said):
 def test_answers_that_are_no_mapping():
     with pytest.raises(UsageError, match="answers to be values by column, but got a list"):
         reader().read(["age", 55])
+
+
+@pytest.mark.parametrize(("text", "number"), [("44,5", 44.5), ("0,125", 0.125), ("7,25", 7.25)])
+def test_a_decimal_comma(text, number):
+    assert reader().read({"diameter_1": text})["diameter_1"] == number
+
+
+@pytest.mark.parametrize("text", ["1,234", "1,2,3", ",5", "4,"])
+def test_a_comma_that_may_be_anything(text):
+    with pytest.raises(UsageError, match=f"to be a number in mm, but got '{text}'"):
+        reader().read({"diameter_1": text})

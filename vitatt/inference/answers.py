@@ -137,8 +137,10 @@ def _compared(text: str) -> str:
 
 def _number(feature: Feature, text: str, of: str) -> float:
     unit = f" in {feature.unit}" if feature.unit else ""
+    # A decimal comma; "1,234" may have thousands, and is refused.
+    point = text.replace(",", ".") if re.fullmatch(r"[+-]?(\d+,\d{1,2}|0,\d+)", text) else text
     try:
-        number = float(text)
+        number = float(point)
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or "_" in text:
