@@ -35,6 +35,7 @@ ELSEWHERE = {
     "benchmark/training.py": "to a string",
     "data/images/corruptions.py": "to memory",
     "reports/addresses.py": "to memory",
+    "export/program.py": "to memory, whose content is then written whole",
     "data/download/fetch.py": "a part that grows over several calls, with a note of its source",
     "data/download/unpack.py": "a part that takes its name when its checksum is right",
     "data/images/partial_array.py": "an array filled bit by bit, with marks of what is there",

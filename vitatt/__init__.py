@@ -23,18 +23,14 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public class, or the package of explanations, when it is first used."""
-    import gc
     import importlib
+
+    from vitatt.imports import without_collection
 
     if name not in _MODULES:
         raise AttributeError(f"module 'vitatt' has no attribute '{name}'")
-    collecting = gc.isenabled()
-    gc.disable()  # modules are no garbage: looking for some takes a sixth of PyTorch's import
-    try:
+    with without_collection():
         module = importlib.import_module(_MODULES[name])
-    finally:
-        if collecting:
-            gc.enable()
     return module if name == "explain" else getattr(module, name)
 
 

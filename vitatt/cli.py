@@ -21,6 +21,8 @@ OWN = {
     "ensemble": "the same by several models, averaged",
     "serve": "a page and an API of trained models, on this machine",
     "explain": "maps, relevance of metadata and checks of the methods, in one HTML report",
+    "export": "a model as ONNX, safetensors or torch.export, compared with the original",
+    "push": "a model with its card to the Hugging Face hub",
     "robustness": "metrics with missing or wrong metadata, or with corrupted images",
     "embed": "t-SNE of the fused class token, and separation of the classes",
     "benchmark": "every arm on every fold with every seed, and the comparison of all",

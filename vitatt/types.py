@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from torch import Tensor
+if TYPE_CHECKING:  # exported models run without PyTorch
+    from torch import Tensor
 
 
 class UsageError(ValueError):

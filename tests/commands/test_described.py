@@ -63,11 +63,23 @@ def test_from_training_to_report(clinic: Path, options: list[str], tmp_path: Pat
     found = pl.read_csv("new.csv")
     assert found.columns == ["file", *PAD_UFES_20.spec.classes]
     answers = pl.read_csv(clinic / "cases.csv", infer_schema=False).row(0, named=True)
-    predicted = Predictor.load(checkpoint).predict(
-        clinic / "images" / answers["file"],
-        {name: answers[name] for name in DESCRIPTION["features"]},  # type: ignore[attr-defined]
-    )
-    assert list(predicted.probabilities.values()) == pytest.approx(found.row(0)[1:], abs=1e-6)
+    assert main(["export", *of_case, "--output=onnx"]) == 0
+    for place in (checkpoint, "onnx"):
+        predicted = Predictor.load(place, device="cpu").predict(
+            clinic / "images" / answers["file"],
+            {name: answers[name] for name in DESCRIPTION["features"]},  # type: ignore[attr-defined]
+        )
+        assert list(predicted.probabilities.values()) == pytest.approx(found.row(0)[1:], abs=1e-5)
+    capsys.readouterr()
+    words = ["push", str(checkpoint), "--repo=me/clinic", "--output=hub", "--dry_run"]
+    assert main(words) == 2
+    assert "dataset clinic: no licence is known" in capsys.readouterr().err
+    assert main([*words, "--data_licence=CC-BY-4.0", f"--test_run={run}"]) == 0
+    card = Path("hub/README.md").read_text()
+    assert "trained with vitatt" in card
+    assert "biopsed." in card
+    assert "trained from the start | MIT" in card
+    assert str(tmp_path) not in card
 
 
 def test_a_misspelt_key(clinic: Path, options: list[str], tmp_path: Path, capsys) -> None:

@@ -14,7 +14,7 @@ import yaml
 from tests.commands.runs import refused
 from vitatt.cli import main
 from vitatt.commands.predict import predict
-from vitatt.inference import Predictor, predictor
+from vitatt.inference import Predictor, ensemble
 from vitatt.types import DataError, UsageError
 
 pytestmark = pytest.mark.long
@@ -44,13 +44,13 @@ def rows(path: str | Path) -> np.ndarray:
 def asked(monkeypatch) -> list[object]:
     """Devices that predictions are asked for."""
     devices: list[object] = []
+    original = ensemble.Ensemble.load
 
-    def note(models, device=None):
+    def note(paths, device=None):
         devices.append(device)
-        return original(models, "cpu")
+        return original(paths, "cpu")
 
-    original = predictor.Ensemble
-    monkeypatch.setattr(predictor, "Ensemble", note)
+    monkeypatch.setattr(ensemble.Ensemble, "load", note)
     return devices
 
 

@@ -11,7 +11,7 @@ from vitatt.callbacks.embedding_record import log_embedding
 from vitatt.data.datasets.schema import DatasetSpec, Feature
 from vitatt.evaluation.bootstrap import Floats
 from vitatt.files import claim_folder, write_frame, write_image
-from vitatt.inference.predictor import RUNS
+from vitatt.inference.loading import RUNS
 from vitatt.models.checkpoint_files import find_checkpoint
 from vitatt.options import NO_DATA_SETTINGS, DataSettings
 from vitatt.paths import user_path

@@ -10,7 +10,7 @@ from vitatt.data.datamodule import LesionDataModule, SplitName
 from vitatt.explain.cases import ExplainedCase
 from vitatt.explain.methods import METHODS, check_methods
 from vitatt.files import claim_folder, write_frame, write_image
-from vitatt.inference.predictor import RUNS
+from vitatt.inference.loading import RUNS
 from vitatt.models.checkpoint_files import find_checkpoint
 from vitatt.models.classifier import LesionClassifier
 from vitatt.options import NO_DATA_SETTINGS, DataSettings

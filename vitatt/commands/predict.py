@@ -18,7 +18,7 @@ from vitatt.inference import Predictor
 from vitatt.options import CALLED_FROM_PYTHON, NO_DATA_SETTINGS, CommandLine, DataSettings
 from vitatt.paths import user_path
 from vitatt.reading import read_yaml
-from vitatt.studies.inputs import datamodule_of_checkpoint
+from vitatt.studies.inputs import datamodule_of_task
 from vitatt.types import DataError, LesionBatch, LesionTask, UsageError
 from vitatt.words import did_you_mean
 
@@ -40,8 +40,8 @@ def predict(
     options of trainings, only trainer.accelerator has an effect: cpu, gpu or auto.
 
     Args:
-        ckpt_path: The trained model; its file, the folder of its run, or `best` or `last`. The mean
-            of several models of one dataset is predicted.
+        ckpt_path: The trained model; its file, the folder of its run or of its export, or `best` or
+            `last`. The mean of several models of one dataset is predicted.
         output: CSV file to write.
         data: Arguments of `LesionDataModule`; dataset and task are the checkpoint's.
         command_line: Of a call from a shell.
@@ -66,7 +66,7 @@ def predict(
     modules: dict[int, LesionDataModule] = {}
     for model in models:
         if model.task.image_size not in modules:
-            modules[model.task.image_size] = datamodule_of_checkpoint(model.path, data)
+            modules[model.task.image_size] = datamodule_of_task(model.task, data)
     for model in models:
         _check_columns(modules[model.task.image_size], model.task, str(model.path))
     found: dict[str, list[float]] = {}

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from vitatt.data.datamodule import LesionDataModule, SplitName
 from vitatt.files import claim_folder, write_frame, write_image
-from vitatt.inference.predictor import RUNS
+from vitatt.inference.loading import RUNS
 from vitatt.models.checkpoint_files import find_checkpoint
 from vitatt.options import NO_DATA_SETTINGS, DataSettings
 from vitatt.paths import user_path

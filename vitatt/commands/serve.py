@@ -72,6 +72,11 @@ def _models(given: Sequence[str], device: str | None) -> dict[str, Predictor]:
         if not equals:
             name, path = "", one
         predictor = Predictor.load(path, device=device)
+        if predictor.ensemble.runtime == "onnx":
+            raise UsageError(
+                f"Expected checkpoints or safetensors exports to serve, but {path} is an ONNX "
+                "export, which cannot say why. Name the checkpoint that it was made from."
+            )
         name = name or _name(predictor, list(models))
         if name in models:
             raise UsageError(f"Two models are named '{name}'. Name them as NAME=FILE.")

@@ -56,7 +56,7 @@ class CaseInHand:
         image: As given.
 
     Raises:
-        UsageError: If the image cannot be read.
+        UsageError: If the image cannot be read, or the model is an ONNX export.
     """
 
     def __init__(self, predictor: Predictor, image: CaseInput) -> None:
@@ -65,6 +65,12 @@ class CaseInHand:
         self._reader: AnswerReader = predictor.reader
         self._classes = predictor.classes
         ensemble = predictor.ensemble
+        if ensemble.runtime == "onnx":
+            raise UsageError(
+                "Expected a checkpoint or a safetensors export, whose image can be encoded by "
+                f"itself, but {ensemble.models[0].path} is an ONNX export."
+            )
+        self._ensemble = ensemble
         self._images = []
         with ensemble.lock, torch.inference_mode():
             for model in ensemble.models:
@@ -145,7 +151,7 @@ class CaseInHand:
     def _probabilities(self, versions: Sequence[Mapping[str, Value]]) -> list[NDArray[np.float64]]:
         """Probabilities of the case with several sets of answers, mean over the models."""
         total: list[NDArray[np.float64]] = []
-        ensemble = self.predictor.ensemble
+        ensemble = self._ensemble
         for start in range(0, len(versions), _ROWS):
             rows = versions[start : start + _ROWS]
             part = np.zeros((len(rows), len(self._classes)))

@@ -5,14 +5,19 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from vitatt.models.build import TrainedNetwork
+from vitatt.inference.arrays import CaseArrays, check_alike
+from vitatt.models.build import TrainedNetwork, load_network
 from vitatt.models.encoders.base import ImageEncoder
 from vitatt.models.encoders.sharing import same_tokens
-from vitatt.types import LesionBatch, UsageError
+from vitatt.types import LesionBatch, Pixels, UsageError
 
 
 class Ensemble:
@@ -31,16 +36,19 @@ class Ensemble:
         models: The networks with their tasks.
         device: Where they run.
         lock: Held while a network runs.
+        runtime: Which library runs them.
 
     Raises:
         UsageError: If there is no model, they are of different datasets, classes or views, or
             there is no such device.
     """
 
+    runtime: Literal["torch"] = "torch"
+
     def __init__(
         self, models: Sequence[TrainedNetwork], device: str | torch.device | None = None
     ) -> None:
-        _check_alike(models)
+        check_alike(models)
         self.models = tuple(models)
         self.device = _device(device)
         self.lock = threading.Lock()
@@ -69,28 +77,43 @@ class Ensemble:
         assert isinstance(total, Tensor)
         return total / len(self.models)
 
+    @classmethod
+    def load(cls, paths: Sequence[Path], device: str | torch.device | None = None) -> Ensemble:
+        """Return the models of checkpoints or of folders of exported weights.
+
+        Args:
+            paths: Files, or folders of `vitatt export --format safetensors`.
+            device: Where they run.
+
+        Raises:
+            UsageError: If one cannot be used, they are of different datasets, classes or views, or
+                there is no such device.
+        """
+        return cls([load_network(path) for path in paths], device)
+
+    def predict(self, cases: Sequence[CaseArrays]) -> NDArray[np.float64]:
+        """Return the class probabilities of cases, mean over the models, (B, C).
+
+        Args:
+            cases: The same cases for each model, as it reads them.
+        """
+        return self.probabilities([as_batch(one) for one in cases]).numpy()
+
     def moved(self, batch: LesionBatch) -> LesionBatch:
         """Return a batch on the device of the networks."""
         return batch.to(self.device)
 
 
-def _check_alike(models: Sequence[TrainedNetwork]) -> None:
-    """Raise a `UsageError` unless the probabilities of models can be averaged."""
-    if not models:
-        raise UsageError("Expected at least one checkpoint, but got none.")
-    first = models[0]
-    for model in models[1:]:
-        for what in ("dataset", "classes", "views"):
-            expected, found = getattr(first.task, what), getattr(model.task, what)
-            if found != expected:
-                raise UsageError(
-                    f"Expected models of one dataset with the same classes, but the {what} of "
-                    f"{first.path} is {_words(expected)}, and of {model.path} {_words(found)}."
-                )
-
-
-def _words(value: str | Sequence[str]) -> str:
-    return value if isinstance(value, str) else ", ".join(value)
+def as_batch(cases: CaseArrays) -> LesionBatch:
+    """Return cases as a batch without labels, on the CPU; arrays and tensors share their memory."""
+    absent = None if cases.absent is None else torch.from_numpy(cases.absent)
+    return LesionBatch(
+        Pixels(torch.from_numpy(cases.pixels), absent),
+        torch.from_numpy(cases.metadata),
+        torch.from_numpy(cases.missing),
+        torch.full((len(cases.pixels),), -1),
+        list(cases.names),
+    )
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
 
-from vitatt.data.metadata.encoding import Value, describe_values
-from vitatt.explain.cases import ExplainedCase
+from vitatt.data.metadata.encoding import Value
 from vitatt.explain.explain_cases import shown_pixels
 from vitatt.explain.methods import METHODS, check_methods, explain
 from vitatt.inference.contrast import ContrastNetwork
+from vitatt.inference.explanation import make_explanation
 from vitatt.inference.results import Explanation, Prediction
 from vitatt.models.build import TrainedNetwork
 from vitatt.types import LesionBatch, UsageError, class_index
@@ -54,47 +53,20 @@ def explain_case(
         network = ContrastNetwork(network, class_index(classes)[contrast])
     index = torch.tensor([[class_index(classes)[explained]]], device=batch.metadata.device)
     relevance = explain(network, batch, index, method=method)
-    patches = relevance.patches[0, 0].cpu().numpy()
-    features = relevance.features[0, 0].cpu().numpy()
-    columns = [feature.name for feature in model.task.features]
-    labels = [feature.label for feature in model.task.features]
-    missing = batch.missing[0].tolist()
-    texts = describe_values(dict(row), model.task.features)
-    values = [None if absent else text for text, absent in zip(texts, missing, strict=True)]
-    if len(features) != len(columns):  # the features share a token, or the network has none
-        together: list[str | None] = [f"{len(columns)} features in one token"]
-        columns = labels = ["all metadata"][: len(features)]
-        values = together[: len(features)]
-    share: float | None = float(relevance.image_share[0, 0])
-    if math.isnan(relevance.image_share[0, 0]) or not len(features):
-        share = None
-    words = f"predicted {explained}" if explained == prediction.predicted else explained
-    words += f", not {contrast}" if contrast is not None else ""
-    title = METHODS[method].title + (f": {words}" if METHODS[method].class_specific else "")
-    return Explanation(
+    return make_explanation(
+        model.task,
         prediction,
-        method,
-        explained,
-        contrast,
-        patches,
-        dict(zip(columns, features.tolist(), strict=True)),
-        share,
-        ExplainedCase(
-            case_id=batch.case_id[0],
-            image=shown_pixels(batch, 0),
-            maps={title: patches},
-            probabilities=prediction.probabilities,
-            predicted=prediction.predicted,
-            feature_labels=labels,
-            feature_values=values,
-            feature_relevance={words: features} if len(features) else None,
-            map_features={title: features},
-            image_share=share,
-            views=model.task.views,
-            view_shares=()
-            if share is None
-            else relevance.view_shares(len(model.task.views))[0, 0].tolist(),
-        ),
+        row,
+        name=batch.case_id[0],
+        image=shown_pixels(batch, 0),
+        missing=batch.missing[0].tolist(),
+        method=method,
+        title=METHODS[method].title,
+        class_specific=METHODS[method].class_specific,
+        target=explained,
+        contrast=contrast,
+        patches=relevance.patches[0, 0].cpu().numpy(),
+        features=relevance.features[0, 0].cpu().numpy(),
     )
 
 

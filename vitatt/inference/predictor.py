@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from vitatt.inference.ensemble import Ensemble
+from vitatt.inference.arrays import CaseArrays
 from vitatt.inference.images import CaseInput, image_name, read_case
+from vitatt.inference.loading import load_models
 from vitatt.inference.results import Explanation, Prediction
-from vitatt.models.build import load_network
-from vitatt.models.checkpoint_files import find_checkpoint
-from vitatt.types import LesionBatch, LesionTask, Pixels, UsageError
+from vitatt.types import LesionTask, UsageError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # PyTorch is imported for checkpoints only: an exported model runs without it
+    import torch
+
     from vitatt.data.datasets.schema import DatasetSpec
     from vitatt.data.metadata.encoding import EncodedMetadata, Value
     from vitatt.inference.answers import AnswerReader, Answers
-
-RUNS = Path("runs") / "vitatt"
-"""Folder of the runs that the checkpoints ``best`` and ``last`` are looked for in."""
+    from vitatt.inference.ensemble import Ensemble
+    from vitatt.inference.onnx_models import OnnxEnsemble
+    from vitatt.types import LesionBatch
 
 
 class Predictor:
@@ -33,7 +33,7 @@ class Predictor:
     other.
 
     Args:
-        ensemble: The networks.
+        ensemble: The networks, of checkpoints or exported ones.
 
     Attributes:
         ensemble: The networks.
@@ -41,13 +41,13 @@ class Predictor:
         features: Columns that a network uses.
     """
 
-    def __init__(self, ensemble: Ensemble) -> None:
+    def __init__(self, ensemble: Ensemble | OnnxEnsemble) -> None:
         self.ensemble = ensemble
         self.classes = ensemble.models[0].task.classes
         names = [
             feature.name
             for model in ensemble.models
-            if model.network.cardinalities  # it reads metadata
+            if model.reads_metadata
             for feature in model.task.features
         ]
         self.features = tuple(dict.fromkeys(names))
@@ -58,25 +58,28 @@ class Predictor:
         *checkpoints: str | Path | Sequence[str | Path],
         device: str | torch.device | None = None,
     ) -> Predictor:
-        """Return the model of a checkpoint, or the mean of several models.
+        """Return the model of a checkpoint or of an export, or the mean of several models.
 
         Args:
             checkpoints: Files of `vitatt fit`, folders of runs (their best checkpoint), or ``best``
-                or ``last`` for that of the latest run below ``runs/vitatt``. Several must be of one
-                dataset with the same classes; features, encoders and image sizes may differ.
+                or ``last`` for that of the latest run below ``runs/vitatt``; folders of `vitatt
+                export`; or ``hf:OWNER/NAME`` for a model on the Hugging Face hub, of which
+                ``hf:OWNER/NAME@REVISION`` is one version. Several must be of one dataset with the
+                same classes; features, encoders and image sizes may differ. A folder of the format
+                ``onnx`` is run by ONNX Runtime, and nothing imports PyTorch.
             device: Where the networks run, such as ``cpu`` or ``cuda:1``; by default the GPU if
                 there is one, else the CPU.
 
         Raises:
             UsageError: If a checkpoint does not exist or cannot be used, several are of different
-                datasets or classes, or there is no such device.
+                datasets or classes or of different runtimes, or there is no such device.
         """
         paths = [
-            find_checkpoint(path, RUNS)
+            path
             for given in checkpoints
             for path in ([given] if isinstance(given, str | Path) else given)
         ]
-        return cls(Ensemble([load_network(path) for path in paths], device))
+        return cls(load_models(paths, device))
 
     def predict(self, image: CaseInput, answers: Answers | None = None) -> Prediction:
         """Return the class probabilities of a lesion.
@@ -120,8 +123,8 @@ class Predictor:
         rows: list[list[float]] = []
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
-            batches = self.batches(images[part], encoded, part)
-            rows += self.ensemble.probabilities(batches).tolist()
+            batches = self.arrays(images[part], encoded, part)
+            rows += self.ensemble.predict(batches).tolist()
         return [self.prediction(row, encoded, number) for number, row in enumerate(rows)]
 
     def explain(
@@ -138,7 +141,8 @@ class Predictor:
         Args:
             image: As for `predict`.
             answers: As for `predict`.
-            method: Any of `vitatt.explain.methods.METHODS`.
+            method: Any of `vitatt.explain.methods.METHODS`; ``attention`` if the model is an export
+                of the format ``onnx``, which has no gradients.
             target: Name of the class to explain; by default the predicted one.
             contrast: Name of a second class. The relevance is then to the difference of the two
                 logits: why the first class and not the second.
@@ -149,24 +153,38 @@ class Predictor:
                 are several models. Their relevance is not averaged: it is on the scale of each
                 model's own logits, and on its own grid of patches.
         """
-        from vitatt.inference.explaining import explain_case  # imports Captum
-
         models = self.ensemble.models
         if len(models) > 1:
             raise UsageError(
                 f"Expected one model to explain, but this is the mean of {len(models)}: load one "
                 f"of them by itself, such as Predictor.load('{models[0].path}')."
             )
-        values = self._read([image], [answers])
-        encoded = self.reader.encode(values)
-        batches = self.batches([image], encoded, slice(1))
-        (row,) = self.ensemble.probabilities(batches).tolist()
+        (values,) = self._read([image], [answers])
+        encoded = self.reader.encode([values])
+        (case,) = self.arrays([image], encoded, slice(1))
+        (row,) = self.ensemble.predict([case]).tolist()
+        prediction = self.prediction(row, encoded, 0)
+        if self.ensemble.runtime == "onnx":
+            from vitatt.inference.attention_output import explain_by_attention
+
+            return explain_by_attention(
+                self.ensemble.models[0],
+                case,
+                values,
+                prediction,
+                method=method,
+                target=target,
+                contrast=contrast,
+            )
+        from vitatt.inference.ensemble import as_batch
+        from vitatt.inference.explaining import explain_case  # imports Captum
+
         with self.ensemble.lock:
             return explain_case(
-                models[0],
-                self.ensemble.moved(batches[0]),
-                values[0],
-                self.prediction(row, encoded, 0),
+                self.ensemble.models[0],
+                self.ensemble.moved(as_batch(case)),
+                values,
+                prediction,
                 method=method,
                 target=target,
                 contrast=contrast,
@@ -208,10 +226,10 @@ class Predictor:
             for number, one in enumerate(answers)
         ]
 
-    def batches(
+    def arrays(
         self, images: Sequence[CaseInput], encoded: Sequence[EncodedMetadata], rows: slice
-    ) -> list[LesionBatch]:
-        """Return a batch for each model, of some of the cases.
+    ) -> list[CaseArrays]:
+        """Return some of the cases, as each model reads them.
 
         Args:
             images: Of these cases.
@@ -222,21 +240,30 @@ class Predictor:
             UsageError: As `predict` does.
         """
         views = self.tasks[0].views
-        pixels = {}
+        shown = {}
         for size in {task.image_size for task in self.tasks}:
             read, absent = zip(*(read_case(image, views, size) for image in images), strict=True)
-            values = torch.from_numpy(np.stack(read)).permute(0, 3, 1, 2)
-            pixels[size] = Pixels(values, torch.tensor(absent) if views else None)
+            pixels = np.ascontiguousarray(np.stack(read).transpose(0, 3, 1, 2))
+            shown[size] = pixels, np.array(absent) if views else None
+        names = [image_name(image) for image in images]
         return [
-            LesionBatch(
-                pixels[task.image_size],
-                torch.from_numpy(metadata.soft_one_hot[rows]),
-                torch.from_numpy(metadata.missing[rows]),
-                torch.full((len(images),), -1),
-                [image_name(image) for image in images],
+            CaseArrays(
+                shown[task.image_size][0],
+                metadata.soft_one_hot[rows],
+                metadata.missing[rows],
+                shown[task.image_size][1],
+                names,
             )
             for task, metadata in zip(self.tasks, encoded, strict=True)
         ]
+
+    def batches(
+        self, images: Sequence[CaseInput], encoded: Sequence[EncodedMetadata], rows: slice
+    ) -> list[LesionBatch]:
+        """Return some of the cases as a batch of PyTorch for each model, see `arrays`."""
+        from vitatt.inference.ensemble import as_batch  # imports PyTorch
+
+        return [as_batch(one) for one in self.arrays(images, encoded, rows)]
 
     def prediction(
         self, row: Sequence[float], encoded: Sequence[EncodedMetadata], case: int

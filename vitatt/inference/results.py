@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitatt.explain.cases import ExplainedCase
+if TYPE_CHECKING:  # beside modules that import PyTorch
+    from vitatt.explain.cases import ExplainedCase
 
 
 @dataclass(frozen=True)

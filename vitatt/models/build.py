@@ -18,6 +18,7 @@ from vitatt.models.fusion.naming import class_of
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.plain_values import read_arguments
 from vitatt.models.weight_checks import require_fitting
+from vitatt.models.weights_folder import read_weights_folder
 from vitatt.types import LesionTask, UsageError
 
 _PREFIX = "network."
@@ -36,6 +37,11 @@ class TrainedNetwork(NamedTuple):
     path: Path
     task: LesionTask
     network: LesionNetwork
+
+    @property
+    def reads_metadata(self) -> bool:
+        """Whether the network has metadata input."""
+        return bool(self.network.cardinalities)
 
 
 def build_network(
@@ -76,18 +82,18 @@ def build_network(
 
 
 def load_network(path: Path) -> TrainedNetwork:
-    """Return the network of a checkpoint, on the CPU.
+    """Return the network of a checkpoint or of exported weights, on the CPU.
 
     It is made from the registry of networks: nothing in the file chooses what is imported.
 
     Args:
-        path: File of the checkpoint.
+        path: File of the checkpoint, or folder of `vitatt export --format safetensors`.
 
     Raises:
         UsageError: If the file is no checkpoint of this package, names a network that is none, or
             holds settings or weights that do not fit or are not finite.
     """
-    checkpoint = read_checkpoint(path, mmap=False)
+    checkpoint = read_weights_folder(path) if path.is_dir() else read_checkpoint(path, mmap=False)
     saved, source = check_hyper_parameters(checkpoint, path), f"The checkpoint {path}"
     task = LesionTask.from_plain(saved["task"])
     fusion = class_of(saved["fusion"]["name"])

@@ -54,12 +54,13 @@ def model_card(name: str, predictor: Predictor) -> ModelCard:
 
 
 def _methods(predictor: Predictor) -> list[str]:
-    if len(predictor.ensemble.models) > 1:
+    ensemble = predictor.ensemble
+    if len(ensemble.models) > 1 or ensemble.runtime == "onnx":
         return []  # several networks have no common grid of patches
     found = []
     for method in METHODS:
         try:
-            check_methods(predictor.ensemble.models[0].network, [method])
+            check_methods(ensemble.models[0].network, [method])
         except UsageError:
             continue
         found.append(method)

@@ -48,8 +48,12 @@ def datamodule_of_checkpoint(path: str | Path, settings: Mapping[str, Any]) -> L
         UsageError: If the file is no usable checkpoint, or as `make_datamodule`.
         DataError: If the data are not those of the checkpoint.
     """
+    return datamodule_of_task(LesionTask.from_plain(read_hyper_parameters(path)["task"]), settings)
+
+
+def datamodule_of_task(task: LesionTask, settings: Mapping[str, Any]) -> LesionDataModule:
+    """The data of a model's task, see `datamodule_of_checkpoint`."""
     _check_names(settings)
-    task = LesionTask.from_plain(read_hyper_parameters(path)["task"])
     known = {"dataset": task.dataset, **dataclasses.asdict(task.fold_spec)}
     return make_datamodule({**known, **settings, "task": task.to_plain()})
 

@@ -42,7 +42,7 @@ class BeitEncoder(ViTEncoder):
     def embed(self, image: Tensor) -> Tensor:
         """Tokens before the first block, (B, N, D), of pixels (B, 3, H, W)."""
         patches = self.vit.patch_embed(self._normalised(image))
-        tokens = torch.cat([self.vit.cls_token.expand(len(patches), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.vit.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1)
         if self.vit.pos_embed is not None:
             tokens = tokens + self.vit.pos_embed
         return self.vit.pos_drop(tokens)

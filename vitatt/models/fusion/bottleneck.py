@@ -115,8 +115,8 @@ class BottleneckFusion(LesionNetwork):
         features, mask = self.metadata_encoder(batch.metadata, batch.missing)
         of_image, patches = tokens[:, :1], tokens[:, self.encoder.num_prefix :]
         absent = self.encoder.absent_patches(batch.image)
-        of_metadata = self.class_embedding.expand(len(tokens), 1, -1)
-        shared = self.bottleneck_embedding.expand(len(tokens), -1, -1)
+        of_metadata = self.class_embedding.expand(tokens.shape[0], 1, -1)
+        shared = self.bottleneck_embedding.expand(tokens.shape[0], -1, -1)
         layers = list(zip(self.image_stream, self.metadata_stream, strict=True))
         for number, (image_layer, metadata_layer) in enumerate(layers, start=1):
             queries = 1 if number == len(layers) else 1 + shared.shape[1]

@@ -1,0 +1,1 @@
+"""Models for the Hugging Face hub: licences, model card, examples, upload."""
