@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -159,6 +161,50 @@ def test_robustness_without_a_view(
     assert "without dermoscopic" in capsys.readouterr().out
     for command in ("explain", "embed"):
         assert main([command, *options[:-1], f"--output={command}"]) == 0
+
+
+def test_robustness_without_a_view_of_a_network_that_sees_none(
+    save, data: LesionDataModule, words: list[str]
+) -> None:
+    blind = save(data, fusion=FUSIONS["metadata_only"])
+    options = [*words, "--repeats=1", "--output=out", "--kinds=view"]
+    assert main(["robustness", f"--ckpt_path={blind}", *options]) == 0
+    curves = pl.read_csv("out/curves.csv")
+    assert curves.height
+    assert curves.group_by("metric").agg(pl.col("value").n_unique())["value"].to_list() == [1, 1]
+
+
+def of_views(data: LesionDataModule, *views: str) -> SimpleNamespace:
+    """A stand-in for data that differ in their views alone, to save models of."""
+    return SimpleNamespace(task=dataclasses.replace(data.task, views=views))
+
+
+def test_models_of_other_views_are_not_compared(
+    save, data: LesionDataModule, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    two, one = save(data), save(of_views(data), "one.ckpt")
+    options = [f"--ckpt_path={two}", *words, "--output=out", "--kinds=view"]
+    assert main(["robustness", *options, "--against", f"one={one}"]) == 2
+    said = capsys.readouterr().err
+    assert "was trained with other views (none) than the first (close-up, dermoscopic)" in said
+    with pytest.raises(UsageError, match=r"views of .*best.ckpt: close-up, .* of .*ckpt: none\."):
+        Predictor.load(two, one, device="cpu")
+
+
+@pytest.mark.parametrize("views", [(), VIEWS[::-1], (*VIEWS, "third")])
+@pytest.mark.parametrize("command", ["test", "predict", "explain", "fit"])
+def test_a_checkpoint_of_other_views_is_refused(
+    save, data: LesionDataModule, words, capsys, command: str, views: tuple[str, ...]
+) -> None:
+    path = save(of_views(data, *views))
+    options = {
+        "predict": [f"--data.predict_root={data.root}", "--output=out.csv"],
+        "explain": [*words, "--output=out"],
+    }.get(command, [*FIT, "--data.num_folds=5", "--data.inner_folds=5", *words])
+    assert main([command, f"--ckpt_path={path}", *options]) == 2
+    found = f"the views {', '.join(views)}" if views else "one image"
+    said = capsys.readouterr().err
+    assert f"was trained on cases of {found}, but the data have cases of the views close" in said
 
 
 def test_robustness_without_a_view_needs_views(
