@@ -163,6 +163,19 @@ def test_robustness_without_a_view(
         assert main([command, *options[:-1], f"--output={command}"]) == 0
 
 
+def test_masks_beside_the_data_are_of_one_image(
+    save, data: LesionDataModule, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = Path(data.root) / "masks"
+    assert masks.is_dir()
+    options = [f"--ckpt_path={save(data)}", *words, "--methods=tmme", "--evaluate"]
+    options += ["--evaluation.methods=tmme", "--evaluation.cases=2", "--cases.sample=2"]
+    assert main(["explain", *options, "--output=out"]) == 0
+    assert "A mask is of one image: localisation is left out." in capsys.readouterr().out
+    assert main(["explain", *options, f"--evaluation.masks={masks}", "--output=other"]) == 2
+    assert "these cases have several views" in capsys.readouterr().err
+
+
 def test_robustness_without_a_view_of_a_network_that_sees_none(
     save, data: LesionDataModule, words: list[str]
 ) -> None:
