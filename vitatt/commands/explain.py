@@ -161,7 +161,9 @@ def _check(
     masked = masked_cases(datamodule, cases, evaluation, split)
     if masked is None:
         place = masks_folder(datamodule, evaluation, split)
-        reason = "A mask is of one image" if datamodule.spec.views else f"No lesion masks in {place}"
+        reason = (
+            "A mask is of one image" if datamodule.spec.views else f"No lesion masks in {place}"
+        )
         print(f"{reason}: localisation is left out.")
     else:
         print(f"{masked.height} of {cases.height} cases have a mask that is not empty.")

@@ -75,12 +75,19 @@ class FoldData:
         """Classes, fitted encodings and fold, for the model and its checkpoint.
 
         Raises:
-            DataError: If the given task is of another dataset, other classes or other views.
+            DataError: If the given task is of another dataset, other classes or other views, or
+                no training case has a view.
         """
         if self.fitted is not None:
             self._check_fitted(self.fitted)
             return self.fitted
         training = self.cases("train")
+        for number, view in enumerate(self.spec.views):
+            if training["image"].list.get(number).is_null().all():
+                raise DataError(
+                    f"The view '{view}' is absent in all {training.height} training cases, so that "
+                    "nothing can be learnt of it. Remove it from `views` of the description."
+                )
         counts = dict(training["diagnosis"].value_counts().iter_rows())
         return LesionTask(
             dataset=self.spec.name,
