@@ -14,6 +14,7 @@ import torch
 from vitatt.cli import main
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.synthetic.demo import write_demo
+from vitatt.explain.methods import METHODS
 from vitatt.inference import Predictor
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.fusion import FUSIONS
@@ -92,6 +93,8 @@ def test_several_models_share_an_encoder(save, data: LesionDataModule) -> None:
         ({"closeup": "a.jpg"}, "got one of 'closeup'. Did you mean close-up"),
         ({"close-up": None}, "Expected an image of close-up or dermoscopic, but got none"),
         ({"close-up": "gone.jpg"}, r"The image file gone\.jpg does not exist"),
+        ({"close-up": ""}, "Expected the path of an image, but got an empty text"),
+        (["a.jpg", "b.jpg"], "by the names of its views, .*, but got a list"),
     ],
 )
 def test_wrong_images(save, data: LesionDataModule, image, message: str) -> None:
@@ -102,8 +105,27 @@ def test_wrong_images(save, data: LesionDataModule, image, message: str) -> None
 
 def test_images_by_view_for_a_model_of_one_image(save, make_data) -> None:
     predictor = Predictor.load(save(make_data()), device="cpu")
-    with pytest.raises(UsageError, match=r"but got images by name \(close-up\)"):
-        predictor.predict({"close-up": "a.jpg"})
+    with pytest.raises(UsageError, match=r"but got images by name \(close-up, 2\)"):
+        predictor.predict({"close-up": "a.jpg", 2: "b.jpg"})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    "images", [{"close-up": ["a.jpg"], "dermoscopic": ["b.jpg"]}, "a.jpg", Path("a.jpg")]
+)
+def test_a_batch_is_a_list_of_cases(save, data: LesionDataModule, images) -> None:
+    predictor = Predictor.load(save(data), device="cpu")
+    with pytest.raises(UsageError, match=f"to be a list .*, but got a {type(images).__name__}"):
+        predictor.predict_batch(images, [{}, {}])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_absent_view_has_no_relevance(save, data: LesionDataModule, method: str) -> None:
+    (image, *_), (answers, *_) = case_inputs(data)
+    predictor = Predictor.load(save(data), device="cpu")
+    alone = {"dermoscopic": image["dermoscopic"]}
+    close_up, dermoscopic = np.split(predictor.explain(alone, answers, method=method).patches, 2)
+    assert not close_up.any()
+    assert dermoscopic.any()
 
 
 @pytest.fixture
