@@ -113,6 +113,14 @@ def test_cases_that_share_any_image_stay_together(module: Callable[..., LesionDa
     assert len(set(group.values())) == 58
 
 
+@pytest.mark.filterwarnings("ignore:.* images that meta.csv names have no file")
+def test_a_view_that_no_training_case_has(module: Callable[..., LesionDataModule]) -> None:
+    for path in (module.root / "images" / "demo").glob("d*.jpg"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"view 'dermoscopic' is absent in all \d+ training cases"):
+        _ = module().task
+
+
 def test_masks_are_of_one_image(module: Callable[..., LesionDataModule], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="these cases have several views"):
         with_masks(module().labelled.frame, tmp_path)

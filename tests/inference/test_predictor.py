@@ -170,9 +170,9 @@ def test_checkpoints_that_cannot_be_loaded_together(save, data, demo_root, tmp_p
     torch.save(saved, tmp_path / "classes.ckpt")
     saved["hyper_parameters"]["task"]["dataset"] = "isic_2019"
     torch.save(saved, tmp_path / "dataset.ckpt")
-    with pytest.raises(UsageError, match=r"classes of .*best\.ckpt is ACK, .* and of .* XYZ"):
+    with pytest.raises(UsageError, match=r"classes of .*best\.ckpt: ACK, .* of .* XYZ"):
         Predictor.load(path, tmp_path / "classes.ckpt")
-    with pytest.raises(UsageError, match=r"dataset of .* is pad_ufes_20, and of .* isic_2019"):
+    with pytest.raises(UsageError, match=r"dataset of .*: pad_ufes_20; of .*: isic_2019"):
         Predictor.load(path, tmp_path / "dataset.ckpt")
     with pytest.raises(UsageError, match="at least one checkpoint, but got none"):
         Predictor.load([])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -12,6 +14,7 @@ import torch
 from vitatt.cli import main
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.data.synthetic.demo import write_demo
+from vitatt.explain.methods import METHODS
 from vitatt.inference import Predictor
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.fusion import FUSIONS
@@ -90,6 +93,8 @@ def test_several_models_share_an_encoder(save, data: LesionDataModule) -> None:
         ({"closeup": "a.jpg"}, "got one of 'closeup'. Did you mean close-up"),
         ({"close-up": None}, "Expected an image of close-up or dermoscopic, but got none"),
         ({"close-up": "gone.jpg"}, r"The image file gone\.jpg does not exist"),
+        ({"close-up": ""}, "Expected the path of an image, but got an empty text"),
+        (["a.jpg", "b.jpg"], "by the names of its views, .*, but got a list"),
     ],
 )
 def test_wrong_images(save, data: LesionDataModule, image, message: str) -> None:
@@ -100,8 +105,27 @@ def test_wrong_images(save, data: LesionDataModule, image, message: str) -> None
 
 def test_images_by_view_for_a_model_of_one_image(save, make_data) -> None:
     predictor = Predictor.load(save(make_data()), device="cpu")
-    with pytest.raises(UsageError, match=r"but got images by name \(close-up\)"):
-        predictor.predict({"close-up": "a.jpg"})
+    with pytest.raises(UsageError, match=r"but got images by name \(close-up, 2\)"):
+        predictor.predict({"close-up": "a.jpg", 2: "b.jpg"})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    "images", [{"close-up": ["a.jpg"], "dermoscopic": ["b.jpg"]}, "a.jpg", Path("a.jpg")]
+)
+def test_a_batch_is_a_list_of_cases(save, data: LesionDataModule, images) -> None:
+    predictor = Predictor.load(save(data), device="cpu")
+    with pytest.raises(UsageError, match=f"to be a list .*, but got a {type(images).__name__}"):
+        predictor.predict_batch(images, [{}, {}])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_absent_view_has_no_relevance(save, data: LesionDataModule, method: str) -> None:
+    (image, *_), (answers, *_) = case_inputs(data)
+    predictor = Predictor.load(save(data), device="cpu")
+    alone = {"dermoscopic": image["dermoscopic"]}
+    close_up, dermoscopic = np.split(predictor.explain(alone, answers, method=method).patches, 2)
+    assert not close_up.any()
+    assert dermoscopic.any()
 
 
 @pytest.fixture
@@ -159,6 +183,63 @@ def test_robustness_without_a_view(
     assert "without dermoscopic" in capsys.readouterr().out
     for command in ("explain", "embed"):
         assert main([command, *options[:-1], f"--output={command}"]) == 0
+
+
+def test_masks_beside_the_data_are_of_one_image(
+    save, data: LesionDataModule, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = Path(data.root) / "masks"
+    assert masks.is_dir()
+    options = [f"--ckpt_path={save(data)}", *words, "--methods=tmme", "--evaluate"]
+    options += ["--evaluation.methods=tmme", "--evaluation.cases=2", "--cases.sample=2"]
+    assert main(["explain", *options, "--output=out"]) == 0
+    assert "A mask is of one image: localisation is left out." in capsys.readouterr().out
+    assert main(["explain", *options, f"--evaluation.masks={masks}", "--output=other"]) == 2
+    assert "these cases have several views" in capsys.readouterr().err
+
+
+def test_robustness_without_a_view_of_a_network_that_sees_none(
+    save, data: LesionDataModule, words: list[str]
+) -> None:
+    blind = save(data, fusion=FUSIONS["metadata_only"])
+    options = [*words, "--repeats=1", "--output=out", "--kinds=view"]
+    assert main(["robustness", f"--ckpt_path={blind}", *options]) == 0
+    curves = pl.read_csv("out/curves.csv")
+    assert curves.height
+    assert curves.group_by("metric").agg(pl.col("value").n_unique())["value"].to_list() == [1, 1]
+
+
+def of_views(data: LesionDataModule, *views: str) -> SimpleNamespace:
+    """A stand-in for data that differ in their views alone, to save models of."""
+    return SimpleNamespace(task=dataclasses.replace(data.task, views=views))
+
+
+def test_models_of_other_views_are_not_compared(
+    save, data: LesionDataModule, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    two, one = save(data), save(of_views(data), "one.ckpt")
+    options = [f"--ckpt_path={two}", *words, "--output=out", "--kinds=view"]
+    assert main(["robustness", *options, "--against", f"one={one}"]) == 2
+    said = capsys.readouterr().err
+    assert "was trained with other views (none) than the first (close-up, dermoscopic)" in said
+    with pytest.raises(UsageError, match=r"views of .*best.ckpt: close-up, .* of .*ckpt: none\."):
+        Predictor.load(two, one, device="cpu")
+
+
+@pytest.mark.parametrize("views", [(), VIEWS[::-1], (*VIEWS, "third")])
+@pytest.mark.parametrize("command", ["test", "predict", "explain", "fit"])
+def test_a_checkpoint_of_other_views_is_refused(
+    save, data: LesionDataModule, words, capsys, command: str, views: tuple[str, ...]
+) -> None:
+    path = save(of_views(data, *views))
+    options = {
+        "predict": [f"--data.predict_root={data.root}", "--output=out.csv"],
+        "explain": [*words, "--output=out"],
+    }.get(command, [*FIT, "--data.num_folds=5", "--data.inner_folds=5", *words])
+    assert main([command, f"--ckpt_path={path}", *options]) == 2
+    found = f"the views {', '.join(views)}" if views else "one image"
+    said = capsys.readouterr().err
+    assert f"was trained on cases of {found}, but the data have cases of the views close" in said
 
 
 def test_robustness_without_a_view_needs_views(

@@ -161,7 +161,10 @@ def _check(
     masked = masked_cases(datamodule, cases, evaluation, split)
     if masked is None:
         place = masks_folder(datamodule, evaluation, split)
-        print(f"No lesion masks in {place}: localisation is left out.")
+        reason = (
+            "A mask is of one image" if datamodule.spec.views else f"No lesion masks in {place}"
+        )
+        print(f"{reason}: localisation is left out.")
     else:
         print(f"{masked.height} of {cases.height} cases have a mask that is not empty.")
     for table in measure_explanations(model, datamodule, split, evaluation, masked):

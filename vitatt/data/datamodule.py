@@ -139,7 +139,7 @@ class LesionDataModule(lightning.LightningDataModule):
         """Classes, fitted encodings and fold, for the model and its checkpoint.
 
         Raises:
-            DataError: If the given task is of another dataset or other classes.
+            DataError: If the given task is of another dataset, other classes or other views.
         """
         return self.fold_data.task
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -74,12 +75,19 @@ class FoldData:
         """Classes, fitted encodings and fold, for the model and its checkpoint.
 
         Raises:
-            DataError: If the given task is of another dataset or other classes.
+            DataError: If the given task is of another dataset, other classes or other views, or
+                no training case has a view.
         """
         if self.fitted is not None:
             self._check_fitted(self.fitted)
             return self.fitted
         training = self.cases("train")
+        for number, view in enumerate(self.spec.views):
+            if training["image"].list.get(number).is_null().all():
+                raise DataError(
+                    f"The view '{view}' is absent in all {training.height} training cases, so that "
+                    "nothing can be learnt of it. Remove it from `views` of the description."
+                )
         counts = dict(training["diagnosis"].value_counts().iter_rows())
         return LesionTask(
             dataset=self.spec.name,
@@ -179,8 +187,18 @@ class FoldData:
                 f"{', '.join(task.classes)}, but the data are {self.spec.name} with the classes "
                 f"{', '.join(self.spec.classes)}. Use the checkpoint's own dataset."
             )
+        if task.views != self.spec.views:
+            raise DataError(
+                f"The checkpoint was trained on cases of {_images(task.views)}, but the data have "
+                f"cases of {_images(self.spec.views)}. Images are told apart by their order: use "
+                "the description that the checkpoint was trained with."
+            )
 
 
 def _words(fold_spec: FoldSpec) -> str:
     inner = f"inner fold {fold_spec.inner_fold} of {fold_spec.inner_folds}, seed {fold_spec.seed}"
     return f"fold {fold_spec.fold} of {fold_spec.num_folds} ({inner})"
+
+
+def _images(views: Sequence[str]) -> str:
+    return f"the views {', '.join(views)}" if views else "one image"

@@ -57,10 +57,10 @@ def check_alike(models: Sequence[HasTask]) -> None:
             expected, found = getattr(first.task, what), getattr(model.task, what)
             if found != expected:
                 raise UsageError(
-                    f"Expected models of one dataset with the same classes, but the {what} of "
-                    f"{first.path} is {_words(expected)}, and of {model.path} {_words(found)}."
+                    "Expected models of one dataset with the same classes and views, but the "
+                    f"{what} of {first.path}: {_words(expected)}; of {model.path}: {_words(found)}."
                 )
 
 
 def _words(value: str | Sequence[str]) -> str:
-    return value if isinstance(value, str) else ", ".join(value)
+    return value if isinstance(value, str) else ", ".join(value) or "none"

@@ -41,15 +41,17 @@ def read_case(
     if not views:
         if isinstance(case, Mapping):
             raise UsageError(
-                f"Expected one image of a case, but got images by name ({', '.join(case)}): this "
+                f"Expected one image of a case, but got images by name ({_names(case)}): this "
                 "model was trained on cases of one image."
             )
         return read_pixels(case, size), [False]
     if not isinstance(case, Mapping):
         shown = ", ".join(f"'{view}': ..." for view in views)
+        is_image = isinstance(case, str | Path | bytes | Image.Image | np.ndarray)
+        found = "one image" if is_image else f"a {type(case).__name__}"
         raise UsageError(
-            f"Expected the images of a case by the names of its views, {{{shown}}}, but got one "
-            "image. A view that is absent may be left out."
+            f"Expected the images of a case by the names of its views, {{{shown}}}, but got "
+            f"{found}. A view that is absent may be left out."
         )
     for name in case:
         if name not in views:
@@ -87,6 +89,8 @@ def read_pixels(image: ImageInput, size: int) -> NDArray[np.uint8]:
         return square_pixels(image, size, name)
     if isinstance(image, np.ndarray):
         return square_pixels(_from_array(image), size, name)
+    if image == "":
+        raise UsageError("Expected the path of an image, but got an empty text.")
     if isinstance(image, str | Path):
         if not (path := Path(image).expanduser()).is_file():
             found = "is a folder" if path.is_dir() else "does not exist"
@@ -103,6 +107,10 @@ def image_name(image: CaseInput) -> str:
     if isinstance(image, Mapping):
         return next((image_name(one) for one in image.values() if one is not None), "image")
     return Path(image).name if isinstance(image, str | Path) else "image"
+
+
+def _names(case: Mapping[Any, object]) -> str:
+    return ", ".join(str(name) for name in case)
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

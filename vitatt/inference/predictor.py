@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,6 +119,11 @@ class Predictor:
         """
         if batch_size < 1:
             raise UsageError(f"Expected argument `batch_size` to be at least 1, got {batch_size}.")
+        if isinstance(images, Mapping | str | bytes | Path):
+            raise UsageError(
+                "Expected argument `images` to be a list with an image, or images by view, for "
+                f"each lesion, but got a {type(images).__name__}."
+            )
         encoded = self.reader.encode(self._read(images, answers))
         rows: list[list[float]] = []
         for start in range(0, len(images), batch_size):

@@ -175,6 +175,8 @@ def cases_with_masks(
 ) -> pl.DataFrame | None:
     """The cases that have a lesion mask, see `with_masks`; None where there is no folder of them.
 
+    Masks beside the data that nobody asked for are left alone if cases have several views.
+
     Args:
         datamodule: Has the cases.
         cases: Rows of the split.
@@ -182,8 +184,10 @@ def cases_with_masks(
         split: Of the data.
 
     Raises:
-        DataError: If two images would have one mask.
+        DataError: If two images would have one mask, or masks were asked for and cases have views.
     """
+    if settings.masks is None and datamodule.spec.views:
+        return None
     folder = masks_folder(datamodule, settings, split)
     return with_masks(cases, folder) if settings.masks or folder.is_dir() else None
 

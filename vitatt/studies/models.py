@@ -36,6 +36,7 @@ _BATCH = 16
 _COMPARED = {
     "dataset": "dataset",
     "classes": "classes",
+    "views": "views",
     "image_size": "image size",
     "fold_spec": "split",
     "seen": "seen",
@@ -95,10 +96,13 @@ def check_comparable(paths: Sequence[tuple[str, str]], task: LesionTask) -> None
         for what, title in _COMPARED.items():
             expected, found = getattr(task, what), getattr(of_path, what)
             if found != expected:
+                if what == "views":
+                    expected, found = (", ".join(one) or "none" for one in (expected, found))
+                other = "other" if title.endswith("s") else "another"
                 raise UsageError(
                     f"The checkpoints cannot be compared: `{name}` ({path}) was trained with "
-                    f"another {title} ({found}) than the first ({expected}). "
-                    "Compare models of the same data, split and image size."
+                    f"{other} {title} ({found}) than the first ({expected}). "
+                    "Compare models of the same data, split, views and image size."
                 )
 
 

@@ -185,7 +185,8 @@ class RobustnessStudy:
     def _without(self, own: LesionBatch, view: int, share: float) -> list[LesionBatch]:
         """Versions in which a share of the cases lacks a view; no case loses its last one."""
         absent = own.image.absent
-        assert absent is not None
+        if absent is None:  # the network sees no image
+            return [own]
         others = torch.arange(len(self.views), device=absent.device) != view
         has_another = (~absent & others).any(1)
         versions = []

@@ -160,7 +160,7 @@ def test_one_column_for_each_class(clinic: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("c2;", "c1;", "image names more than once, the first being c1"),
+        ("c2;", "c1;", "ids of cases more than once, the first being c1"),
         ("NEV", "wart", r"unknown class wart \(1 rows.*My clinic has: MEL, NEV, BCC"),
         ("P2", "", "1 rows of .* have no person"),
         ("61", "old", "'age' .* line 3, to hold numbers, but case c2 has 'old'"),
@@ -421,7 +421,7 @@ def test_labels_in_another_table(write_isic: Write, save_image: Write) -> None:
     assert any("1 labelled cases are not in ISIC_2019_Training_Metadata" in n for n in frame.notes)
     assert any("1 rows of ISIC_2019_Training_Metadata.csv have no label" in n for n in frame.notes)
     path.write_text("\n".join([*lines, lines[-1]]) + "\n")
-    with pytest.raises(DataError, match="image names more than once"):
+    with pytest.raises(DataError, match="ids of cases more than once"):
         dataset.read(root, labelled=True)
 
 

@@ -237,7 +237,7 @@ def test_prediction_keeps_cases_without_ground_truth(write_isic: Write) -> None:
         (one_hot("ISIC_7", MEL="1.0", UNK=""), "exactly one class"),
         (one_hot("ISIC_7", MEL="yes"), "'MEL' of .*GroundTruth.*, line 3,.* case ISIC_7 has 'yes'"),
         (one_hot("ISIC_7", UNK="1.0"), r"GroundTruth.* unknown class UNK \(1 rows.*ISIC_7"),
-        (one_hot("", NV="1.0"), "1 rows of .*GroundTruth.* no image name"),
+        (one_hot("", NV="1.0"), "1 rows of .*GroundTruth.* no id"),
         (one_hot("ISIC_0000000", NV="1.0"), "GroundTruth.* more than once.*ISIC_0000000"),
     ],
     ids=["none", "two", "shared", "sum", "empty", "text", "UNK", "no name", "twice"],
@@ -257,7 +257,7 @@ def test_bad_ground_truth(row: dict[str, str], message: str, write_isic: Write) 
         (
             [{}, {"image": "A"}, {"image": "A"}],
             [],
-            r"Metadata\.csv has 1 image names more than once, .* A, in line 3 and line 4",
+            r"Metadata\.csv has 1 ids of cases more than once, .* A, in line 3 and line 4",
         ),
         ([{}, {"age_approx": "old"}], [], ", line 3, .* case ISIC_0000001 has 'old'"),
         ([{"age_approx": "inf"}], [], "'age_approx' .* case ISIC_0000000 has 'inf'"),

@@ -168,7 +168,7 @@ def test_patients_that_are_not_there(lacking: list[str], write_pad: Write) -> No
     ("row", "message"),
     [
         ({"age": "old"}, r"metadata\.csv, line 6, to hold numbers.* has 'old'"),
-        ({"img_id": ""}, r"no image name, the first in line 6\. "),
+        ({"img_id": ""}, r"no id, which names the case, the first in line 6\. "),
         ({"patient_id": ""}, r"no patient_id \(3 images in all; the first is x\.png, line 6\)"),
         ({"diagnostic": "XYZ"}, r"unknown class XYZ \(1 rows, the first in line 6 being x\.png\)"),
         ({"img_id": "PAT_1_11_0.png"}, r"being PAT_1_11_0\.png, in line 2 and line 6\. Each row"),
@@ -280,8 +280,8 @@ def test_prediction_needs_no_labels(write_pad: Write) -> None:
         ([{}], ["diagnostic"], r"lacks the column diagnostic"),
         ([], [], "has a header but no rows"),
         ([{"diagnostic": "NV"}], [], r"unknown class NV \(1 rows, .*0\.png\).*ACK, BCC, MEL"),
-        ([{"img_id": "a"}, {"img_id": "a"}], [], "image names more than once, the first being a"),
-        ([{}, {"img_id": ""}], [], "1 rows of .* have no image name"),
+        ([{"img_id": "a"}, {"img_id": "a"}], [], "ids of cases more than once, the first being a"),
+        ([{}, {"img_id": ""}], [], "1 rows of .* have no id"),
         ([{"patient_id": "UNK"}], [], "1 rows of .* have no patient"),
         (
             [{}, {"age": "sixty"}],

@@ -135,7 +135,7 @@ def test_rows_to_predict_need_no_label(root: Path) -> None:
             r"Expected the column 'kind' of .*cases.csv, line 4, to name a view, but case L2 has "
             r"'close-upp' \(1 such rows\). Views are: close-up, dermoscopic. Did you mean close-up",
         ),
-        ("b.jpg,L2,close-up", "b.jpg,L2,", "to name a view, but case L2 is empty"),
+        ("b.jpg,L2,close-up", "b.jpg,L2,", "to name a view, but case L2 has none .1 such rows"),
         (
             "1.jpg,L1,dermoscopic",
             "1.jpg,L1,close-up",
@@ -153,7 +153,7 @@ def test_rows_to_predict_need_no_label(root: Path) -> None:
             "1.jpg,L1,dermoscopic,P2",
             r"of one patient and one label, but those of L1 have 'P1' and 'P2', line 2",
         ),
-        ("1.jpg,L1,", "1.jpg,,", "1 rows of .*cases.csv have no image name"),
+        ("1.jpg,L1,", "1.jpg,,", "1 rows of .*cases.csv have no id"),
         (",P1,MEL,40,,", ",P1,XYZ,40,,", "unknown class XYZ .1 rows, the first in line 3"),
     ],
 )
@@ -161,6 +161,25 @@ def test_wrong_rows(root: Path, old: str, new: str, message: str) -> None:
     assert old in LONG
     with pytest.raises(DataError, match=message):
         read(root, ROWS, LONG.replace(old, new))
+
+
+def test_labels_by_a_key_that_is_of_the_image(root: Path) -> None:
+    (root / "truth.csv").write_text("file,finding\na.jpg,MEL\n1.jpg,MEL\n")
+    with pytest.raises(
+        DataError,
+        match=r"alike in the column `label_key`, by which .*, but those of L1 have 'a.jpg' and",
+    ):
+        read(root, {**ROWS, "label_table": "truth.csv", "label_key": "file"}, LONG)
+
+
+def test_one_file_as_two_views_is_said(root: Path) -> None:
+    plain = {**COMMON, "views": {"close-up": "photo", "dermoscopic": "scope"}}
+    table = read(root, plain, TABLE.replace("a.jpg,1", "a.jpg,a.jpg"))
+    assert names(table)["L1"] == ["a.jpg", "a.jpg"]
+    assert (
+        "1 cases of cases.csv have one file as several of their views, the first being L1. "
+        "Correct their names if these are images of their own." in table.notes
+    )
 
 
 def test_answers_that_differ_between_the_rows_of_a_case(root: Path) -> None:
@@ -199,6 +218,26 @@ def test_answers_that_differ_between_the_rows_of_a_case(root: Path) -> None:
         (
             {"view": "kind", "views": {"a": ["x"], "b": ["X"]}},
             "Expected `views.b` of x to be another spelling than those of 'a', but got 'X'",
+        ),
+        (
+            {"views": {"": "photo", "b": "scope"}},
+            "Expected `views` of x to have plain names without spaces at their ends, but got ''",
+        ),
+        ({"views": {"a": "photo", "b\n": "scope"}}, r"to have plain names .*, but got 'b\\n'"),
+        (
+            {"views": {"Close-up": "photo", "close-up": "scope"}},
+            "Expected `views.close-up` of x to be another spelling than those of 'Close-up'",
+        ),
+        (
+            {"views": {"a": "photo", "b": "{photo}"}},
+            "Expected `views.b` of x to be another image than `views.a`, but got '{photo}'",
+        ),
+        (
+            {
+                **{"view": "kind", "views": {"a": None, "b": None}},
+                "features": {"hair": {"kind": "numeric", "per_view": True}, "hair.a": "numeric"},
+            },
+            "Expected `features.hair.a` of x to be one feature, not also one `per_view`",
         ),
     ],
 )

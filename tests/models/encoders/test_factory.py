@@ -12,6 +12,7 @@ from vitatt.models.encoders.factory import make_encoder
     ("name", "message"),
     [
         ("test_vi", "timm has no model named 'test_vi'. Did you mean one of test_vit"),
+        ("test_vit.r160", "timm has no weights 'r160' of test_vit. Known are test_vit.r160_in1k."),
         ("no such model", "timm has no model named 'no such model'. Did you mean one of vit_"),
         ("test_vit_relpos", "'test_vit_relpos' is a VisionTransformerRelPos"),
         ("test_mambaout", r"ResNet, ConvNeXt, .* of timm, but 'test_mambaout' is a MambaOut"),

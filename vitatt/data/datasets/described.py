@@ -117,6 +117,13 @@ def read_described(
                 f"{int(lost.sum())} images that {path.name} names have no file below {root}, and "
                 f"their views are absent, the first being {images.filter(lost)[0]}."
             )
+        there = pl.col("image").list.drop_nulls()
+        twice = cases.filter(there.list.n_unique() < there.list.len())["case_id"]
+        if not twice.is_empty():
+            notes.append(
+                f"{twice.len()} cases of {path.name} have one file as several of their views, the "
+                f"first being {twice[0]}. Correct their names if these are images of their own."
+            )
         cases = without_empty_lists(cases)
     if not labelled:
         cases = only_known_classes(cases, spec)

@@ -167,6 +167,10 @@ class _Reader:
         names = [feature.name for feature in features]
         if not features:
             self._wrong("features", "to name at least one column", {})
+        if twice := [one for one in names if names.count(one) > 1]:
+            self._wrong(
+                f"features.{twice[0]}", "to be one feature, not also one `per_view`", "both"
+            )
         case_id = self._text(values["id"], "id")
         groups = self._one_or_more(values["group"], "group")
         if not groups:
@@ -253,6 +257,11 @@ class _Reader:
         given = self._mapping(plain, "views")
         if len(given) < 2:
             self._wrong("views", "to name at least two", list(given))
+        known: dict[str, str] = {}
+        for name in given:
+            if not name or name != name.strip() or not name.isprintable():
+                self._wrong("views", "to have plain names without spaces at their ends", name)
+            self._add(known, name, name, f"views.{name}")
         view_of: dict[str, str] = {}
         for name, value in given.items() if column is not None else ():
             for one in (name, *self._one_or_more(value or (), f"views.{name}")):
@@ -281,7 +290,12 @@ class _Reader:
         if "image" in values:
             self._wrong("image", "to be left out, since `views` names the images", values["image"])
         given = self._mapping(values["views"], "views")
-        return tuple(self._image(pattern, f"views.{name}") for name, pattern in given.items())
+        images = {name: self._image(pattern, f"views.{name}") for name, pattern in given.items()}
+        for name, image in images.items():
+            other = next(one for one in images if images[one] == image)
+            if other != name:
+                self._wrong(f"views.{name}", f"to be another image than `views.{other}`", image)
+        return tuple(images.values())
 
     def _image(self, value: object, place: str) -> str:
         image = self._text(value, place)

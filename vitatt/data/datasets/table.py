@@ -218,21 +218,21 @@ def check_classes(cases: pl.DataFrame, spec: DatasetSpec, path: Path) -> None:
 
 
 def require_ids(ids: pl.Series, path: Path) -> None:
-    """Check that each row of a file names an image, and no two rows the same.
+    """Check that each row of a file has an id, and no two rows the same.
 
     Raises:
-        DataError: If a name is missing or repeated.
+        DataError: If an id is missing or repeated.
     """
     if empty := ids.null_count():
         raise DataError(
-            f"{empty} rows of {path} have no image name, the first in "
+            f"{empty} rows of {path} have no id, which names the case, the first in "
             f"{first_line(path, ids.is_null())}. Fill it in or remove them."
         )
     if (repeated := ids.is_duplicated()).any():
         first = ids.filter(repeated)[0]
         second = (ids == first) & ~ids.is_first_distinct()
         raise DataError(
-            f"{path} has {ids.filter(repeated).n_unique()} image names more than once, the first "
+            f"{path} has {ids.filter(repeated).n_unique()} ids of cases more than once, the first "
             f"being {first}, in {first_line(path, ids == first)} and {first_line(path, second)}. "
-            "Each row must be one image."
+            "Each row must be one case; if each is one image of a case, describe them as `views`."
         )

@@ -56,9 +56,12 @@ def one_row_per_case(
         if (wrong := rows.select(differs).to_series()).any():
             found = _difference(rows, column, wrong)
             if column not in {feature.name for feature in spec.features}:
+                common = f"of one {spec.group} and one label"
+                if column not in ("group", "diagnosis"):
+                    common = "alike in the column `label_key`, by which a case has one label"
                 raise DataError(
-                    f"Expected the rows of a case to be of one {spec.group} and one label, but "
-                    f"those of {found}, {first_line(path, wrong)} of {path}. Correct them."
+                    f"Expected the rows of a case to be {common}, but those of {found}, "
+                    f"{first_line(path, wrong)} of {path}. Correct them."
                 )
             rows = rows.with_columns(pl.when(~wrong).then(column).alias(column))
             notes.append(
@@ -101,12 +104,12 @@ def _require_views(
     views = description.spec.views
     if (unknown := rows[_VIEW].is_null()).any():
         first = view.filter(unknown)[0]
-        found = "is empty" if first is None else f"has '{first}'"
+        found = "none" if first is None else f"'{first}'"
         raise DataError(
             f"Expected the column '{description.view_column}' of {path}, "
             f"{first_line(path, unknown)}, to name a view, but case "
-            f"{rows['case_id'].filter(unknown)[0]} {found} ({int(unknown.sum())} such rows). Views "
-            f"are: {', '.join(views)}.{did_you_mean(str(first), views)}"
+            f"{rows['case_id'].filter(unknown)[0]} has {found} ({int(unknown.sum())} such "
+            f"rows). Views are: {', '.join(views)}.{did_you_mean(first or '', views)}"
         )
     place = pl.struct("case_id", _VIEW)
     if (twice := rows.select(~place.is_first_distinct()).to_series()).any():

@@ -34,6 +34,8 @@ def random_relevance(network: LesionNetwork, batch: LesionBatch, target: Tensor)
     ).to(batch.metadata)
     patches, features = noise.split([rows * columns, count], dim=1)
     features = features.masked_fill(batch.missing, 0) if count else features
+    if (absent := network.encoder.absent_patches(batch.image)) is not None:
+        patches = patches.masked_fill(absent, 0)
     times = target.shape[1]
     return Relevance(
         patches.unflatten(1, (rows, columns)).unsqueeze(1).repeat(1, times, 1, 1),

@@ -78,6 +78,11 @@ def _create(name: str, *, download: bool) -> Any:
         raise EncoderError(
             f"timm has no model named '{name}'. Did you mean one of {', '.join(close)}?"
         )
+    base, _, tag = name.partition(".")
+    if tag and name not in (known := timm.list_pretrained(f"{base}.*")):
+        raise EncoderError(
+            f"timm has no weights '{tag}' of {base}. Known are {', '.join(known) or 'none'}."
+        )
     try:
         network = timm.create_model(name, pretrained=download, num_classes=0)
     except Exception as error:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import math
+import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from timm.models import load_state_dict
+import safetensors.torch
+import torch
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.swin_transformer_v2 import SwinTransformerV2
 from torch import Tensor, nn
@@ -17,6 +21,7 @@ from vitatt.models.encoders.input_size import set_input_size
 from vitatt.models.encoders.layouts import FoundState, find_state, is_of_encoder
 
 _TABLE = "relative_position_bias_table"
+_COUNT = "num_batches_tracked"
 
 
 def load_weights(network: nn.Module, name: str, path: Path, image_size: int) -> None:
@@ -43,6 +48,8 @@ def load_weights(network: nn.Module, name: str, path: Path, image_size: int) -> 
         found = found.converted_again(network)
     own = network.state_dict()
     state = {key: value for key, value in found.state.items() if is_of_encoder(key, own)}
+    # Counts of batches are no weights, and files of before 2018 have none.
+    state |= {key: own[key] for key in own if key.endswith(_COUNT) and key not in state}
     lacking = [key for key in own if key not in state]
     strange = [key for key in state if key not in own]
     differing = [
@@ -64,20 +71,80 @@ def load_weights(network: nn.Module, name: str, path: Path, image_size: int) -> 
             f"{path} holds weights that '{name}' has no place for: {_some('such are', homeless)}. "
             "Name a variant of the encoder that has them, such as one ending in `_qkvb`."
         )
+    _check_values(path, state, own)
     network.load_state_dict({key: value.to(own[key].dtype) for key, value in state.items()})
     _say_what_was_left_out(path, found, own)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
         raise EncoderError(
-            f"The weights file {path} does not exist. Name a file as `model.encoder_weights`, or "
+            f"The weights file {path} {found}. Name a file as `model.encoder_weights`, or "
             "`hub` to download them."
         )
     try:
-        return load_state_dict(str(path), use_ema=False, device="cpu")
+        with path.open("rb") as file:
+            start = file.read(64)
+        saved = _load(path, start)
+    except pickle.UnpicklingError as error:
+        raise EncoderError(
+            f"{path} is no weights file that can be read: {_reason(path, start)}"
+        ) from error
     except Exception as error:  # any of pickle, zip, safetensors and the system may fail
-        raise EncoderError(f"{path} is no weights file that can be read: {error}") from error
+        found = "it is empty (0 bytes)." if path.stat().st_size == 0 else f"{error}"
+        raise EncoderError(f"{path} is no weights file that can be read: {found}") from error
+    if not isinstance(saved, Mapping):
+        raise EncoderError(
+            f"{path} is no weights file: it holds a {type(saved).__name__}, not tensors by name."
+        )
+    return saved
+
+
+def _load(path: Path, start: bytes) -> Any:
+    """The content of a file, whatever its name ends in; nothing in it is called."""
+    if start[8:9] == b"{":  # after the length of the header
+        return safetensors.torch.load_file(path)
+    known = torch.serialization.safe_globals([argparse.Namespace])  # files of timm have one
+    with known, path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _reason(path: Path, start: bytes) -> str:
+    """Why a file was not unpickled."""
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS in place of the file. Fetch it by `git lfs pull`."
+    if start.lstrip().startswith(b"<"):
+        return "it is a web page, not the file that the page offers. Download the file itself."
+    if not start.startswith((b"\x80", b"PK")):
+        return "it is neither safetensors nor saved by torch."
+    names = ""
+    with contextlib.suppress(Exception), path.open("rb") as file:  # old files have no list of them
+        names = ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(file)[:3])
+    return (
+        f"it holds Python objects beside tensors{names and f' ({names})'}, which could run code. "
+        "Save the `state_dict()` of its network alone, where you trust it."
+    )
+
+
+def _check_values(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Check that weights are finite numbers, and not integers of a quantised network."""
+    odd = [
+        f"{key} {value.dtype}"
+        for key, value in state.items()
+        if own[key].is_floating_point() and not value.is_floating_point()
+    ]
+    if odd:
+        raise EncoderError(
+            f"{path} does not hold floating-point weights: {_some('other types have', odd)}. "
+            "Name a file that is not quantised."
+        )
+    wrong = [key for key, value in state.items() if not value.float().isfinite().all()]
+    if wrong:
+        raise EncoderError(
+            f"{path} has weights that are infinite or not a number: {_some('such are in', wrong)}. "
+            "The file is damaged, or its training diverged: name another one."
+        )
 
 
 def _content(saved: Mapping[str, Any]) -> str:
@@ -139,4 +206,5 @@ def _say_what_was_left_out(path: Path, found: FoundState, own: Mapping[str, Tens
 
 
 def _some(what: str, keys: list[str]) -> str:
-    return f"{what} {len(keys)} tensors" + (f" ({', '.join(keys[:3])}, ...)" if keys else "")
+    shown = ", ".join([*keys[:3], *(["..."] if len(keys) > 3 else [])])
+    return f"{what} {len(keys)} tensors" + (f" ({shown})" if keys else "")
