@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vitatt.inference import Predictor
 from vitatt.inference.remote import RemotePredictor
 from vitatt.types import UsageError
 
@@ -35,13 +36,17 @@ def test_the_same_answers(start, predictor, photo, tmp_path) -> None:
     many = remote.predict_batch([photo] * 5, [{"age": 30 + n} for n in range(5)])
     for n, one in enumerate(many):
         assert near(one.probabilities, predictor.predict(photo, {"age": 30 + n}).probabilities)
+    assert isinstance(Predictor.load(str(client.base_url)), RemotePredictor)
     explained = remote.explain(photo, ANSWERS, target="MEL")
     expected = predictor.explain(photo, ANSWERS, target="MEL")
     np.testing.assert_allclose(explained.patches, expected.patches, rtol=1e-4, atol=1e-7)
     assert near(explained.features, expected.features)
+    assert explained.image_share == pytest.approx(expected.image_share, abs=1e-5)
+    np.testing.assert_array_equal(explained.case.image, expected.case.image)
+    assert explained.figure().width == expected.figure().width
 
 
-def test_what_is_wrong(start, predictor, photo) -> None:
+def test_what_is_wrong(start, predictor, photo, monkeypatch) -> None:
     client = start({"model": predictor}, token="right", hosts=None)
     address = str(client.base_url)
     with pytest.raises(UsageError, match="refuses the request: Expected the token"):
@@ -59,5 +64,9 @@ def test_what_is_wrong(start, predictor, photo) -> None:
         RemotePredictor("http://127.0.0.1:9")
     with pytest.raises(UsageError, match="The image file gone does not exist"):
         remote.predict("gone")
+    monkeypatch.setenv("VITATT_TOKEN", "right")
+    assert Predictor.load(address).classes == predictor.classes
+    with pytest.raises(UsageError, match="Expected one server, or models of this machine"):
+        Predictor.load(address, "best")
     with pytest.raises(UsageError, match="for each of 1 images, but got 2"):
         remote.predict_batch([photo], [None, None])

@@ -66,7 +66,9 @@ class Predictor:
                 export`; or ``hf:OWNER/NAME`` for a model on the Hugging Face hub, of which
                 ``hf:OWNER/NAME@REVISION`` is one version. Several must be of one dataset with the
                 same classes; features, encoders and image sizes may differ. A folder of the format
-                ``onnx`` is run by ONNX Runtime, and nothing imports PyTorch.
+                ``onnx`` is run by ONNX Runtime, and nothing imports PyTorch. The address of a
+                server of `vitatt serve`, such as ``http://127.0.0.1:8000``, stands for its first
+                model; its token is that of the environment variable VITATT_TOKEN.
             device: Where the networks run, such as ``cpu`` or ``cuda:1``; by default the GPU if
                 there is one, else the CPU.
 
@@ -79,6 +81,15 @@ class Predictor:
             for given in checkpoints
             for path in ([given] if isinstance(given, str | Path) else given)
         ]
+        if urls := [one for one in paths if str(one).startswith(("http://", "https://"))]:
+            from vitatt.inference.remote import RemotePredictor
+
+            if len(paths) > 1:
+                raise UsageError(
+                    f"Expected one server, or models of this machine, but got {len(paths)} of "
+                    f"them, such as {urls[0]}."
+                )
+            return RemotePredictor(str(urls[0]))
         return cls(load_models(paths, device))
 
     def predict(self, image: CaseInput, answers: Answers | None = None) -> Prediction:

@@ -10,44 +10,26 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import requests
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitatt.inference.images import CaseInput, ImageInput
-from vitatt.inference.results import Prediction
+from vitatt.explain.cases import ExplainedCase, case_pixels
+from vitatt.inference.images import CaseInput, ImageInput, image_name, read_case
+from vitatt.inference.predictor import Predictor
+from vitatt.inference.results import Explanation, Prediction
 from vitatt.types import UsageError
 
 _SECONDS = 60
 
 
-class RemoteExplanation(NamedTuple):
-    """Relevance of image patches and features to a class, as a server computes it.
-
-    Attributes:
-        prediction: Of the same case.
-        method: Name of the explanation method.
-        target: Class that is explained.
-        contrast: Class that it is contrasted with, if any.
-        patches: Relevance (h, w), not negative; the views of a case lie one below the other.
-        features: Relevance of each feature by its column.
-        image_share: Share of the image in all relevance, in [0, 1]; None where it is not defined.
-    """
-
-    prediction: Prediction
-    method: str
-    target: str
-    contrast: str | None
-    patches: NDArray[np.float64]
-    features: Mapping[str, float]
-    image_share: float | None
-
-
-class RemotePredictor:
+class RemotePredictor(Predictor):
     """A model of `vitatt serve`; images are sent to it.
+
+    It has no networks: `ensemble`, `tasks`, `reader` and `spec` are those of the server alone.
 
     Args:
         url: Address of the server, such as ``http://127.0.0.1:8000``.
@@ -64,24 +46,17 @@ class RemotePredictor:
         if token := token or os.environ.get("VITATT_TOKEN"):
             self._session.headers["Authorization"] = f"Bearer {token}"
         self._model = model
-        names = [one["name"] for one in self.card["models"]]
-        if model is not None and model not in names:
-            raise UsageError(f"{url} has no model '{model}'. It has: {', '.join(names)}.")
+        models = {one["name"]: one for one in self.card["models"]}
+        if model is not None and model not in models:
+            raise UsageError(f"{url} has no model '{model}'. It has: {', '.join(models)}.")
+        self._own = models[model] if model is not None else next(iter(models.values()))
+        self.classes = tuple(one["name"] for one in self._own["classes"])
+        self.features = tuple(one["name"] for one in self._own["features"] if one["used"])
 
     @cached_property
     def card(self) -> dict[str, Any]:
         """What the server says of its models, see `/v1/model`."""
         return self._ask("GET", "/v1/model")
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the logits."""
-        return tuple(one["name"] for one in self._own["classes"])
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Columns that the model uses."""
-        return tuple(one["name"] for one in self._own["features"] if one["used"])
 
     def predict(self, image: CaseInput, answers: Mapping[str, object] | None = None) -> Prediction:
         """Return the class probabilities of a lesion, see `Predictor.predict`.
@@ -124,7 +99,7 @@ class RemotePredictor:
         method: str = "tmme",
         target: str | None = None,
         contrast: str | None = None,
-    ) -> RemoteExplanation:
+    ) -> Explanation:
         """Return the relevance of image patches and features, see `Predictor.explain`.
 
         Raises:
@@ -133,20 +108,50 @@ class RemotePredictor:
         options = {"method": method, "target": target, "contrast": contrast}
         given = {name: value for name, value in options.items() if value is not None}
         found = self._ask("POST", "/v1/explain", **self._case(image, answers, given))
-        return RemoteExplanation(
-            prediction=_prediction(found["prediction"]),
-            method=found["method"],
-            target=found["target"],
-            contrast=found["contrast"],
-            patches=np.concatenate([np.array(one) for one in found["maps"].values()]),
-            features=found["features"],
-            image_share=found["image_share"],
-        )
+        patches = np.concatenate([np.array(one) for one in found["maps"].values()])
+        return self._explanation(found, patches, image, answers or {})
 
-    @property
-    def _own(self) -> dict[str, Any]:
-        models = self.card["models"]
-        return next(one for one in models if self._model in (None, one["name"]))
+    def _explanation(
+        self,
+        found: dict[str, Any],
+        patches: NDArray[np.float64],
+        image: CaseInput,
+        answers: Mapping[str, object],
+    ) -> Explanation:
+        """The explanation with its case, whose picture is read here."""
+        views = self._own["views"]
+        pixels, absent = read_case(image, views, self._own["image_size"][0])
+        labels = {one["name"]: one["label"] for one in self._own["features"]}
+        features: dict[str, float] = found["features"]
+        given = [answers.get(name) for name in features]
+        prediction = _prediction(found["prediction"])
+        words = found["target"] + (f", not {found['contrast']}" if found["contrast"] else "")
+        title = f"{found['method'].replace('_', ' ')}: {words}"
+        relevance = np.array(list(features.values()))
+        case = ExplainedCase(
+            case_id=image_name(image),
+            image=case_pixels(pixels, absent if views else []),
+            maps={title: patches},
+            probabilities=prediction.probabilities,
+            predicted=prediction.predicted,
+            feature_labels=[labels.get(name, name) for name in features],
+            feature_values=[None if one is None else str(one) for one in given],
+            feature_relevance={words: relevance} if features else None,
+            map_features={title: relevance},
+            image_share=found["image_share"],
+            views=views,
+            view_shares=list(found["view_shares"].values()),
+        )
+        return Explanation(
+            prediction,
+            found["method"],
+            found["target"],
+            found["contrast"],
+            patches,
+            features,
+            found["image_share"],
+            case,
+        )
 
     def _case(
         self,
