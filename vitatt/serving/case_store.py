@@ -22,7 +22,7 @@ class HeldCase(NamedTuple):
 
 
 class CaseStore:
-    """At most so many cases, each until it was not used for so long.
+    """A limited number of cases, each kept until it was not used for a while.
 
     Args:
         bounds: Limits.
