@@ -190,7 +190,7 @@ class FoldData:
         if task.views != self.spec.views:
             raise DataError(
                 f"The checkpoint was trained on cases of {_images(task.views)}, but the data have "
-                f"cases of {_images(self.spec.views)}. Images are distinguished by their order: use "
+                f"cases of {_images(self.spec.views)}. Images differ by their order: use "
                 "the description that the checkpoint was trained with."
             )
 

@@ -74,7 +74,7 @@ def patch_side(graph: PlainGraph, task: LesionTask, name: str) -> int:
     elif encoder.attends:
         reason = "the positions of its transformer's patches are those of one grid"
     elif encoder.views > 1:
-        reason = f"it takes cases of {encoder.views} images, whose patches are distinguished by place"
+        reason = f"it takes cases of {encoder.views} images, whose patches differ by place"
     else:
         return task.image_size // encoder.grid_size[0]
     raise UsageError(
