@@ -69,6 +69,19 @@ def known_words(value: Sequence[Any] | str, known: Sequence[str], setting: str) 
     return words
 
 
+def require_known(argument: str, given: object, known: Sequence[str]) -> None:
+    """Check that an argument of a function is one of the known words.
+
+    Raises:
+        UsageError: If it is not; the message suggests a similar one.
+    """
+    if given not in known:
+        raise UsageError(
+            f"Expected argument `{argument}` to be among {', '.join(known)}, but got {given!r}."
+            f"{did_you_mean(str(given), known)}"
+        )
+
+
 def did_you_mean(word: str, known: Sequence[str], prefix: str = "") -> str:
     """A sentence that names the known words next to a wrong one, or nothing.
 

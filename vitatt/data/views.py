@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vitatt.data.datasets.view_rows import without_empty_lists
 from vitatt.data.images.cache import ImageCache
 
 
@@ -37,7 +38,7 @@ def with_readable(cases: pl.DataFrame, unreadable: Collection[str]) -> pl.DataFr
         return cases.filter(~pl.col("image").is_in(list(unreadable)))
     wrong = pl.element().is_in(list(unreadable))
     readable = pl.col("image").list.eval(pl.when(~wrong).then(pl.element()))
-    return cases.with_columns(readable).filter(_has_an_image())
+    return without_empty_lists(cases.with_columns(readable)).drop_nulls("image")
 
 
 def slots_of(cases: pl.DataFrame, cache: ImageCache) -> NDArray[np.int64]:
@@ -48,7 +49,3 @@ def slots_of(cases: pl.DataFrame, cache: ImageCache) -> NDArray[np.int64]:
     slots = np.full(len(images), -1, np.int64)
     slots[images.is_not_null().to_numpy()] = cache.rows(images.drop_nulls().to_list())
     return slots.reshape(cases.height, -1)
-
-
-def _has_an_image() -> pl.Expr:
-    return pl.col("image").list.drop_nulls().list.len() > 0

@@ -13,7 +13,7 @@ from vitatt.inference.explanation import make_explanation
 from vitatt.inference.onnx_models import OnnxModel
 from vitatt.inference.results import Explanation, Prediction
 from vitatt.types import UsageError
-from vitatt.words import did_you_mean
+from vitatt.words import require_known
 
 
 def explain_by_attention(
@@ -55,11 +55,7 @@ def explain_by_attention(
         )
     classes = model.task.classes
     explained = prediction.predicted if target is None else target
-    if explained not in classes:
-        raise UsageError(
-            f"Expected argument `target` to be among {', '.join(classes)}, but got {target!r}."
-            f"{did_you_mean(str(target), classes)}"
-        )
+    require_known("target", explained, classes)
     found = model.outputs(case)
     absent = [] if case.absent is None else case.absent[0].tolist()
     return make_explanation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 
@@ -14,7 +14,7 @@ from vitatt.inference.explanation import make_explanation
 from vitatt.inference.results import Explanation, Prediction
 from vitatt.models.build import TrainedNetwork
 from vitatt.types import LesionBatch, UsageError, class_index
-from vitatt.words import did_you_mean
+from vitatt.words import require_known
 
 
 def explain_case(
@@ -43,12 +43,12 @@ def explain_case(
             there is no contrast of the two classes by it.
     """
     classes, network = model.task.classes, model.network
-    _require_known("method", method, list(METHODS))
+    require_known("method", method, list(METHODS))
     check_methods(network, [method])
     explained = prediction.predicted if target is None else target
-    _require_known("target", explained, classes)
+    require_known("target", explained, classes)
     if contrast is not None:
-        _require_known("contrast", contrast, classes)
+        require_known("contrast", contrast, classes)
         _check_contrast(method, explained, contrast)
         network = ContrastNetwork(network, class_index(classes)[contrast])
     index = torch.tensor([[class_index(classes)[explained]]], device=batch.metadata.device)
@@ -68,14 +68,6 @@ def explain_case(
         patches=relevance.patches[0, 0].cpu().numpy(),
         features=relevance.features[0, 0].cpu().numpy(),
     )
-
-
-def _require_known(argument: str, given: object, known: Sequence[str]) -> None:
-    if given not in known:
-        raise UsageError(
-            f"Expected argument `{argument}` to be among {', '.join(known)}, but got {given!r}."
-            f"{did_you_mean(str(given), known)}"
-        )
 
 
 def _check_contrast(method: str, target: str, contrast: str) -> None:
