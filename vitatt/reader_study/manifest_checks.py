@@ -70,6 +70,10 @@ def _of_names(manifest: Manifest) -> Iterator[str]:
             yield f"files: {path!r} is no path within the study's folder"
     if not any(one.positive for one in manifest.classes):
         yield "classes: none is positive"
+    if manifest.ask.management and not manifest.management:
+        yield "management: it is asked, but there are no options"
+    if manifest.ask.top > len(manifest.classes):
+        yield f"ask.top: expected at most {len(manifest.classes)}, the number of classes"
 
 
 def _of_time(manifest: Manifest) -> Iterator[str]:

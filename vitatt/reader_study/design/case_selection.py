@@ -1,0 +1,146 @@
+"""Cases of a study: stratified by AI error, diagnosis, difficulty and skin type."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from vitatt.types import UsageError
+
+DIFFICULTIES = ("hard", "medium", "easy")
+"""Terciles of the AI's probability of the true class, from the lowest."""
+
+
+class ChosenCases(NamedTuple):
+    """Cases of a study and its training cases.
+
+    Attributes:
+        cases: Rows of the candidates, in random order, with ``difficulty`` and ``ai_correct``.
+        training: The same for training cases, of other groups.
+        notes: What could not be had as asked, a sentence each.
+    """
+
+    cases: pl.DataFrame
+    training: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def choose_cases(
+    candidates: pl.DataFrame, *, cases: int, training_cases: int, wrong_share: float, seed: int
+) -> ChosenCases:
+    """Choose cases, at most one of each group.
+
+    A share of the cases is one that the AI gets wrong. Within both parts one case after the other
+    is drawn at random among those whose diagnosis, then whose diagnosis and difficulty, then whose
+    skin type has been chosen least so far.
+
+    Args:
+        candidates: Columns ``case_id``, ``group``, ``truth``, ``predicted``, ``of_truth`` (the AI's
+            probability of the true class) and ``skin_type`` (null where it is not known).
+        cases: Number of cases.
+        training_cases: Number of training cases.
+        wrong_share: Share of cases that the AI gets wrong, where so many groups have one.
+        seed: Of the draws.
+
+    Raises:
+        UsageError: If there are too few groups.
+    """
+    groups = candidates["group"].n_unique()
+    if cases + training_cases > groups:
+        raise UsageError(
+            f"Expected at most {groups - training_cases} cases beside {training_cases} training "
+            f"cases, one of each group, but got --cases {cases}: the test split has "
+            f"{candidates.height} cases of {groups} groups."
+        )
+    rng = np.random.default_rng([seed, _STREAM])
+    table = with_strata(candidates).sort("case_id")
+    chosen, note = _part(table, cases, wrong_share, rng)
+    rest = table.filter(~pl.col("group").is_in(chosen["group"].to_list()))
+    training, _ = _part(rest, training_cases, wrong_share, rng)
+    notes = [note] if note else []
+    return ChosenCases(chosen, training, (*notes, *_empty_classes(table, chosen)))
+
+
+def with_strata(candidates: pl.DataFrame) -> pl.DataFrame:
+    """Candidates with ``difficulty`` by terciles of all of them, and ``ai_correct``."""
+    ranks = candidates["of_truth"].rank("ordinal").to_numpy() - 1
+    tercile = ranks * len(DIFFICULTIES) // max(candidates.height, 1)
+    return candidates.with_columns(
+        pl.Series("difficulty", [DIFFICULTIES[int(place)] for place in tercile], dtype=pl.String),
+        (pl.col("predicted") == pl.col("truth")).alias("ai_correct"),
+    )
+
+
+_STREAM = 1  # random numbers of their own, whatever else the seed decides
+
+
+def _part(
+    table: pl.DataFrame, count: int, wrong_share: float, rng: np.random.Generator
+) -> tuple[pl.DataFrame, str]:
+    """Choose cases, and say if the share of wrong AI could not be had."""
+    rows = table.to_dicts()
+    asked = round(wrong_share * count)
+    chosen = _draw(rows, {False}, asked, [], rng)
+    chosen = _draw(rows, {True}, count - len(chosen), chosen, rng)
+    chosen = _draw(rows, {False}, count - len(chosen), chosen, rng)  # if too few are right
+    wrong = sum(not rows[place]["ai_correct"] for place in chosen)
+    note = ""
+    if wrong != asked:
+        groups = table.filter(pl.col("ai_correct") == (wrong > asked))["group"].n_unique()
+        kind = "right" if wrong > asked else "wrong"
+        note = (
+            f"The AI is wrong in {wrong} of {count} cases and not in {asked}, as asked: it is "
+            f"{kind} in cases of {groups} groups only."
+        )
+    return table[rng.permutation(np.array(chosen, dtype=np.int64))], note
+
+
+def _draw(
+    rows: list[dict[str, object]],
+    correct: Collection[bool],
+    count: int,
+    chosen: list[int],
+    rng: np.random.Generator,
+) -> list[int]:
+    """Add cases to those chosen, as many as there are."""
+    chosen = list(chosen)
+    used = {rows[place]["group"] for place in chosen}
+    keys = ("truth",), ("truth", "difficulty"), ("skin_type",)
+    counts = [Counter(_key(rows[place], names) for place in chosen) for names in keys]
+    lots = rng.permutation(len(rows))
+    for _ in range(count):
+        open_rows = [
+            place
+            for place, row in enumerate(rows)
+            if row["ai_correct"] in correct and row["group"] not in used
+        ]
+        if not open_rows:
+            break
+        best = min(
+            open_rows,
+            key=lambda place: (
+                *(
+                    counter[_key(rows[place], names)]
+                    for counter, names in zip(counts, keys, strict=True)
+                ),
+                lots[place],
+            ),
+        )
+        chosen.append(best)
+        used.add(rows[best]["group"])
+        for counter, names in zip(counts, keys, strict=True):
+            counter[_key(rows[best], names)] += 1
+    return chosen
+
+
+def _key(row: dict[str, object], names: tuple[str, ...]) -> tuple[object, ...]:
+    return tuple(row[name] for name in names)
+
+
+def _empty_classes(table: pl.DataFrame, chosen: pl.DataFrame) -> list[str]:
+    lost = sorted(set(table["truth"]) - set(chosen["truth"]))
+    return [f"No case of {', '.join(lost)} is among the cases."] if lost else []

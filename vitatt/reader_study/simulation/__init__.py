@@ -1,0 +1,1 @@
+"""Simulated readers of set skill, reliance on the AI and noise."""
