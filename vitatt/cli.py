@@ -6,7 +6,7 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 
 TRAINER = {
@@ -27,6 +27,8 @@ OWN = {
     "embed": "t-SNE of the fused class token, and separation of the classes",
     "benchmark": "every arm on every fold with every seed, and the comparison of all",
     "report": "one HTML file and a model card of a benchmark or a test run",
+    "study design": "plan a reader study: cases, arms, power; frozen with digests",
+    "study simulate": "simulated readers of a study, written as real ones",
     "summarise": "metrics of several test runs pooled: all folds together",
     "score": "the official score of an ISIC challenge, from predictions and ground truth",
     "associate": "association of each metadata feature with the diagnosis, and label leaks",
@@ -37,7 +39,10 @@ OWN = {
     "demo-data": "write a small synthetic dataset with planted evidence",
     "doctor": "versions, devices, disk, W&B and caches, for a bug report",
 }
-"""Commands that are functions, ``check-data`` being `vitatt.commands.check_data.check_data`."""
+"""Commands that are functions, ``check-data`` being `vitatt.commands.check_data.check_data`.
+
+``study design`` is `vitatt.commands.study_design.study_design`.
+"""
 
 HELP = """usage: vitatt COMMAND [options]
 
@@ -86,31 +91,52 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
-        lines = [f"  {name:10}  {line}" for name, line in (TRAINER | OWN).items()]
+        lines = [f"  {name:14}  {line}" for name, line in (TRAINER | OWN).items()]
         print(HELP.format(commands="\n".join(lines)), end="")
         return 0
     if words[0] == "--version":
         print(f"vitatt {metadata.version('vitatt')}")
         return 0
+    if family := _family(words[0]):
+        if len(words) == 1 or words[1] in ("-h", "--help"):
+            print(_family_help(words[0], family), end="")
+            return 0
+        if words[1] not in family:
+            return _unknown(words[1], family, f"vitatt {words[0]}")
+        words = [" ".join(words[:2]), *words[2:]]
     if words[0] in OWN:
         from vitatt.options import run_command
 
-        name = words[0].replace("-", "_")
+        name = words[0].replace("-", "_").replace(" ", "_")
         function = getattr(importlib.import_module(f"vitatt.commands.{name}"), name)
-        return run_command(function, words[1:])
+        return run_command(function, words[1:], words[0])
     if words[0] in TRAINER:
         from vitatt.commands.training import train
 
         return train(words)
-    return _unknown(words[0])
+    return _unknown(words[0], [*TRAINER, *dict.fromkeys(name.split()[0] for name in OWN)])
 
 
-def _unknown(word: str) -> int:
-    known = sorted(TRAINER | OWN)
-    close = difflib.get_close_matches(word, [*known, *_SYNONYMS], n=1)
+def _family(word: str) -> dict[str, str]:
+    """Second words of the commands that begin with a word, with a line of help."""
+    names = [name.split() for name in OWN]
+    return {name[1]: OWN[" ".join(name)] for name in names if name[0] == word and len(name) > 1}
+
+
+def _family_help(word: str, family: dict[str, str]) -> str:
+    lines = "\n".join(f"  {name:10}  {line}" for name, line in family.items())
+    return (
+        f"usage: vitatt {word} COMMAND [options]\n\ncommands:\n{lines}\n\n"
+        f"`vitatt {word} COMMAND --help` lists the options of a command.\n"
+    )
+
+
+def _unknown(word: str, names: Iterable[str], of: str = "vitatt") -> int:
+    known = sorted(names)
+    close = difflib.get_close_matches(word, [*known, *(_SYNONYMS if of == "vitatt" else ())], n=1)
     hint = f" Did you mean `{_SYNONYMS.get(close[0], close[0])}`?" if close else ""
     print(
-        f"error: vitatt has no command '{word}'.{hint} It has: {', '.join(known)}.",
+        f"error: {of} has no command '{word}'.{hint} It has: {', '.join(known)}.",
         file=sys.stderr,
     )
     return 2

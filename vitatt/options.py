@@ -70,7 +70,7 @@ CALLED_FROM_PYTHON = CommandLine()
 """Default of a parameter of type `CommandLine`."""
 
 
-def run_command(function: Callable[..., int], words: Sequence[str]) -> int:
+def run_command(function: Callable[..., int], words: Sequence[str], name: str | None = None) -> int:
     """Call a command with the options of a command line.
 
     Args:
@@ -79,6 +79,7 @@ def run_command(function: Callable[..., int], words: Sequence[str]) -> int:
             one (``--kinds a,b``), which the function separates by `vitatt.words.as_words`; a
             ``bool`` needs no value (``--evaluate``).
         words: The command line without ``vitatt`` and the name of the command.
+        name: Name of the command; by default that of the function.
 
     Returns:
         The exit status that the function returns.
@@ -87,10 +88,12 @@ def run_command(function: Callable[..., int], words: Sequence[str]) -> int:
         UsageError: As `arguments_of`, or if the function refuses a value.
         SystemExit: As `arguments_of`.
     """
-    return function(**arguments_of(function, words))
+    return function(**arguments_of(function, words, name))
 
 
-def arguments_of(function: Callable[..., int], words: Sequence[str]) -> dict[str, Any]:
+def arguments_of(
+    function: Callable[..., int], words: Sequence[str], name: str | None = None
+) -> dict[str, Any]:
     """Arguments of a command from its command line and the configuration files that it names.
 
     Only what they hold is returned, so that the function's own defaults apply to the rest.
@@ -100,6 +103,7 @@ def arguments_of(function: Callable[..., int], words: Sequence[str]) -> dict[str
     Args:
         function: As of `run_command`.
         words: As of `run_command`.
+        name: As of `run_command`.
 
     Raises:
         UsageError: If a configuration file cannot be read.
@@ -108,7 +112,7 @@ def arguments_of(function: Callable[..., int], words: Sequence[str]) -> dict[str
     """
     check_config_files(words)
     hints = typing.get_type_hints(function, include_extras=True)
-    name = f"vitatt {function.__name__.replace('_', '-')}"
+    name = f"vitatt {name or function.__name__.replace('_', '-')}"
     line = next((key for key, hint in hints.items() if hint is CommandLine), None)
     if line is None:
         return _parse(function, hints, name, words)

@@ -34,6 +34,7 @@ def sha256(data: bytes) -> str:
 def write_manifest(manifest: Manifest, folder: Path) -> str:
     """Write ``study.json`` and its digest, and return the digest."""
     text = manifest.model_dump_json(indent=1) + "\n"
+    Manifest.model_validate_json(text)  # copies with other values have not been checked
     write_text(text, folder / MANIFEST)
     digest = sha256(text.encode())
     write_text(f"{digest}  {MANIFEST}\n", folder / MANIFEST_DIGEST)

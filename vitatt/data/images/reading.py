@@ -40,6 +40,30 @@ def read_image(path: Path | str, size: int) -> NDArray[np.uint8]:
     return _scaled(_decoded(path, size, str(path)), size)
 
 
+def read_upright(path: Path | str, longest: int) -> NDArray[np.uint8]:
+    """Return an image file as RGB pixels in its own aspect ratio, (H, W, 3), for people.
+
+    Args:
+        path: As of `read_image`.
+        longest: Side that the longer one is scaled down to, in pixels, if it is longer.
+
+    Raises:
+        DataError: As `read_image`.
+    """
+    with _errors_naming(str(path)):
+        data = content(str(path))
+    if not data:
+        raise DataError(f"{path} is empty (0 bytes).")
+    rgb = _decoded(io.BytesIO(data), longest, str(path))
+    scale = min(1.0, longest / max(rgb.size))
+    return np.asarray(
+        rgb.resize(
+            (max(1, round(scale * rgb.width)), max(1, round(scale * rgb.height))),
+            Image.Resampling.BICUBIC,
+        )
+    )
+
+
 def read_image_bytes(data: bytes, size: int, name: str) -> NDArray[np.uint8]:
     """Return the content of an image file as RGB pixels of a square, (size, size, 3).
 

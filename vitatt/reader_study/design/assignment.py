@@ -75,8 +75,8 @@ def balance_note(arms: int, readers: int, design: Design) -> str:
     if design == "sequential" or readers % sequences == 0:
         return ""
     return (
-        f"{readers} readers are no multiple of {sequences}, the sequences of {arms} arms: order and "
-        "carry-over are balanced as nearly as possible."
+        f"{readers} readers are no multiple of {sequences}, the sequences of {arms} arms: order "
+        "and carry-over are balanced as nearly as possible."
     )
 
 

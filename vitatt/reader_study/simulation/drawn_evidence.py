@@ -18,6 +18,14 @@ _JITTER = 0.04  # of the place of a drawing, as a share of the image
 _SIZES = (0.08, 0.2)  # half the side of a box or radius of a brush, as a share of the image
 
 
+_SHAPES: dict[str | None, tuple[str | None, ...]] = {
+    "box": ("box",),
+    "brush": ("brush",),
+    "both": ("box", "brush"),
+    None: (None,),
+}
+
+
 class _Point(NamedTuple):
     """A point of an image, each coordinate in [0, 1]."""
 
@@ -47,12 +55,12 @@ def with_evidence(
     ask, cases = manifest.ask, manifest.case_by_id
     shows_map = {arm.name: arm.shows_map is not None for arm in manifest.arms}
     peaks = {case.case_id: _peak(case, folder) for case in manifest.cases}
-    shapes = {"box": ["box"], "brush": ["brush"], "both": ["box", "brush"], None: [None]}
+    shapes = _SHAPES[ask.drawing]
     masks, ticked, drawn = [], [], []
     for case_id, arm in readings.select("case_id", "arm").iter_rows():
         accuracy = model.drawing_accuracy_explained if shows_map[arm] else model.drawing_accuracy
         peak = peaks[case_id]
-        shape = shapes[ask.drawing][int(rng.integers(len(shapes[ask.drawing])))]
+        shape = shapes[int(rng.integers(len(shapes)))]
         known = peak is not None and rng.random() < accuracy
         point = peak if known and peak is not None else _Point(*rng.random(2))
         masks.append(encode_mask(_mask(point, shape, rng)) if shape else None)

@@ -1,0 +1,138 @@
+"""Output of the model of a study: probabilities, maps, and evidence of the patient's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from numpy.typing import NDArray
+
+from vitatt.data.datamodule import LesionDataModule, SplitName
+from vitatt.data.metadata.encoding import Value, encode_rows
+from vitatt.explain.methods import METHODS, explain_by
+from vitatt.models.classifier import LesionClassifier
+from vitatt.reader_study.study_case import MAP_METHODS, MapMethod
+from vitatt.studies.batches import batches_on_device
+from vitatt.types import LesionBatch
+
+_SMALLEST = 1e-9
+"""Of probabilities in log-odds."""
+
+SPLIT: SplitName = "test"
+"""The outer fold of the checkpoint, which its training has not seen."""
+
+
+class CaseOutput(NamedTuple):
+    """Output of the model on a case, for its predicted class.
+
+    Attributes:
+        maps: Relevance (V h, w) by method, the views of the case one below the other.
+        evidence: Change of the log-odds of the prediction by each recorded answer: positive if the
+            answer speaks for it.
+        relevance: TMME relevance of each feature; empty if the features share a token.
+    """
+
+    maps: Mapping[MapMethod, NDArray[np.float32]]
+    evidence: dict[str, float]
+    relevance: dict[str, float]
+
+
+def predictions(model: LesionClassifier, datamodule: LesionDataModule) -> NDArray[np.float64]:
+    """Calibrated probabilities of all cases of the outer fold, (N, C), in the order of its rows."""
+    parts = []
+    with torch.inference_mode():
+        for batch in batches_on_device(
+            model, datamodule, SPLIT, datamodule.cases(SPLIT), "predicting"
+        ):
+            parts.append(_probabilities(model, batch))
+    return np.concatenate(parts)
+
+
+def map_methods(model: LesionClassifier) -> list[MapMethod]:
+    """Methods of maps that apply to a network."""
+    if model.network.encoder is None:
+        return []
+    return [
+        name for name in MAP_METHODS if model.network.layouts or not METHODS[name].reads_attention
+    ]
+
+
+def case_outputs(
+    model: LesionClassifier, datamodule: LesionDataModule, cases: pl.DataFrame
+) -> list[CaseOutput]:
+    """Output of the model on some cases of the outer fold, in their order."""
+    methods = map_methods(model)
+    outputs: list[CaseOutput] = []
+    rows = cases.to_dicts()
+    for batch in batches_on_device(model, datamodule, SPLIT, cases, "explaining"):
+        relevance = explain_by(model.network, batch, methods=methods) if methods else {}
+        for place in range(len(batch.target)):
+            maps = {
+                name: relevance[name].patches[place, 0].cpu().numpy().astype(np.float32)
+                for name in methods
+            }
+            features = (
+                relevance["tmme"].features[place, 0].cpu().tolist() if "tmme" in relevance else []
+            )
+            names = [feature.name for feature in model.task.features]
+            of_features = (
+                {name: _rounded(value) for name, value in zip(names, features, strict=True)}
+                if len(features) == len(names)
+                else {}
+            )
+            evidence = _evidence(model, batch.cases([place]), rows[len(outputs)])
+            outputs.append(CaseOutput(maps, evidence, of_features))
+    return outputs
+
+
+def _evidence(
+    model: LesionClassifier, case: LesionBatch, row: Mapping[str, Any]
+) -> dict[str, float]:
+    """Change of the log-odds of the predicted class if an answer is taken away, its sign turned."""
+    task = model.task
+    values: dict[str, Value] = {one.name: row[one.name] for one in task.features}
+    answered = [name for name, value in values.items() if value is not None]
+    if not answered or not model.network.cardinalities:
+        return {}
+    versions = [values, *({**values, name: None} for name in answered)]
+    encoded = encode_rows(versions, task.features, smoothing=task.smoothing)
+    count = len(versions)
+    absent = case.image.absent
+    batch = LesionBatch(
+        case.image._replace(
+            values=case.image.values.expand(count, -1, -1, -1),
+            absent=None if absent is None else absent.expand(count, -1),
+        ),
+        torch.from_numpy(encoded.soft_one_hot),
+        torch.from_numpy(encoded.missing),
+        case.target.expand(count),
+        [case.case_id[0]] * count,
+    )
+    with torch.inference_mode():
+        probabilities = _probabilities(model, move_data_to_device(batch, model.device))
+    chosen = probabilities[:, probabilities[0].argmax()]
+    log_odds = np.log(chosen.clip(_SMALLEST)) - np.log((1 - chosen).clip(_SMALLEST))
+    changes = log_odds[0] - log_odds[1:]
+    return dict(zip(answered, [_rounded(one) for one in changes], strict=True))
+
+
+def _probabilities(model: LesionClassifier, batch: LesionBatch) -> NDArray[np.float64]:
+    return model(batch).logits.double().softmax(1).cpu().numpy()
+
+
+def _rounded(value: float) -> float:
+    """A number that is the same on every machine, up to the last of six digits."""
+    return round(float(value), 6) + 0.0
+
+
+def shown_answers(datamodule: LesionDataModule, cases: pl.DataFrame) -> Sequence[dict[str, str]]:
+    """Recorded answers of each case as people write them, by feature."""
+    names = [feature.name for feature in datamodule.task.features]
+    return [
+        {name: text for name, text in zip(names, datamodule.describe(row), strict=True) if text}
+        for row in cases.iter_rows(named=True)
+    ]

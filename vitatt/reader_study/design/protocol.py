@@ -1,0 +1,154 @@
+"""The protocol of a study: its arms, questions and analysis, by presets or from a YAML file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from vitatt.reader_study.frozen_model import FrozenModel
+from vitatt.reader_study.manifest import AnalysisPlan, Arm, Choice, Questions
+from vitatt.reader_study.simulation.reader_model import DEFAULT_READERS, ReaderModel
+from vitatt.reading import read_yaml
+from vitatt.types import UsageError
+from vitatt.words import did_you_mean, known_words
+
+ARMS: dict[str, Arm] = {
+    arm.name: arm
+    for arm in (
+        Arm(
+            name="no_ai",
+            title="Without AI",
+            shows_ai=False,
+            shows_map=None,
+            shows_answers=False,
+        ),
+        Arm(
+            name="ai",
+            title="With the AI's probabilities",
+            shows_ai=True,
+            shows_map=None,
+            shows_answers=False,
+        ),
+        Arm(
+            name="ai_reasons",
+            title="With the AI's probabilities and reasons",
+            shows_ai=True,
+            shows_map="tmme",
+            shows_answers=True,
+        ),
+    )
+}
+"""Arms by preset name, as in Chanda et al. 2024 (10.1038/s41467-023-43095-4)."""
+
+_METRICS = ("balanced_accuracy", "sensitivity", "specificity", "auroc")
+_EXPLORATORY = ("reliance", "calibration", "time", "trust", "evidence", "experience")
+_EXPERIENCE = {
+    "low": "Less than 3 years of dermatology",
+    "medium": "3 to 10 years of dermatology",
+    "high": "More than 10 years of dermatology",
+}
+_MANAGEMENT = {
+    "no_action": "No action",
+    "follow_up": "Follow-up",
+    "biopsy": "Biopsy or excision",
+}
+
+
+class Protocol(FrozenModel):
+    """What a study shows and asks, and how it is analysed; every field has a default.
+
+    Attributes:
+        arms: At least one; the last one is compared with the one before it, or the only one with
+            itself, unless `primary_contrast` says otherwise.
+        experience: Bands, the lowest first.
+        readers: Assumptions about readers, for the power.
+    """
+
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = tuple(ARMS.values())
+    experience: Annotated[tuple[Choice, ...], Field(min_length=1)] = tuple(
+        Choice(name=name, title=title) for name, title in _EXPERIENCE.items()
+    )
+    management: tuple[Choice, ...] = tuple(
+        Choice(name=name, title=title) for name, title in _MANAGEMENT.items()
+    )
+    ask: Questions = Questions(
+        top=1, confidence=True, management=True, trust=True, drawing="both", features=True
+    )
+    primary_metric: str = "balanced_accuracy"
+    primary_contrast: tuple[str, str] | None = None
+    metrics: tuple[str, ...] = _METRICS
+    exploratory: tuple[str, ...] = _EXPLORATORY
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    resamples: Annotated[int, Field(ge=1)] = 2000
+    readers: ReaderModel = DEFAULT_READERS
+
+    @property
+    def contrast(self) -> tuple[str, str]:
+        """The primary contrast, by default the last arm against the one before it."""
+        return self.primary_contrast or (self.arms[-1].name, self.arms[-2:][0].name)
+
+    def analysis(self) -> AnalysisPlan:
+        """The analysis that the manifest specifies."""
+        return AnalysisPlan(
+            primary_metric=self.primary_metric,
+            primary_contrast=self.contrast,
+            metrics=self.metrics,
+            multiplicity="holm",
+            level=self.level,
+            resamples=self.resamples,
+            exploratory=self.exploratory,
+        )
+
+    def question(self) -> str:
+        """The question of the primary contrast, in words."""
+        titles = {arm.name: arm.title for arm in self.arms}
+        first, second = (titles[name] for name in self.contrast)
+        metric = self.primary_metric.replace("_", " ")
+        return f"Is the readers' {metric} different in '{first}' from that in '{second}'?"
+
+
+def make_protocol(arms: Sequence[str] | str, file: Path | None) -> Protocol:
+    """Return the protocol of a command line.
+
+    Args:
+        arms: Names of presets; empty for those of the file, or for all presets.
+        file: YAML file with the fields of `Protocol`.
+
+    Raises:
+        UsageError: If a name is unknown, the file cannot be read or used, or both name arms.
+    """
+    plain: dict[str, Any] = {} if file is None else read_yaml(file)
+    if arms:
+        if "arms" in plain:
+            raise UsageError(f"Expected arms by `--arms` or in {file}, but both name them.")
+        names = known_words(arms, list(ARMS), "arms")
+        plain["arms"] = [ARMS[name].model_dump() for name in names]
+    try:
+        protocol = Protocol.model_validate_json(json.dumps(plain))
+    except ValidationError as error:
+        raise UsageError(_message(error, file)) from error
+    known = [arm.name for arm in protocol.arms]
+    for name in protocol.contrast:
+        if name not in known:
+            raise UsageError(
+                f"{file}: primary_contrast: there is no arm {name}.{did_you_mean(name, known)} "
+                f"There are: {', '.join(known)}."
+            )
+    if protocol.primary_metric not in protocol.metrics:
+        raise UsageError(f"{file}: metrics: {protocol.primary_metric} is not among them.")
+    return protocol
+
+
+def _message(error: ValidationError, file: Path | None) -> str:
+    found = error.errors(include_url=False)[0]
+    place = [str(part) for part in found["loc"]]
+    hint = ""
+    if found["type"] == "extra_forbidden":
+        fields: dict[str, type[FrozenModel]] = {"arms": Arm, "ask": Questions}
+        kind = fields.get(place[0], Protocol) if len(place) > 1 else Protocol
+        hint = did_you_mean(place[-1], list(kind.model_fields))
+    return f"{file}: {'.'.join(place)}: {found['msg']}.{hint}"
