@@ -212,14 +212,14 @@ def test_options_of_the_data_are_the_commands_own() -> None:
 
 
 def function_of(name: str) -> Command:
-    name = name.replace("-", "_")
+    name = name.replace("-", "_").replace(" ", "_")
     found: Command = getattr(importlib.import_module(f"vitatt.commands.{name}"), name)
     return found
 
 
 def test_the_folder_of_commands_holds_commands_alone() -> None:
     files = {path.stem for path in Path(commands.__path__[0]).glob("*.py")}
-    assert files == {"__init__", "training", *(name.replace("-", "_") for name in OWN)}
+    assert files == {"__init__", "training", *(function_of(one).__name__ for one in OWN)}
 
 
 def said(words: list[str], capsys: pytest.CaptureFixture[str], status: int) -> str:
@@ -233,7 +233,7 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str], status: int) -> s
 @pytest.mark.parametrize("name", OWN)
 def test_help_lists_every_parameter_with_its_text(name, capsys) -> None:
     function = function_of(name)
-    text = said([name, "--help"], capsys, 0)
+    text = said([*name.split(), "--help"], capsys, 0)
     parsed = docstring_parser.parse(function.__doc__)
     docs = {one.arg_name: one.description for one in parsed.params}
     parameters = inspect.signature(function, eval_str=True).parameters
@@ -257,7 +257,7 @@ def test_an_unknown_option_suggests_the_close_one(name, capsys) -> None:
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.annotation is not CommandLine
     ]
     option = f"--{keys[-1]}" if keys and keys[-1] != "data" else "--data.root"
-    text = said([name, f"{option[:-1]}{option[-1] * 3}=x"], capsys, 2)
+    text = said([*name.split(), f"{option[:-1]}{option[-1] * 3}=x"], capsys, 2)
     assert re.search(rf"Did you mean .*{option}", text), text
 
 
