@@ -39,6 +39,7 @@ ELSEWHERE = {
     "serving/examples.py": "to memory",
     "inference/remote.py": "to memory",
     "export/program.py": "to memory, whose content is then written whole",
+    "reader_study/design/case_files.py": "to memory, whose content is then written whole",
     "data/download/fetch.py": "a part that grows over several calls, with a note of its source",
     "data/download/unpack.py": "a part that takes its name when its checksum is right",
     "data/images/partial_array.py": "an array filled bit by bit, with marks of what is there",

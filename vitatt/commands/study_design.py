@@ -122,12 +122,12 @@ def _washout(asked: int | None, design: Design, arms: int) -> int:
     days = least if asked is None else asked
     if days < least:
         raise UsageError(
-            f"Expected --washout_days to be at least {least} between the periods of a crossover "
+            f"Expected `--washout_days` to be at least {least} between the periods of a crossover "
             f"(FDA 2022: at least 4 weeks), but got {days}."
         )
     if days < 0 or (days and not least):
         raise UsageError(
-            f"Expected no --washout_days with a single period ({design}), but got {days}."
+            f"Expected no `--washout_days` with a single period ({design}), but got {days}."
         )
     return days
 

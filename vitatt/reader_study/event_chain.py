@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from vitatt.reader_study.frozen_model import Digest, FrozenModel
+from vitatt.reader_study.frozen_model import Digest, FrozenModel, first_problem
 from vitatt.reader_study.study_folder import TamperingError, sha256
 
 LOG = "events.jsonl"
@@ -138,7 +138,7 @@ def _event(line: bytes, number: int) -> Event:
         try:
             return Event.model_validate_json(line)
         except ValidationError as error:
-            found = error.errors(include_url=False)[0]
+            _, found = first_problem(error)
             raise TamperingError(
                 f"{LOG}, line {number}: it is no event of this version: {found['msg']}."
             ) from error

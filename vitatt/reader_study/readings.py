@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from vitatt.reader_study.event_chain import LOG, Event
+from vitatt.reader_study.frozen_model import first_problem
 from vitatt.reader_study.manifest import Manifest, Reader
 from vitatt.reader_study.readings_schema import READINGS, score_of
 from vitatt.reader_study.study_case import StudyCase
@@ -115,8 +116,7 @@ def _data(event: Event, line: int, kind: type[_Kind]) -> _Kind:
     try:
         return kind.model_validate(event.data, strict=False)
     except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in found["loc"])
+        place, found = first_problem(error)
         raise UsageError(
             f"{LOG}, line {line}: this is no `{event.kind}` of this version: {place}: "
             f"{found['msg']}."

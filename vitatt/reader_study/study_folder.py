@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from vitatt.files import whole_file, write_text
+from vitatt.reader_study.frozen_model import first_problem
 from vitatt.reader_study.manifest import Manifest
 from vitatt.reading import read_text
 from vitatt.types import UsageError
@@ -65,10 +66,10 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     try:
         return Manifest.model_validate_json(data), digest
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        place, found = first_problem(error)
         raise UsageError(
-            f"{path} is no plan of a reader study of this version: {place}: {first['msg']}."
+            f"{path} is no plan of a reader study of this version: {place or 'the whole'}: "
+            f"{found['msg']}."
         ) from error
 
 

@@ -93,7 +93,7 @@ def make_manifest(
     return Manifest(
         version=1,
         name=plan.name,
-        question=protocol.question(),
+        question=protocol.stated_question(),
         created=datetime.datetime.now(datetime.UTC),
         seed=plan.seed,
         design=plan.design,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from vitatt.reader_study.frozen_model import FrozenModel
+from vitatt.reader_study.frozen_model import FrozenModel, first_problem
 from vitatt.reader_study.manifest import AnalysisPlan, Arm, Choice, Questions
 from vitatt.reader_study.simulation.reader_model import DEFAULT_READERS, ReaderModel
 from vitatt.reading import read_yaml
@@ -66,6 +66,7 @@ class Protocol(FrozenModel):
             itself, unless `primary_contrast` says otherwise.
         experience: Bands, the lowest first.
         readers: Assumptions about readers, for the power.
+        question: Of the study; by default that of the primary contrast.
     """
 
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = tuple(ARMS.values())
@@ -85,6 +86,7 @@ class Protocol(FrozenModel):
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     resamples: Annotated[int, Field(ge=1)] = 2000
     readers: ReaderModel = DEFAULT_READERS
+    question: str | None = None
 
     @property
     def contrast(self) -> tuple[str, str]:
@@ -103,12 +105,15 @@ class Protocol(FrozenModel):
             exploratory=self.exploratory,
         )
 
-    def question(self) -> str:
-        """The question of the primary contrast, in words."""
+    def stated_question(self) -> str:
+        """The question of the study, by default that of the primary contrast."""
         titles = {arm.name: arm.title for arm in self.arms}
-        first, second = (titles[name] for name in self.contrast)
+        first, second = self.contrast
         metric = self.primary_metric.replace("_", " ")
-        return f"Is the readers' {metric} different in '{first}' from that in '{second}'?"
+        return self.question or (
+            f"Have readers another {metric} in the arm {first} ({titles[first]}) than in the arm "
+            f"{second} ({titles[second]})?"
+        )
 
 
 def make_protocol(arms: Sequence[str] | str, file: Path | None) -> Protocol:
@@ -144,11 +149,11 @@ def make_protocol(arms: Sequence[str] | str, file: Path | None) -> Protocol:
 
 
 def _message(error: ValidationError, file: Path | None) -> str:
-    found = error.errors(include_url=False)[0]
-    place = [str(part) for part in found["loc"]]
+    place, found = first_problem(error)
+    parts = place.split(".")
     hint = ""
     if found["type"] == "extra_forbidden":
         fields: dict[str, type[FrozenModel]] = {"arms": Arm, "ask": Questions}
-        kind = fields.get(place[0], Protocol) if len(place) > 1 else Protocol
-        hint = did_you_mean(place[-1], list(kind.model_fields))
-    return f"{file}: {'.'.join(place)}: {found['msg']}.{hint}"
+        kind = fields.get(parts[0], Protocol) if len(parts) > 1 else Protocol
+        hint = did_you_mean(parts[-1], list(kind.model_fields))
+    return f"{file}: {place}: {found['msg']}.{hint}"

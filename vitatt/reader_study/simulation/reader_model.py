@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from vitatt.reader_study.frozen_model import FrozenModel, Share
+from vitatt.reader_study.frozen_model import FrozenModel, Share, first_problem
 from vitatt.reading import read_yaml
 from vitatt.types import UsageError
 from vitatt.words import did_you_mean
@@ -108,8 +108,7 @@ def read_reader_model(path: Path) -> ReaderModel:
     try:
         return ReaderModel.model_validate_json(json.dumps(read_yaml(path)))
     except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in found["loc"])
+        place, found = first_problem(error)
         known = [*ReaderModel.model_fields, *SimulatedBand.model_fields]
         hint = did_you_mean(str(found["loc"][-1]), known) if "extra" in found["type"] else ""
         raise UsageError(f"{path}: {place}: {found['msg']}.{hint}") from error
