@@ -9,8 +9,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from vitatt.reader_study.consent import DEFAULT_CONSENT, Consent
 from vitatt.reader_study.frozen_model import FrozenModel, first_problem
-from vitatt.reader_study.manifest import AnalysisPlan, Arm, Choice, Questions
+from vitatt.reader_study.manifest import (
+    DEFAULT_IDLE_MINUTES,
+    AnalysisPlan,
+    Arm,
+    Choice,
+    IdleMinutes,
+    Questions,
+)
 from vitatt.reader_study.simulation.reader_model import DEFAULT_READERS, ReaderModel
 from vitatt.reading import read_yaml
 from vitatt.types import UsageError
@@ -65,6 +73,8 @@ class Protocol(FrozenModel):
         arms: At least one; the last one is compared with the one before it, or the only one with
             itself, unless `primary_contrast` says otherwise.
         experience: Bands, the lowest first.
+        consent: Text that readers agree to, and what becomes of their data if they withdraw.
+        idle_minutes: Without activity on the page, after which it pauses.
         readers: Assumptions about readers, for the power.
         question: Of the study; by default that of the primary contrast.
     """
@@ -79,6 +89,8 @@ class Protocol(FrozenModel):
     ask: Questions = Questions(
         top=1, confidence=True, management=True, trust=True, drawing="both", features=True
     )
+    consent: Consent = DEFAULT_CONSENT
+    idle_minutes: IdleMinutes = DEFAULT_IDLE_MINUTES
     primary_metric: str = "balanced_accuracy"
     primary_contrast: tuple[str, str] | None = None
     metrics: tuple[str, ...] = _METRICS
@@ -153,7 +165,7 @@ def _message(error: ValidationError, file: Path | None) -> str:
     parts = place.split(".")
     hint = ""
     if found["type"] == "extra_forbidden":
-        fields: dict[str, type[FrozenModel]] = {"arms": Arm, "ask": Questions}
+        fields: dict[str, type[FrozenModel]] = {"arms": Arm, "ask": Questions, "consent": Consent}
         kind = fields.get(parts[0], Protocol) if len(parts) > 1 else Protocol
         hint = did_you_mean(parts[-1], list(kind.model_fields))
     return f"{file}: {place}: {found['msg']}.{hint}"
