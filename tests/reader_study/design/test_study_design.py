@@ -185,7 +185,7 @@ def test_the_summary(study_options, tmp_path, capsys) -> None:
     assert re.search(r"AI +wrong in \d+ \(\d+%\), right in \d+", text)
     assert "Arms: no_ai, ai; sequential, one period." in text
     assert "Readers: 5; readings: 120, 24 of each reader; expected time: 19 minutes" in text
-    assert re.search(r"Power: \d+% for balanced_accuracy of ai against no_ai at level 0.05", text)
+    assert re.search(r"Power: \d+% for balanced accuracy of ai against no_ai at level 0.05", text)
     assert f"Next: vitatt study serve {folder}" in text
 
 
