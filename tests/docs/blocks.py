@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from vitatt.cli import OWN
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(path for path in DOCS.rglob("*.md"))]
@@ -51,6 +53,12 @@ def commands(text: str) -> Iterator[list[str]]:
     for line in text.replace("\\\n", " ").splitlines():
         if words := shlex.split(line, comments=True):
             yield words
+
+
+def command_of(words: list[str]) -> str:
+    """The name of the command of `vitatt` in a line without ``vitatt``, of one word or two."""
+    both = " ".join(words[:2])
+    return both if both in OWN else words[0]
 
 
 def _fenced(page: Path) -> Iterator[Block]:

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import inspect
 import io
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -16,12 +17,23 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.docs.blocks import DOCS, PAGES, ROOT, Block, blocks, blocks_of, commands
+from tests.docs.blocks import (
+    DOCS,
+    PAGES,
+    ROOT,
+    Block,
+    blocks,
+    blocks_of,
+    command_of,
+    commands,
+)
 from vitatt.benchmark.plan import Arm
 from vitatt.cli import OWN, TRAINER, main
 from vitatt.commands.benchmark import benchmark
 from vitatt.data.datasets.description import parse_description
 from vitatt.models.fusion import FUSIONS
+from vitatt.reader_study.design.protocol import Protocol
+from vitatt.reader_study.simulation.reader_model import ReaderModel
 
 pytestmark = pytest.mark.long
 
@@ -83,6 +95,12 @@ def test_keys_exist(block: Block) -> None:
     if "classes" in config:
         parse_description(block.text, str(block))
         return
+    if "bands" in config:
+        ReaderModel.model_validate_json(json.dumps(config))
+        return
+    if isinstance(config.get("arms"), list):
+        Protocol.model_validate_json(json.dumps(config))
+        return
     if "arms" in config:
         assert set(config) <= set(inspect.signature(benchmark).parameters)
         for arm in config["arms"].values():
@@ -132,7 +150,7 @@ def is_file(path: str) -> bool:
 
 
 def check_vitatt(words: list[str]) -> None:
-    command = words[0]
+    command = command_of(words)
     if command == "count-cases":  # of the recipe, whose own test calls it
         return
     assert command in (*TRAINER, *OWN), command
@@ -179,7 +197,7 @@ def options(command: str) -> frozenset[str]:
     """All options of a command, from its help."""
     text = io.StringIO()
     with contextlib.redirect_stdout(text), pytest.raises(SystemExit) as leaving:
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     assert leaving.value.code == 0
     return frozenset(re.findall(r"--[\w.]+", text.getvalue()))
 

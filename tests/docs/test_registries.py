@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 
-from tests.docs.blocks import DOCS, ROOT, blocks, commands
+from tests.docs.blocks import DOCS, ROOT, blocks, command_of, commands
 from vitatt.cli import OWN, TRAINER
 from vitatt.data.datasets import DATASETS
 from vitatt.explain.methods import METHODS
@@ -49,5 +49,6 @@ def test_keys():
 
 def test_commands():
     readme = [block for block in blocks(ROOT / "README.md") if block.language == "bash"]
-    named = [words[1] for block in readme for words in commands(block.text) if words[0] == "vitatt"]
+    every = [words for block in readme for words in commands(block.text)]
+    named = [command_of(words[1:]) for words in every if words[0] == "vitatt"]
     assert sorted(named) == sorted({*TRAINER, *OWN} - {"validate"})

@@ -149,9 +149,9 @@ def plain_study(
         "training_cases": [case for case, _ in training],
         "readers": people,
         "analysis": {
-            "primary_metric": "balanced_accuracy",
-            "primary_contrast": ["ai", "no_ai"],
-            "metrics": ["balanced_accuracy", "sensitivity"],
+            "primary_metric": "balanced accuracy",
+            "primary_contrast": ["no_ai", "ai"],
+            "metrics": ["balanced accuracy", "sensitivity"],
             "multiplicity": "holm",
             "level": 0.95,
             "resamples": 1000,

@@ -103,7 +103,7 @@ CONTRADICTIONS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     ),
     (lambda plan: plan["readers"][0].update(experience="guru"), "there is no experience guru"),
     (lambda plan: plan["analysis"].update(primary_contrast=["ai", "x"]), "there is no arm x"),
-    (lambda plan: plan["analysis"].update(primary_metric="x"), "metric x is not among them"),
+    (lambda plan: plan["analysis"].update(primary_metric="AUROC"), "AUROC is not among them"),
     (lambda plan: [one.update(positive=False) for one in plan["classes"]], "none is positive"),
     (lambda plan: plan.update(management=[]), "there are no options"),
 ]

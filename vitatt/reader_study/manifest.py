@@ -17,6 +17,9 @@ from vitatt.reader_study.frozen_model import Digest, FrozenModel, Name, Share
 from vitatt.reader_study.manifest_checks import contradictions
 from vitatt.reader_study.study_case import MapMethod, StudyCase
 
+Metric = Literal["balanced accuracy", "sensitivity", "specificity", "AUROC"]
+"""Metrics of readers: of diagnoses, of positive and negative classes, and of confidence."""
+
 Count = Annotated[int, Field(ge=1)]
 
 IdleMinutes = Annotated[float, Field(gt=0, le=60)]
@@ -113,15 +116,15 @@ class AnalysisPlan(FrozenModel):
     """The analysis that is specified in advance.
 
     Attributes:
-        primary_contrast: Arm and the arm that it is compared with: first minus second.
+        primary_contrast: The reference arm, and the arm that is compared with it.
         level: Of intervals.
         resamples: Of readers and cases.
         exploratory: Analyses that are reported as exploratory.
     """
 
-    primary_metric: str
+    primary_metric: Metric
     primary_contrast: tuple[Name, Name]
-    metrics: tuple[str, ...]
+    metrics: tuple[Metric, ...]
     multiplicity: Literal["holm"]
     level: Annotated[float, Field(gt=0, lt=1)]
     resamples: Count

@@ -64,7 +64,7 @@ class StudyCase(FrozenModel):
         truth: Diagnosis; never sent to a reader.
         answers: Recorded answers of the patient, as shown, by feature.
         maps: By method.
-        evidence: Change of the log-odds of the AI's prediction by each recorded answer.
+        evidence: Change of the log-odds of the AI's prediction by each answer that it knows.
         relevance: TMME relevance of each feature, not negative.
     """
 

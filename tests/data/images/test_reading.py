@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitatt.data.images.reading import read_image, read_image_bytes
+from vitatt.data.images.reading import read_image, read_image_bytes, read_upright
 from vitatt.types import DataError
 
 Pixels = NDArray[np.uint8]
@@ -291,3 +291,34 @@ def test_other_formats_need_no_package(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "a.x"
     path.write_bytes(encoded(rgb(), kind, **({"lossless": True} if kind == "WEBP" else {})))
     assert np.array_equal(read_image(path, 16), np.asarray(rgb()))
+
+
+@pytest.mark.parametrize(
+    ("size", "longest", "expected"),
+    [((60, 30), 100, (60, 30)), ((60, 30), 20, (20, 10)), ((3, 900), 90, (1, 90))],
+)
+def test_an_image_for_people_keeps_its_aspect_ratio(size, longest, expected, tmp_path) -> None:
+    path = tmp_path / "image.png"
+    Image.new("RGB", size, LEFT).save(path)
+    pixels = read_upright(path, longest)
+    assert pixels.shape == (*expected[::-1], 3)
+    assert (pixels == LEFT).all()
+
+
+def test_an_image_for_people_is_upright_and_not_resampled(tmp_path) -> None:
+    source = np.random.default_rng(0).integers(0, 256, (20, 40, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    Image.fromarray(source).save(tmp_path / "image.png", exif=exif)
+    turned = np.rot90(source, -1)
+    np.testing.assert_array_equal(read_upright(tmp_path / "image.png", 1000), turned)
+
+
+@pytest.mark.parametrize(("data", "said"), [(b"", "is empty"), (b"text", "is no image")])
+def test_an_image_for_people_that_is_none(data, said, tmp_path) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=f"image.png {said}"):
+        read_upright(path, 100)
+    with pytest.raises(DataError, match=r"none\.png cannot be decoded"):
+        read_upright(tmp_path / "none.png", 100)

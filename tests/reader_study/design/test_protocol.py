@@ -13,9 +13,10 @@ BANDS = ("low", "high")
 
 def test_presets() -> None:
     assert [arm.name for arm in make_protocol((), None).arms] == ["no_ai", "ai", "ai_reasons"]
-    assert make_protocol((), None).contrast == ("ai_reasons", "ai")
-    assert make_protocol("no_ai,ai", None).contrast == ("ai", "no_ai")
-    assert make_protocol(["ai"], None).contrast == ("ai", "ai")
+    assert make_protocol((), None).contrast == ("ai", "ai_reasons")
+    assert make_protocol("no_ai,ai", None).contrast == ("no_ai", "ai")
+    with pytest.raises(UsageError, match="to name two arms at least, but got ai"):
+        make_protocol(["ai"], None)
     with pytest.raises(UsageError, match=r"got .ai_reason.\. Did you mean ai_reasons"):
         make_protocol("ai_reason", None)
 
@@ -31,7 +32,7 @@ def test_a_file(tmp_path) -> None:
         "question: Does Grad-CAM help?\n"
     )
     protocol = make_protocol((), path)
-    assert protocol.contrast == ("map", "plain")
+    assert protocol.contrast == ("plain", "map")
     assert protocol.ask.top == 3
     assert protocol.stated_question() == "Does Grad-CAM help?"
     with pytest.raises(UsageError, match="but both name them"):
@@ -45,12 +46,14 @@ def test_a_file(tmp_path) -> None:
         ("resamples: many", "resamples: Input should be a valid integer"),
         ("ask: {tops: 1}", r"ask.tops: Extra .*Did you mean top"),
         ("readers: {bands: [], second: 1}", r"readers.second: Extra"),
-        ("arms: []", "arms: Tuple should have at least 1 item"),
+        ("arms: []", "arms: Tuple should have at least 2 items"),
+        ("primary_contrast: [ai, ai]", "primary_contrast: both arms are ai"),
         (
             "primary_contrast: [ai, noai]",
             "primary_contrast: there is no arm noai. Did you mean no_ai",
         ),
-        ("primary_metric: x", "metrics: x is not among them"),
+        ("primary_metric: x", "primary_metric: Input should be .balanced accuracy."),
+        ("metrics: [AUROC]", "metrics: balanced accuracy is not among them"),
         ("readers: {bands: []}", "readers.bands"),
         ("- a", "hold values by name"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -11,6 +12,9 @@ from vitatt.cli import main
 from vitatt.reader_study.evidence_mask import decode_mask
 from vitatt.reader_study.log_reading import read_log
 from vitatt.reader_study.readings import make_readings
+from vitatt.reader_study.simulation.drawn_evidence import with_evidence
+from vitatt.reader_study.simulation.reader_model import DEFAULT_READERS
+from vitatt.reader_study.simulation.simulated_readings import SimulatedStudy
 from vitatt.reader_study.study_folder import check_files, read_manifest
 
 
@@ -27,6 +31,11 @@ def test_the_log_holds_every_reading_and_the_study_stays_as_it_is(study, tmp_pat
     assert table.height == 6 * 12 * 3
     written = pl.read_csv(folder / "readings.csv", null_values="")
     assert written["diagnosis"].to_list() == table["diagnosis"].to_list()
+    rng = np.random.default_rng(0)
+    direct = SimulatedStudy(manifest, DEFAULT_READERS).readings(rng)
+    direct = with_evidence(direct, manifest, folder, DEFAULT_READERS, rng)
+    order = ["reader", "period", "position"]
+    assert table.sort(order).equals(direct.sort(order))
     assert sum(event.kind == "case_shown" for event in events) == table.height
     assert set(table["experience"]) == {"low", "medium", "high"}
     assert {*table["drawn_shape"]} == {"box", "brush"}

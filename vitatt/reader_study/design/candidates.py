@@ -83,4 +83,5 @@ def check_maps(model: LesionClassifier, protocol: Protocol) -> None:
     Raises:
         UsageError: If one does not; the message names those that do.
     """
-    check_methods(model.network, [arm.shows_map for arm in protocol.arms if arm.shows_map])
+    if methods := [arm.shows_map for arm in protocol.arms if arm.shows_map]:
+        check_methods(model.network, methods)

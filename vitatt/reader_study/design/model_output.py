@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
-from lightning.fabric.utilities import move_data_to_device
 from numpy.typing import NDArray
 
 from vitatt.data.datamodule import LesionDataModule, SplitName
-from vitatt.data.metadata.encoding import Value, encode_rows
 from vitatt.explain.methods import METHODS, explain_by
 from vitatt.models.classifier import LesionClassifier
 from vitatt.reader_study.study_case import MAP_METHODS, MapMethod
@@ -31,8 +29,8 @@ class CaseOutput(NamedTuple):
 
     Attributes:
         maps: Relevance (V h, w) by method, the views of the case one below the other.
-        evidence: Change of the log-odds of the prediction by each recorded answer: positive if the
-            answer speaks for it.
+        evidence: Change of the log-odds of the prediction by each answer that the model knows:
+            positive if the answer speaks for it.
         relevance: TMME relevance of each feature; empty if the features share a token.
     """
 
@@ -67,7 +65,6 @@ def case_outputs(
     """Output of the model on some cases of the outer fold, in their order."""
     methods = map_methods(model)
     outputs: list[CaseOutput] = []
-    rows = cases.to_dicts()
     for batch in batches_on_device(model, datamodule, SPLIT, cases, "explaining"):
         relevance = explain_by(model.network, batch, methods=methods) if methods else {}
         for place in range(len(batch.target)):
@@ -84,40 +81,44 @@ def case_outputs(
                 if len(features) == len(names)
                 else {}
             )
-            evidence = _evidence(model, batch.cases([place]), rows[len(outputs)])
+            evidence = _evidence(model, batch.cases([place]))
             outputs.append(CaseOutput(maps, evidence, of_features))
     return outputs
 
 
-def _evidence(
-    model: LesionClassifier, case: LesionBatch, row: Mapping[str, Any]
-) -> dict[str, float]:
-    """Change of the log-odds of the predicted class if an answer is taken away, its sign turned."""
-    task = model.task
-    values: dict[str, Value] = {one.name: row[one.name] for one in task.features}
-    answered = [name for name, value in values.items() if value is not None]
+def _evidence(model: LesionClassifier, case: LesionBatch) -> dict[str, float]:
+    """Change of the log-odds of the predicted class if an answer is taken away, its sign turned.
+
+    Args:
+        model: In evaluation mode.
+        case: The case alone, on the model's device.
+    """
+    features, cardinalities = model.task.features, model.task.cardinalities
+    answered = [place for place, absent in enumerate(case.missing[0].tolist()) if not absent]
     if not answered or not model.network.cardinalities:
         return {}
-    versions = [values, *({**values, name: None} for name in answered)]
-    encoded = encode_rows(versions, task.features, smoothing=task.smoothing)
-    count = len(versions)
-    absent = case.image.absent
-    batch = LesionBatch(
-        case.image._replace(
-            values=case.image.values.expand(count, -1, -1, -1),
-            absent=None if absent is None else absent.expand(count, -1),
-        ),
-        torch.from_numpy(encoded.soft_one_hot),
-        torch.from_numpy(encoded.missing),
-        case.target.expand(count),
-        [case.case_id[0]] * count,
+    count = len(answered) + 1
+    metadata, missing = case.metadata.repeat(count, 1), case.missing.repeat(count, 1)
+    ends = np.cumsum(cardinalities)
+    for version, place in enumerate(answered, 1):
+        metadata[version, ends[place] - cardinalities[place] : ends[place]] = (
+            1 / cardinalities[place]  # as `encode` has it where nothing was observed
+        )
+        missing[version, place] = True
+    absent_views = case.image.absent
+    image = case.image._replace(
+        values=case.image.values.expand(count, -1, -1, -1),
+        absent=None if absent_views is None else absent_views.expand(count, -1),
     )
+    names = [case.case_id[0]] * count
     with torch.inference_mode():
-        probabilities = _probabilities(model, move_data_to_device(batch, model.device))
+        probabilities = _probabilities(
+            model, LesionBatch(image, metadata, missing, case.target.expand(count), names)
+        )
     chosen = probabilities[:, probabilities[0].argmax()]
     log_odds = np.log(chosen.clip(_SMALLEST)) - np.log((1 - chosen).clip(_SMALLEST))
-    changes = log_odds[0] - log_odds[1:]
-    return dict(zip(answered, [_rounded(one) for one in changes], strict=True))
+    changes = [_rounded(one) for one in log_odds[0] - log_odds[1:]]
+    return {features[place].name: change for place, change in zip(answered, changes, strict=True)}
 
 
 def _probabilities(model: LesionClassifier, batch: LesionBatch) -> NDArray[np.float64]:

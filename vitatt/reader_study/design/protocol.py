@@ -17,6 +17,7 @@ from vitatt.reader_study.manifest import (
     Arm,
     Choice,
     IdleMinutes,
+    Metric,
     Questions,
 )
 from vitatt.reader_study.simulation.reader_model import DEFAULT_READERS, ReaderModel
@@ -52,7 +53,7 @@ ARMS: dict[str, Arm] = {
 }
 """Arms by preset name, as in Chanda et al. 2024 (10.1038/s41467-023-43095-4)."""
 
-_METRICS = ("balanced_accuracy", "sensitivity", "specificity", "auroc")
+_METRICS: tuple[Metric, ...] = ("balanced accuracy", "sensitivity", "specificity", "AUROC")
 _EXPLORATORY = ("reliance", "calibration", "time", "trust", "evidence", "experience")
 _EXPERIENCE = {
     "low": "Less than 3 years of dermatology",
@@ -70,8 +71,9 @@ class Protocol(FrozenModel):
     """What a study shows and asks, and how it is analysed; every field has a default.
 
     Attributes:
-        arms: At least one; the last one is compared with the one before it, or the only one with
-            itself, unless `primary_contrast` says otherwise.
+        arms: At least two.
+        primary_contrast: The reference arm, and the arm that is compared with it; by default the
+            last two.
         experience: Bands, the lowest first.
         consent: Text that readers agree to, and what becomes of their data if they withdraw.
         idle_minutes: Without activity on the page, after which it pauses.
@@ -79,7 +81,7 @@ class Protocol(FrozenModel):
         question: Of the study; by default that of the primary contrast.
     """
 
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = tuple(ARMS.values())
+    arms: Annotated[tuple[Arm, ...], Field(min_length=2)] = tuple(ARMS.values())
     experience: Annotated[tuple[Choice, ...], Field(min_length=1)] = tuple(
         Choice(name=name, title=title) for name, title in _EXPERIENCE.items()
     )
@@ -91,9 +93,9 @@ class Protocol(FrozenModel):
     )
     consent: Consent = DEFAULT_CONSENT
     idle_minutes: IdleMinutes = DEFAULT_IDLE_MINUTES
-    primary_metric: str = "balanced_accuracy"
+    primary_metric: Metric = "balanced accuracy"
     primary_contrast: tuple[str, str] | None = None
-    metrics: tuple[str, ...] = _METRICS
+    metrics: tuple[Metric, ...] = _METRICS
     exploratory: tuple[str, ...] = _EXPLORATORY
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     resamples: Annotated[int, Field(ge=1)] = 2000
@@ -102,8 +104,8 @@ class Protocol(FrozenModel):
 
     @property
     def contrast(self) -> tuple[str, str]:
-        """The primary contrast, by default the last arm against the one before it."""
-        return self.primary_contrast or (self.arms[-1].name, self.arms[-2:][0].name)
+        """The primary contrast: the reference arm, and the arm that is compared with it."""
+        return self.primary_contrast or (self.arms[-2].name, self.arms[-1].name)
 
     def analysis(self) -> AnalysisPlan:
         """The analysis that the manifest specifies."""
@@ -120,11 +122,10 @@ class Protocol(FrozenModel):
     def stated_question(self) -> str:
         """The question of the study, by default that of the primary contrast."""
         titles = {arm.name: arm.title for arm in self.arms}
-        first, second = self.contrast
-        metric = self.primary_metric.replace("_", " ")
+        reference, arm = self.contrast
         return self.question or (
-            f"Have readers another {metric} in the arm {first} ({titles[first]}) than in the arm "
-            f"{second} ({titles[second]})?"
+            f"Have readers another {self.primary_metric} in the arm {arm} ({titles[arm]}) than in "
+            f"the arm {reference} ({titles[reference]})?"
         )
 
 
@@ -143,12 +144,16 @@ def make_protocol(arms: Sequence[str] | str, file: Path | None) -> Protocol:
         if "arms" in plain:
             raise UsageError(f"Expected arms by `--arms` or in {file}, but both name them.")
         names = known_words(arms, list(ARMS), "arms")
+        if len(names) < 2:
+            raise UsageError(f"Expected `--arms` to name two arms at least, but got {names[0]}.")
         plain["arms"] = [ARMS[name].model_dump() for name in names]
     try:
         protocol = Protocol.model_validate_json(json.dumps(plain))
     except ValidationError as error:
         raise UsageError(_message(error, file)) from error
     known = [arm.name for arm in protocol.arms]
+    if protocol.contrast[0] == protocol.contrast[1]:
+        raise UsageError(f"{file}: primary_contrast: both arms are {protocol.contrast[0]}.")
     for name in protocol.contrast:
         if name not in known:
             raise UsageError(

@@ -23,7 +23,7 @@ def summary(manifest: Manifest, model: ReaderModel, notes: Sequence[str]) -> lis
     cases, readers, power = manifest.cases, manifest.readers, manifest.power
     periods = {len(reader.schedule) for reader in readers}
     wrong = sum(not case.stratum.ai_correct for case in cases)
-    first, second = manifest.analysis.primary_contrast
+    reference, arm = manifest.analysis.primary_contrast
     difference = power.assumptions.get("mean difference", 0)
     lines = [
         f"{manifest.question}",
@@ -42,9 +42,9 @@ def summary(manifest: Manifest, model: ReaderModel, notes: Sequence[str]) -> lis
         f"Readers: {len(readers)}; readings: {manifest.stopping.readings}, "
         f"{manifest.stopping.readings // len(readers)} of each reader; expected time: "
         f"{_minutes(manifest, model)} minutes of each reader.",
-        f"Power: {power.value:.0%} for {manifest.analysis.primary_metric} of {first} against "
-        f"{second} at level {1 - manifest.analysis.level:.2g}, if the readers are as assumed (mean "
-        f"difference {difference:+.3f}); {power.method}, {power.simulations} simulations.",
+        f"Power: {power.value:.0%} for {manifest.analysis.primary_metric} of {arm} against "
+        f"{reference} at level {1 - manifest.analysis.level:.2g}, if the readers are as assumed "
+        f"(mean difference {difference:+.3f}); {power.method}, {power.simulations} simulations.",
     ]
     return [line for line in lines if line]
 
