@@ -36,7 +36,7 @@ export function showCase(now, next) {
   const patient = patientPanel(one);
   const side = make("div.side", {}, patient, aiPanel(one), form);
   const { heading, head } = titles(one, isPractice);
-  byId("stage").replaceChildren(head, make("div.case", {}, images.panel, side));
+  byId("stage").replaceChildren(head, make("div.case", { "data-item": item }, images.panel, side));
   const fields = [form, patient]; // ticks lie beside the patient's answers
   fillForm(fields, draft.answers);
   arrive(heading);
