@@ -167,7 +167,6 @@ TRICKS = [
     "tokens.csv",
     "manifest.sha256",
     "serve.lock",
-    ".",
     "..",
     "%00",
 ]

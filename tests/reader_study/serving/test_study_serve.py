@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -115,6 +116,17 @@ def test_one_server_that_ends_in_good_order(tmp_path, capsys) -> None:
         assert f"{tmp_path} is served already" in refused(tmp_path, capsys)
         with urllib.request.urlopen(f"{server.address}/healthz") as answer:
             assert json.load(answer) == {"status": "ok"}
+        for path in (
+            "/static/../study.json",
+            "/r/token-r01/files/../../../study.json",
+            "//study.json",
+        ):
+            raw = http.client.HTTPConnection("127.0.0.1", server.port)
+            raw.request("GET", path)  # as it is, where other clients would shorten it
+            response = raw.getresponse()
+            assert response.status == 404
+            assert b"token_sha256" not in response.read()
+            raw.close()
         assert server.process is not None
         os.kill(server.process.pid, signal.SIGTERM)
         output, errors = server.process.communicate(timeout=40)
