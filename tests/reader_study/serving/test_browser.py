@@ -93,8 +93,17 @@ def as_clicked(row: dict[str, Any]) -> Clicked:
     )
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_three_people_and_a_server_that_is_killed(visit: Visit, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize(
+    "widths",
+    [
+        (1280, 400, 400),
+        pytest.param((1280, 1280, 1280), marks=pytest.mark.slow),
+        pytest.param((400, 400, 400), marks=pytest.mark.slow),
+    ],
+)
+def test_three_people_and_a_server_that_is_killed(
+    visit: Visit, tmp_path: Path, widths: tuple[int, ...]
+) -> None:
     """Ten cases in two arms; `kill -9` while one sends, a lost answer, and a page loaded again."""
     folder = tmp_path / "study"
     manifest = make_study(folder, design="sequential", cases=CASES, readers=3)
@@ -104,7 +113,7 @@ def test_three_people_and_a_server_that_is_killed(visit: Visit, tmp_path: Path, 
     with served(folder) as server:
         people = {
             code: visit(f"{server.address}/r/token-{code}", width, seed)
-            for seed, code in enumerate(codes)
+            for seed, (code, width) in enumerate(zip(codes, widths, strict=True))
         }
         for code, person in people.items():
             asked = manifest.reader_by_code[code].experience is None
