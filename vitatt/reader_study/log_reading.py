@@ -89,7 +89,7 @@ def write_head(head: Head, folder: Path) -> None:
 
 
 def _read_head(folder: Path) -> Head:
-    """What ``events.head`` states.
+    """The content of ``events.head``.
 
     Raises:
         TamperingError: If it is missing, or not as it was written.

@@ -21,7 +21,7 @@ class ChosenCases(NamedTuple):
     Attributes:
         cases: Rows of the candidates, in random order, with ``difficulty`` and ``ai_correct``.
         training: The same for training cases, of other groups.
-        notes: What could not be had as asked, a sentence each.
+        notes: Requests that could not be met, a sentence each.
     """
 
     cases: pl.DataFrame

@@ -15,7 +15,7 @@ from vitatt.explain.methods import METHODS, explain_by
 from vitatt.models.classifier import LesionClassifier
 from vitatt.reader_study.study_case import MAP_METHODS, MapMethod
 from vitatt.studies.batches import batches_on_device
-from vitatt.types import LesionBatch
+from vitatt.types import LesionBatch, Pixels, Tokens
 
 _SMALLEST = 1e-9
 """Of probabilities in log-odds."""
@@ -105,11 +105,7 @@ def _evidence(model: LesionClassifier, case: LesionBatch) -> dict[str, float]:
             1 / cardinalities[place]  # as `encode` has it where nothing was observed
         )
         missing[version, place] = True
-    absent_views = case.image.absent
-    image = case.image._replace(
-        values=case.image.values.expand(count, -1, -1, -1),
-        absent=None if absent_views is None else absent_views.expand(count, -1),
-    )
+    image = _image(model, case, count)
     names = [case.case_id[0]] * count
     with torch.inference_mode():
         probabilities = _probabilities(
@@ -119,6 +115,17 @@ def _evidence(model: LesionClassifier, case: LesionBatch) -> dict[str, float]:
     log_odds = np.log(chosen.clip(_SMALLEST)) - np.log((1 - chosen).clip(_SMALLEST))
     changes = [_rounded(one) for one in log_odds[0] - log_odds[1:]]
     return {features[place].name: change for place, change in zip(answered, changes, strict=True)}
+
+
+def _image(model: LesionClassifier, case: LesionBatch, count: int) -> Pixels | Tokens:
+    """The image of a case `count` times: as tokens, encoded once, where metadata joins later."""
+    encoder, image = model.network.encoder, case.image
+    if encoder is not None and model.network.encodes_alone and isinstance(image, Pixels):
+        with torch.inference_mode():
+            image = encoder.encoded(image)
+    absent = None if image.absent is None else image.absent.expand(count, -1)
+    values = image.values.expand(count, *image.values.shape[1:])
+    return image._replace(values=values, absent=absent)
 
 
 def _probabilities(model: LesionClassifier, batch: LesionBatch) -> NDArray[np.float64]:

@@ -68,7 +68,7 @@ _MANAGEMENT = {
 
 
 class Protocol(FrozenModel):
-    """What a study shows and asks, and how it is analysed; every field has a default.
+    """Arms, questions and analysis of a study; every field has a default.
 
     Attributes:
         arms: At least two.

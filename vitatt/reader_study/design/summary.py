@@ -18,7 +18,7 @@ def summary(manifest: Manifest, model: ReaderModel, notes: Sequence[str]) -> lis
     Args:
         manifest: Of the study.
         model: Assumptions about readers, for the time.
-        notes: What could not be had as asked.
+        notes: Requests that could not be met.
     """
     cases, readers, power = manifest.cases, manifest.readers, manifest.power
     periods = {len(reader.schedule) for reader in readers}
