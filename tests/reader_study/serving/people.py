@@ -72,9 +72,11 @@ class Server:
 def served(folder: Path) -> Iterator[Server]:
     server = Server(folder)
     server.start()
-    yield server
-    if server.process is not None and server.process.poll() is None:
-        server.stop()
+    try:
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.stop()
 
 
 def tokens(folder: Path) -> dict[str, str]:
