@@ -21,8 +21,10 @@ _WAIT = 20
 """Seconds that W&B may take to answer before a run is recorded offline."""
 
 _MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
-_DATA_DIR = "WANDB_DATA_DIR"
-_chosen_data_dir = os.environ.get(_DATA_DIR)
+DATA_DIR = "WANDB_DATA_DIR"
+"""Environment variable of the folder in which W&B stages the files of artifacts."""
+
+_chosen_data_dir = os.environ.get(DATA_DIR)
 
 
 class RunLogger(WandbLogger):
@@ -50,7 +52,7 @@ class RunLogger(WandbLogger):
         offline: bool | None = None,
         version: str | None = None,
     ) -> None:
-        mode = "offline" if offline else os.environ.get("WANDB_MODE")
+        mode = "offline" if offline else os.environ.get("WANDB_MODE") or None
         if offline is None and mode is None:
             mode = _mode()
         identity = new_identity()
@@ -58,7 +60,7 @@ class RunLogger(WandbLogger):
         # Absolute, because W&B writes from a process of its own, wherever that was started.
         folder = Path(save_dir).expanduser().resolve()
         # Files of artifacts wait here to be sent; by default they stay in the user's home.
-        os.environ[_DATA_DIR] = _chosen_data_dir or str(folder / "wandb")
+        os.environ[DATA_DIR] = _chosen_data_dir or str(folder / "wandb")
         super().__init__(
             name=name or identity,
             version=identity,
@@ -67,7 +69,13 @@ class RunLogger(WandbLogger):
             mode=mode,
             group=group or version,
             tags=tags,
-            settings=wandb.Settings(init_timeout=_WAIT),
+            settings=wandb.Settings(
+                init_timeout=_WAIT,
+                # Figures that lie in the run's folder are hard links in W&B's: they take no room
+                # twice, and stay if the folder is moved.
+                allow_media_symlink=True,
+                symlink=False,
+            ),
         )
         # Lightning passes on a setting that W&B has given up, and that warns at every start.
         self._wandb_init.pop("anonymous", None)
