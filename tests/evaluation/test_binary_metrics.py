@@ -170,5 +170,7 @@ def test_a_summary_and_its_keys():
     assert set(nothing.intervals["all cases"].values()) == {(0.0, 0.0, 0.0)}
     multi = summarise(frame, CLASSES, ["age"]).metrics()
     assert {key for key in multi if not key.endswith(("_low", "_high"))} == {
-        f"test_intervals/all_cases_{name}" for name in ("balanced_accuracy", "macro_AUROC")
+        f"test_intervals/{where}_cases_{name}"
+        for where in ("all", "complete")
+        for name in ("balanced_accuracy", "macro_AUROC")
     }

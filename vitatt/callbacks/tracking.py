@@ -21,10 +21,8 @@ _WAIT = 20
 """Seconds that W&B may take to answer before a run is recorded offline."""
 
 _MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
-DATA_DIR = "WANDB_DATA_DIR"
-"""Environment variable of the folder in which W&B stages the files of artifacts."""
-
-_chosen_data_dir = os.environ.get(DATA_DIR)
+_DATA_DIR = "WANDB_DATA_DIR"
+_chosen_data_dir = os.environ.get(_DATA_DIR)
 
 
 class RunLogger(WandbLogger):
@@ -60,7 +58,7 @@ class RunLogger(WandbLogger):
         # Absolute, because W&B writes from a process of its own, wherever that was started.
         folder = Path(save_dir).expanduser().resolve()
         # Files of artifacts wait here to be sent; by default they stay in the user's home.
-        os.environ[DATA_DIR] = _chosen_data_dir or str(folder / "wandb")
+        os.environ[_DATA_DIR] = _chosen_data_dir or str(folder / "wandb")
         super().__init__(
             name=name or identity,
             version=identity,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 from wandb.plot import CustomChart
 
-from vitatt.callbacks.tracking import DATA_DIR
+from vitatt.files import write_text
 
 _CONFUSION = "wandb/confusion_matrix/v1"
 """W&B's own chart of confusion matrices."""
@@ -132,31 +130,15 @@ def _place(logger: WandbLogger, key: str, table: wandb.Table, files: Sequence[Pa
         return
     artifact = wandb.Artifact(f"run-{run.id}-{re.sub('[^A-Za-z0-9_.-]+', '-', key)}", type="table")
     for number, file in enumerate(files):
-        artifact.add_file(
-            str(file), name=f"media/{number}-{file.name}", policy="immutable", skip_cache=True
-        )
-    record = Path(run.dir).parent
-    with _own_staging(record):
-        entry = artifact.add(table, key)
-        assert entry.local_path is not None
-        kept = record / "tables" / f"{run.step:06d}-{artifact.name}.json"
-        kept.parent.mkdir(exist_ok=True)
-        Path(entry.local_path).replace(kept)
-        entry.local_path = str(kept)
+        _add(artifact, file, f"media/{number}-{file.name}")
+    kept = Path(run.dir).parent / "tables" / f"{run.step:06d}-{artifact.name}.json"
+    write_text(json.dumps(table.to_json(artifact), sort_keys=True), kept)
+    name = table.with_suffix(key)
+    _add(artifact, kept, name)
+    table._set_artifact_target(artifact, name)  # as `Artifact.add` does, without its copies
     run.log_artifact(artifact)
     table.bind_to_run(run, key, run.step)
 
 
-@contextmanager
-def _own_staging(folder: Path) -> Iterator[None]:
-    """Let W&B stage files in a folder of the run, which is removed at the end of the block."""
-    before = os.environ.get(DATA_DIR)
-    with TemporaryDirectory(prefix="staging-", dir=folder) as temporary:
-        os.environ[DATA_DIR] = temporary
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ[DATA_DIR]
-            else:
-                os.environ[DATA_DIR] = before
+def _add(artifact: wandb.Artifact, file: Path, name: str) -> None:
+    artifact.add_file(str(file), name=name, policy="immutable", skip_cache=True)
