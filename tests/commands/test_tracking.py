@@ -228,6 +228,7 @@ def test_nothing_is_written_twice_or_staged(run):
     folder = run.parents[2]
     assert not (folder / "home").exists()
     record = next(folder.glob("runs/wandb/offline-run-*"))
+    assert (folder / "runs" / "wandb" / "latest-run").samefile(record)
     assert not [path for path in (folder / "runs").rglob("*") if "staging" in path.parts]
     figures = {path.stat().st_ino for path in run.glob("maps/*/*/*.jpg")}
     media = list((record / "files" / "media" / "images").rglob("*.jpg"))
