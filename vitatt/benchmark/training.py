@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import torch
 import yaml
+from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 
 from vitatt.callbacks.batches import ready
