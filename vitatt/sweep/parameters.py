@@ -164,9 +164,7 @@ def _implied(place: str, settings: Mapping[str, Any]) -> str:
     return "int_uniform" if isinstance(low, int) else "uniform"
 
 
-def _interval(
-    name: str, distribution: str, settings: Mapping[str, Any], place: str
-) -> Parameter:
+def _interval(name: str, distribution: str, settings: Mapping[str, Any], place: str) -> Parameter:
     low, high = (_number(settings[key], f"{place}.{key}") for key in ("min", "max"))
     if low >= high:
         raise UsageError(

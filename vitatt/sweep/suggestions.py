@@ -114,9 +114,7 @@ def _distribution(parameter: Parameter) -> Any:
         return CategoricalDistribution(range(len(parameter.values)))
     if parameter.whole:
         return IntDistribution(int(parameter.low), int(parameter.high))
-    return FloatDistribution(
-        parameter.low, parameter.high, log=parameter.log, step=parameter.step
-    )
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
 
 
 def _placed(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> dict[str, Any]:
