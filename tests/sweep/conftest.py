@@ -21,7 +21,7 @@ TRAINING = {
     "data": {"dataset": "pad_ufes_20", "image_size": 32, "batch_size": 16, "num_workers": 0},
     "model": {"encoder": "test_vit", "learning_rate": 0.003, "freeze_encoder": True},
     "token_cache": {"augmentations": 1},
-    "trainer": {"max_epochs": 2, "accelerator": "cpu"},
+    "trainer": {"max_epochs": 1, "accelerator": "cpu"},
 }
 PARAMETERS = {
     "model.learning_rate": {"distribution": "log_uniform_values", "min": 1e-5, "max": 0.1},
