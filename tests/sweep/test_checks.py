@@ -72,8 +72,8 @@ def test_a_parameter_that_cannot_be(name: str, settings: dict[str, Any], message
 def test_trainings_that_cannot_be() -> None:
     with pytest.raises(UsageError, match=r"without `trainer\.max_time`"):
         checked_config(plan_of(training_options=("--trainer.max_time=00:01:00:00",)))
-    with pytest.raises(UsageError, match=r"The trainings of the sweep cannot be used: .*modell"):
-        checked_config(plan_of(training_options=("--modell.x=1",)))
+    with pytest.raises(UsageError, match=r"The trainings of the sweep cannot be used: .*mdl"):
+        checked_config(plan_of(training_options=("--mdl.x=1",)))
     with pytest.raises(UsageError, match=r"at most 5, .* but got 6"):
         checked_config(plan_of(PARAMETERS, inner_folds=6))
     command = ["vitatt", "fit", "--config", "gone.yaml", "${args}"]

@@ -246,7 +246,7 @@ def test_all_trials_fail(words, tmp_path) -> None:
 
 
 def test_the_metric_is_one_of_these_trainings(words, tmp_path) -> None:
-    metric = {"name": "val/selektion", "goal": "maximize"}
+    metric = {"name": "val/selections", "goal": "maximize"}
     with pytest.raises(UsageError, match=r"`metric\.name` to be a metric .* Did you mean val/sel"):
         run(words(tmp_path, metric=metric))
 
@@ -259,8 +259,8 @@ def test_optuna_is_an_extra(words, tmp_path, monkeypatch) -> None:
 
 def test_unknown_keys_of_a_file(words, tmp_path, capsys) -> None:
     with pytest.raises(SystemExit):
-        run(words(tmp_path, methd="bayes"))
-    assert "methd" in capsys.readouterr().err
+        run(words(tmp_path, methods="bayes"))
+    assert "methods" in capsys.readouterr().err
 
 
 def test_from_python_it_needs_a_folder() -> None:

@@ -17,7 +17,7 @@ from vitatt.plotting.style import BLUE, FONT, GREY, INK, PAPER, VERMILION
 _WIDTH = 6.4  # inches
 _COLUMNS = 2
 _PANEL = (3.2, 2.7)  # inches
-_LETTERS = 26  # in a line of a name
+_LETTERS = 24  # in a line of a name
 
 
 class Point(NamedTuple):
@@ -63,12 +63,12 @@ def history_figure(points: Sequence[Point], *, metric: str, sign: int) -> NDArra
     """
     figure = new_figure(_WIDTH, 3.6)
     axes = figure.subplots()
-    _dots(axes, points, [point.number + 1 for point in points])
+    _dots(axes, points, [point.number for point in points])
     complete = [point for point in points if point.complete]
     best = sign * np.maximum.accumulate([sign * point.value for point in complete])
-    numbers = [point.number + 1 for point in complete]
+    numbers = [point.number for point in complete]
     axes.step(
-        [*numbers, points[-1].number + 1],
+        [*numbers, points[-1].number],
         [*best, best[-1]],
         where="post",
         color=INK,
@@ -124,7 +124,8 @@ def slices_figure(
             panel.set_xscale("log")
         else:
             panel.xaxis.set_major_locator(MaxNLocator(4))
-        panel.set_xlabel(_two_lines(one.name), fontsize=FONT)
+        panel.set_xlabel(_label(one.name), fontsize=FONT)
+        panel.margins(y=0.1)  # room for the ring
         panel.grid(color=GREY, alpha=0.2)
         plain_axes(panel)
     for panel in panels[::columns]:
@@ -147,7 +148,7 @@ def importances_figure(shares: Mapping[str, float]) -> NDArray[np.uint8]:
     axes = figure.subplots()
     rows = np.arange(len(shares))
     axes.barh(rows, list(shares.values()), color=BLUE, height=0.6)
-    axes.set_yticks(rows, [_two_lines(name) for name in shares])
+    axes.set_yticks(rows, [_label(name) for name in shares])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of the explained variance", fontsize=FONT)
@@ -175,8 +176,9 @@ def _dots(axes: Axes, points: Sequence[Point], places: Sequence[float]) -> None:
             )
 
 
-def _two_lines(name: str) -> str:
+def _label(name: str) -> str:
     """A dotted name, the last part of a long one on a line of its own."""
+    name = name.replace(".init_args", "")
     if len(name) <= _LETTERS:
         return name
     group, _, last = name.rpartition(".")

@@ -123,6 +123,7 @@ def sweep_sections(
                 metric=plan.metric,
                 stopped=any(trial.state == "stopped" for trial in trials),
             ),
+            [f"Trial {one.number} failed: {one.reason}" for one in trials if one.state == "failed"],
             tables=[_table(plan, trials, best)],
             plots=[history],
             plots_first=True,
@@ -142,14 +143,12 @@ def sweep_sections(
 
 def _table(plan: SweepPlan, trials: Sequence[Trial], best: Trial) -> Table:
     varied = [one.name for one in plan.parameters if not one.constant]
-    failed = any(trial.state == "failed" for trial in trials)
     columns = [
         Column("trial"),
         Column("value", "mean [95 % interval]"),
         Column("state", number=False),
         *(_column(name, trials) for name in varied),
         Column("minutes"),
-        *([Column("reason", number=False)] if failed else []),
     ]
     rows = []
     for trial in trials:
@@ -164,7 +163,6 @@ def _table(plan: SweepPlan, trials: Sequence[Trial], best: Trial) -> Table:
                 Cell(state),
                 *(_shown(trial.parameters[name]) for name in varied),
                 number(trial.seconds / 60, 1),
-                *([Cell(trial.reason or UNDEFINED)] if failed else []),
             ]
         )
     at = {n for n, trial in enumerate(trials) if trial is best}
@@ -180,7 +178,7 @@ def _column(name: str, trials: Sequence[Trial]) -> Column:
     """The heading of a parameter: its last name, with the groups below it."""
     group, _, last = name.rpartition(".")
     numeric = all(_shown(trial.parameters[name]).value is not None for trial in trials)
-    return Column(last, group, number=numeric)
+    return Column(last, group.removesuffix(".init_args"), number=numeric)
 
 
 def _shown(value: Value) -> Cell:

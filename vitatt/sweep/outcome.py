@@ -23,6 +23,9 @@ from vitatt.sweep.trials import Trial
 ENOUGH = 4
 """Complete trials that importances are computed from."""
 
+FEW = 3
+"""Inner folds from which an interval is computed: that of two would be 18 times their distance."""
+
 _TREES_SEED = 0
 
 
@@ -56,11 +59,12 @@ def trials_table(plan: SweepPlan, trials: Sequence[Trial], num_folds: int) -> pl
         )
     numbers = ("value", "low", "high", "seconds", *(f"inner_fold_{n}" for n in range(num_folds)))
     types: dict[str, Any] = {"trial": pl.Int64} | dict.fromkeys(numbers, pl.Float64)
-    return pl.DataFrame(rows, schema_overrides=types, infer_schema_length=None)
+    made = pl.DataFrame(rows, schema_overrides=types, infer_schema_length=None)
+    return made.with_columns(pl.col("low", "high").fill_nan(None))
 
 
 def fold_interval(trial: Trial) -> Interval | None:
-    """Mean over the inner folds with its 95 % t-interval; bounds are NaN for one fold.
+    """Mean over the inner folds with its 95 % t-interval; bounds are NaN below `FEW` folds.
 
     Training splits overlap, so that it is narrower than an interval of independent folds (Bengio
     and Grandvalet, JMLR 2004).
@@ -69,7 +73,7 @@ def fold_interval(trial: Trial) -> Interval | None:
     if not values:
         return None
     mean = statistics.fmean(values)
-    if len(values) == 1:
+    if len(values) < FEW:
         return Interval(mean, math.nan, math.nan)
     error = statistics.stdev(values) / math.sqrt(len(values))
     half = float(stats.t.ppf(0.975, len(values) - 1)) * error
