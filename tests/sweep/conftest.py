@@ -32,7 +32,7 @@ SWEEP = {
     "program": "vitatt",
     "method": "bayes",
     "metric": {"name": "val/selection", "goal": "maximize"},
-    "run_cap": 7,
+    "run_cap": 6,
     "parameters": PARAMETERS,
 }
 

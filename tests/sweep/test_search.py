@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def test_a_search_that_is_cut_anywhere_ends_as_the_undisturbed(
     whole = run(plan, tmp_path / "whole", monkeypatch)
     total = sum(len(trial.folds) + (trial.state == "failed") for trial in whole)
     assert len(whole) == (6 if method == "grid" else 14)
-    for trainings in (1, 2, 3, 5, 7):
+    for trainings in (1, 3, 7):
         folder = tmp_path / f"cut-{trainings}"
         cuts = 0
         while True:
@@ -146,20 +147,13 @@ def test_constants_and_steps() -> None:
         },
         method="random",
     )
-    drawn = [suggest(plan, [Trial(0, {RATE: 0.1}, state="failed")] * 0)]
-    drawn += [suggest(plan_of_seed(plan, seed), []) for seed in range(30)]
+    drawn = [suggest(dataclasses.replace(plan, seed=seed), []) for seed in range(30)]
     assert {one[RATE] for one in drawn} == {0.1}
     depths = {one["model.fusion.init_args.depth"] for one in drawn}
     assert depths == {1, 2, 3}
     assert all(isinstance(depth, int) for depth in depths)
-    steps = {round(float(one["model.fusion.init_args.dropout"]), 9) for one in drawn}
+    steps = {one["model.fusion.init_args.dropout"] for one in drawn}
     assert steps == {0.0, 0.2, 0.4, 0.6}
-
-
-def plan_of_seed(plan: SweepPlan, seed: int) -> SweepPlan:
-    import dataclasses
-
-    return dataclasses.replace(plan, seed=seed)
 
 
 def test_combinations_of_a_grid() -> None:

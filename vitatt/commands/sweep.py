@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from filelock import FileLock, Timeout
-
-from vitatt.benchmark.record import changed_settings
 from vitatt.callbacks.sweep_summary import log_sweep
 from vitatt.callbacks.wandb_sweep import require_login, run_sweep
 from vitatt.data.datamodule import LesionDataModule
-from vitatt.files import check_folder, claim_folder, write_frame, write_text
+from vitatt.files import write_frame, write_text
 from vitatt.options import CALLED_FROM_PYTHON, CommandLine
 from vitatt.paths import user_path
-from vitatt.reading import read_yaml
 from vitatt.reports.sweep import sweep_page
 from vitatt.sweep.checks import checked_config
 from vitatt.sweep.outcome import fit_command, importances, overlay_text, trials_table
 from vitatt.sweep.plan import ARGS, SweepPlan, as_options, make_plan
 from vitatt.sweep.progress import progress_line
+from vitatt.sweep.record import check_and_record, claimed
 from vitatt.sweep.search import check_trainings, num_trials, search
 from vitatt.sweep.suggestions import require_optuna
 from vitatt.sweep.trials import Trial, TrialFolder, best_of
 from vitatt.types import UsageError
-
-_RECORD = "config.yaml"
-_LOCK = ".vitatt-sweep.lock"
 
 
 def sweep(
@@ -127,20 +121,14 @@ def sweep(
     require_optuna()
     if early_terminate:
         print("note: `early_terminate` is for W&B; the offline search stops trials by the median.")
-    _claim(folder)
-    try:
-        with FileLock(folder / _LOCK, timeout=0):
-            return _search_offline(plan)
-    except Timeout as error:
-        raise UsageError(
-            f"Another `vitatt sweep` works in {folder}. Wait for it, or name another --output."
-        ) from error
+    with claimed(folder):
+        return _search_offline(plan)
 
 
 def _search_offline(plan: SweepPlan) -> int:
     config = checked_config(plan)
     store = TrialFolder(plan.output / "trials")
-    _check_and_record(plan, config, started=bool(store.read()))
+    check_and_record(plan, config, started=bool(store.read()))
     training = check_trainings(plan)
     data, total = training.datamodule, num_trials(plan)
     del training
@@ -217,42 +205,6 @@ def _print_best(plan: SweepPlan, best: Trial) -> None:
     )
 
 
-def _check_and_record(plan: SweepPlan, config: Mapping[str, Any], *, started: bool) -> None:
-    """Write the settings of a search, or compare them with those that its trials had.
-
-    Raises:
-        UsageError: If others would be mixed with them.
-    """
-    settings = {
-        "method": plan.method,
-        "metric": plan.metric,
-        "parameters": {
-            one.name: {
-                "values": list(one.values),
-                "min": None if one.values else one.low,
-                "max": None if one.values else one.high,
-                "log": one.log,
-                "q": one.step,
-                "whole": one.whole,
-            }
-            for one in plan.parameters
-        },
-        "inner_folds": plan.inner_folds,
-        "seed": plan.seed,
-        "threads": plan.threads,
-    }
-    recorded = {**config, "sweep": settings}
-    path = plan.output / _RECORD
-    if not started:
-        write_text(yaml.safe_dump(recorded, sort_keys=True), path)
-    elif changed := changed_settings(read_yaml(path), recorded):
-        shown = "\n  ".join(changed[:8])
-        raise UsageError(
-            f"{plan.output} holds trials with other settings:\n  {shown}\n"
-            "Name another --output, or remove that folder."
-        )
-
-
 def _output(output: str | None, line: CommandLine) -> Path:
     if output is not None:
         return user_path(output, "--output").resolve()
@@ -261,22 +213,11 @@ def _output(output: str | None, line: CommandLine) -> Path:
     return Path("sweeps", line.config_files[0].stem).resolve()
 
 
-def _claim(folder: Path) -> None:
-    """See that results can be written into a folder, which is new or that of a sweep.
-
-    Raises:
-        UsageError: If it is neither, or cannot be written.
-    """
-    if any((folder / own).exists() for own in (_LOCK, "trials")):
-        check_folder(folder, "--output")
-    else:
-        claim_folder(folder)
-
-
 def _offline_command(line: CommandLine, plan: SweepPlan) -> str:
     """A command that searches offline instead."""
-    config = f" --config {line.config_files[0]}" if line.config_files else ""
-    return f"vitatt sweep{config} --trials {plan.trials or num_trials(plan)}"
+    words = [word for path in line.config_files for word in ("--config", str(path))]
+    trials = str(plan.trials or num_trials(plan))
+    return shlex.join(["vitatt", "sweep", *words, *line.training_options, "--trials", trials])
 
 
 def _near(path: Path) -> Path:

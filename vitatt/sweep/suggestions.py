@@ -61,10 +61,7 @@ def suggest(plan: SweepPlan, earlier: Sequence[Trial]) -> dict[str, Value]:
         sampler = TPESampler(seed=seed, multivariate=True, n_startup_trials=AT_RANDOM)
     study = study_of(plan, earlier, sampler)
     drawn = study.ask(distributions(plan.parameters)).params
-    return {
-        one.name: one.values[int(drawn.get(one.name, 0))] if one.values else drawn[one.name]
-        for one in plan.parameters
-    }
+    return {one.name: _value(one, drawn.get(one.name, 0)) for one in plan.parameters}
 
 
 def combinations(parameters: Sequence[Parameter]) -> list[dict[str, Value]]:
@@ -115,6 +112,13 @@ def _distribution(parameter: Parameter) -> Any:
     if parameter.whole:
         return IntDistribution(int(parameter.low), int(parameter.high))
     return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+
+
+def _value(parameter: Parameter, drawn: int | float) -> Value:
+    """The value that Optuna drew: a place in the list, or a number; steps without 0.1 + 0.2."""
+    if parameter.values:
+        return parameter.values[int(drawn)]
+    return drawn if parameter.step is None else round(drawn, 12)
 
 
 def _placed(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> dict[str, Any]:
