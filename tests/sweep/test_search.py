@@ -16,7 +16,7 @@ from vitatt.sweep.plan import SweepPlan
 from vitatt.sweep.search import is_worse, search
 from vitatt.sweep.suggestions import AT_RANDOM, combinations, suggest
 from vitatt.sweep.trials import FoldResult, Trial, TrialFolder, best_of
-from vitatt.types import UsageError
+from vitatt.types import DataError, UsageError
 
 optuna = pytest.importorskip("optuna")
 
@@ -203,3 +203,20 @@ def test_other_files_are_no_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (folder / "0001.json").unlink()
     with pytest.raises(UsageError, match=r"0001\.json cannot be read"):
         TrialFolder(folder).read()
+
+
+def test_data_that_are_gone_end_the_search_and_fail_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: Any) -> None:
+        raise DataError("the folder is gone")
+
+    folder = TrialFolder(tmp_path)
+    monkeypatch.setattr(module, "_train", unreadable)
+    monkeypatch.setattr(module, "check_trainings", unreadable)
+    with pytest.raises(DataError, match="the folder is gone"):
+        search(plan_of(trials=2), CONFIG, folder, lambda trials: None)
+    assert [(one.state, one.folds) for one in folder.read()] == [("running", ())]
+    monkeypatch.setattr(module, "check_trainings", lambda plan: None)  # only these values cannot be
+    search(plan_of(trials=2), CONFIG, folder, lambda trials: None)
+    assert [one.state for one in folder.read()] == ["failed", "failed"]

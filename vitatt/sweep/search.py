@@ -20,7 +20,7 @@ from vitatt.sweep.checks import refusals
 from vitatt.sweep.plan import SweepPlan
 from vitatt.sweep.suggestions import combinations, suggest
 from vitatt.sweep.trials import FoldResult, Trial, TrialFolder
-from vitatt.types import UsageError
+from vitatt.types import DataError, UsageError
 
 COMPARED = 5
 """Complete trials that are needed before another one is stopped early."""
@@ -100,7 +100,11 @@ def _run(
     trial: Trial,
     earlier: Sequence[Trial],
 ) -> Trial:
-    """A trial with the trainings that it lacks; each is written as it is finished."""
+    """A trial with the trainings that it lacks; each is written as it is finished.
+
+    Raises:
+        DataError: If the data cannot be read any more.
+    """
     count = plan.inner_folds or config["data"]["inner_folds"]
     folder.write(trial)
     while trial.state == "running":
@@ -108,6 +112,9 @@ def _run(
         try:
             result = _train(plan, config["checkpoint"]["monitor"], trial, inner_fold)
         except (UsageError, torch.OutOfMemoryError) as error:
+            if isinstance(error, DataError):
+                # Raises if the data are the cause, such as a disk that is gone, and not the values.
+                check_trainings(plan)
             reason = " ".join(str(error).split())
             trial = dataclasses.replace(
                 trial, state="failed", reason=f"inner fold {inner_fold}: {reason}"
