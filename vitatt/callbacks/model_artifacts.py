@@ -56,7 +56,7 @@ def log_models(trainer: lightning.Trainer, logger: WandbLogger, keeper: BestChec
             "data": facts,
             "epoch": trainer.current_epoch - 1 if scored is None else scored.epoch,
             "step": trainer.global_step if scored is None else scored.step,
-            **({} if scored is None else {str(keeper.monitor): scored.score}),
+            **({} if scored is None or keeper.monitor is None else {keeper.monitor: scored.score}),
         }
         artifact = wandb.Artifact(artifact_name(folder.name), type="model", metadata=metadata)
         artifact.add_file(str(waiting), name=name, policy="immutable", skip_cache=True)

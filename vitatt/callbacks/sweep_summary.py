@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import wandb
 
 from vitatt.callbacks.tracking import RunLogger, closing_run
+from vitatt.callbacks.wandb_tables import log_table
 
 
 def log_sweep(
@@ -26,5 +26,5 @@ def log_sweep(
     with closing_run():
         logger = RunLogger(name="summary", save_dir=str(output / "runs"), group=output.name)
         logger.log_hyperparams(dict(facts))
-        table = wandb.Table(columns=trials.columns, data=trials.rows())
-        logger.log_metrics({"sweep/trials": table, **best})
+        log_table(logger, "sweep/trials", trials)
+        logger.log_metrics(dict(best))
