@@ -74,6 +74,23 @@ def test_pixel_bombs(start, predictor, photo, kind) -> None:
     assert works(client, photo)
 
 
+def test_a_bomb_of_a_phone(start, predictor, photo) -> None:
+    """A kind of image whose reader comes with another package has the same limit."""
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    client = start({"model": predictor}, Bounds(pixels=4_000_000))
+    bomb = encoded(np.zeros((2100, 2100, 3), np.uint8), "HEIF")
+    assert len(bomb) < 100_000
+    refused = client.post("/v1/predict", files={"image": bomb})
+    assert refused.status_code == 413
+    assert "at most 4,000,000 pixels, but it has 2100 x 2100." in message(refused)
+    small = encoded(np.zeros((48, 48, 3), np.uint8), "HEIF")
+    assert client.post("/v1/predict", files={"image": small}).status_code == 200
+
+
+# As PostScript may begin, which Pillow would hand to a program, and as a file of a phone does.
+DISGUISED = b"%!PSftypheic\n%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nquit\n"
+
+
 def test_a_bomb_beyond_what_pillow_opens(client, photo) -> None:
     header = bytearray(encoded(np.zeros((8, 8, 3), np.uint8)))
     header[16:24] = (60_000).to_bytes(4, "big") * 2  # width and height of a PNG
@@ -98,8 +115,15 @@ def jpeg(**options) -> bytes:
         b"PK\x03\x04" + b"x" * 90,
         b"\x00" * 90,
         b"GIF89a" + b"\x00" * 90,
+        DISGUISED,
+        DISGUISED.replace(b"heic", b"    "),
+        b"\x00\x00\x00\x18ftypheic" + b"\x00" * 90,
+        b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 90,
     ],
-    ids=["cut JPEG", "cut PNG", "PostScript", "SVG", "PDF", "zip", "zeros", "GIF"],
+    ids=[
+        *("cut JPEG", "cut PNG", "PostScript", "SVG", "PDF", "zip", "zeros", "GIF"),
+        *("PostScript as HEIC", "PostScript as ftyp", "cut HEIC", "film"),
+    ],
 )
 def test_damaged_and_other_files(client, photo, content) -> None:
     refused = client.post("/v1/predict", files={"image": ("x.jpg", content)})

@@ -15,12 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from vitatt.data.images.reading import learn_heif
 from vitatt.inference.images import CaseInput
 from vitatt.serving.bounds import Bounds
 from vitatt.serving.refusals import Refusal
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "MPO", "HEIF")
-"""Of images, as Pillow names them. Others, such as PostScript, would run a program."""
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "MPO")
+"""Of images beside HEIF, as Pillow names them. Others, such as PostScript, would run a program."""
 
 _FORM_FIELDS = 64
 
@@ -81,20 +82,18 @@ def checked_image(image: CaseInput | None, views: Sequence[str], bounds: Bounds)
 
 
 def _check(content: bytes, name: str, bounds: Bounds) -> None:
-    if content[4:8] == b"ftyp":  # HEIF, whose reader is registered when it is first read
-        return
+    source = io.BytesIO(content)
+    formats = ("HEIF",) if learn_heif(source, name) else _FORMATS
     try:
-        with Image.open(
-            io.BytesIO(content), formats=[one for one in FORMATS if one != "HEIF"]
-        ) as one:
+        with Image.open(source, formats=formats) as one:
             width, height = one.size
     except Image.DecompressionBombError:
         raise _too_many_pixels(name, "more than Pillow opens", bounds) from None
     except Exception as error:
         raise Refusal(
             422,
-            f"Expected `{name}` to be an image ({', '.join(FORMATS)}), but its content is none of "
-            "these, or damaged.",
+            f"Expected `{name}` to be an image ({', '.join(_FORMATS)}, HEIF), but its content is "
+            "none of these, or damaged.",
         ) from error
     if width * height > bounds.pixels:
         raise _too_many_pixels(name, f"{width} x {height}", bounds)
