@@ -318,6 +318,17 @@ def test_a_page_of_another_name_cannot_call_it(client, photo) -> None:
     assert "but the request was for 'evil.example'" in message(refused)
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *(("[::1]", 200), ("[::1]:80", 200), ("LOCALHOST:", 200), ("127.0.0.1", 200)),
+        *(("127.0.0.1:1:1", 421), ("[::2]", 421), ("localhost@evil.example", 421), ("", 421)),
+    ],
+)
+def test_names_of_this_machine(client, host, status) -> None:
+    assert client.get("/healthz", headers={"host": host}).status_code == status
+
+
 def test_a_token(start, predictor, photo, monkeypatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
     usual = hmac.compare_digest

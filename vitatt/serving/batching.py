@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from vitatt.serving.refusals import Refusal
+from vitatt.serving.worker import Worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,22 +22,25 @@ class Batcher(Generic[Item, Result]):
     """Runs a function on as many items at once as wait for it.
 
     Args:
-        run: From items to their results, in the same order; called in `executor`.
-        executor: Where it runs; one thread, so that models do not compete for the cores.
+        run: From items to their results, in the same order.
+        worker: Where it runs.
         batch: Largest number of items at once.
         queue: Largest number of items that wait.
+        urgent: Whether its items go before those of other queues of the worker.
     """
 
     def __init__(
         self,
         run: Callable[[Sequence[Item]], Sequence[Result]],
-        executor: Executor,
+        worker: Worker,
         *,
         batch: int,
         queue: int,
+        urgent: bool = False,
     ) -> None:
         self._run = run
-        self._executor = executor
+        self._worker = worker
+        self._urgent = urgent
         self._batch = batch
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue)
         self._task: asyncio.Task[None] | None = None
@@ -75,23 +78,25 @@ class Batcher(Generic[Item, Result]):
             self._task.cancel()
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             batch = [await self._queue.get()]
-            while len(batch) < self._batch and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            alive = [one for one in batch if not one.future.cancelled()]
-            try:
-                results = await loop.run_in_executor(
-                    self._executor, self._run, [one.item for one in alive]
-                )
-                for one, result in zip(alive, results, strict=True):
-                    if not one.future.done():
-                        one.future.set_result(result)
-            except Exception as error:  # noqa: BLE001 (every waiting request gets it)
-                for one in alive:
-                    if not one.future.done():
-                        one.future.set_exception(error)
-            finally:
-                for _ in batch:
-                    self._queue.task_done()
+            async with self._worker.turn(urgent=self._urgent):
+                while len(batch) < self._batch and not self._queue.empty():
+                    batch.append(self._queue.get_nowait())
+                await self._answer([one for one in batch if not one.future.cancelled()])
+            for _ in batch:
+                self._queue.task_done()
+
+    async def _answer(self, batch: Sequence[_Waiting]) -> None:
+        """Run items for which somebody still waits."""
+        if not batch:
+            return
+        try:
+            results = await self._worker.run(self._run, [one.item for one in batch])
+            for one, result in zip(batch, results, strict=True):
+                if not one.future.done():
+                    one.future.set_result(result)
+        except Exception as error:  # noqa: BLE001 (every waiting request gets it)
+            for one in batch:
+                if not one.future.done():
+                    one.future.set_exception(error)
