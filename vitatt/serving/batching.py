@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from vitatt.serving.refusals import Refusal
 from vitatt.serving.worker import Worker
@@ -13,7 +15,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class _Waiting(NamedTuple):
+@dataclass(eq=False)
+class _Waiting:
+    """An item, and who waits for its result."""
+
     item: Any
     future: asyncio.Future[Any]
 
@@ -42,54 +47,52 @@ class Batcher(Generic[Item, Result]):
         self._worker = worker
         self._urgent = urgent
         self._batch = batch
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue)
+        self._most = queue
+        self._queue: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
         """Number of items that wait."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     async def __call__(self, item: Item) -> Result:
-        """Return the result of an item.
+        """Return the result of an item; one that is cancelled leaves the queue.
 
         Raises:
             Refusal: If too many items wait.
         """
-        if self._task is None:
-            self._task = asyncio.create_task(self._work())
-        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
-        try:
-            self._queue.put_nowait(waiting)
-        except asyncio.QueueFull:
+        if len(self._queue) >= self._most:
             raise Refusal(
                 503,
-                f"{self._queue.maxsize} requests are waiting, as many as this server takes. Come "
-                "again in a second.",
+                f"{self._most} requests are waiting, as many as this server takes. Come again in a "
+                "second.",
                 {"retry-after": "1"},
-            ) from None
-        result: Result = await waiting.future
+            )
+        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+        try:
+            result: Result = await waiting.future
+        finally:
+            if waiting in self._queue:
+                self._queue.remove(waiting)
         return result
 
     async def close(self) -> None:
-        """Stop, after what waits has run."""
+        """Return when what waits has run."""
         if self._task is not None:
-            await self._queue.join()
-            self._task.cancel()
+            await self._task
 
     async def _work(self) -> None:
-        while True:
-            batch = [await self._queue.get()]
+        while self._queue:
             async with self._worker.turn(urgent=self._urgent):
-                while len(batch) < self._batch and not self._queue.empty():
-                    batch.append(self._queue.get_nowait())
-                await self._answer([one for one in batch if not one.future.cancelled()])
-            for _ in batch:
-                self._queue.task_done()
+                count = min(self._batch, len(self._queue))
+                await self._answer([self._queue.popleft() for _ in range(count)])
 
     async def _answer(self, batch: Sequence[_Waiting]) -> None:
-        """Run items for which somebody still waits."""
-        if not batch:
+        if not batch:  # all were cancelled while others had their turn
             return
         try:
             results = await self._worker.run(self._run, [one.item for one in batch])
