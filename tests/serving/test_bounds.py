@@ -23,6 +23,7 @@ from PIL import Image
 from tests.serving.conftest import encoded, message
 from vitatt.cli import main
 from vitatt.serving.bounds import Bounds
+from vitatt.types import UsageError
 
 pytestmark = pytest.mark.long
 SMALL = Bounds(body_bytes=200_000, body_seconds=1.0, answers=50)
@@ -353,10 +354,19 @@ def test_other_machines_need_a_token(save, data, capsys, monkeypatch) -> None:
     assert "Expected `--token` (or VITATT_TOKEN) with `--host 0.0.0.0`" in said
 
 
-def test_a_taken_port(save, data, capsys) -> None:
+@pytest.mark.parametrize("token", ["gehe\u00efm", "\u043f", " x", "x\n", "a\tb", " "])
+def test_a_token_that_no_header_carries(token, capsys, monkeypatch) -> None:
+    monkeypatch.delenv("VITATT_TOKEN", raising=False)
+    assert main(["serve", "--ckpt_path=none.ckpt", f"--token={token}"]) == 2
+    said = capsys.readouterr().err
+    assert "Expected a token of letters, digits and other characters of ASCII" in said
+
+
+def test_a_taken_port(capsys) -> None:
+    """It is said before a model is loaded, which takes seconds."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["serve", f"--ckpt_path={save(data)}", f"--port={port}"]) == 2
+        assert main(["serve", "--ckpt_path=none.ckpt", f"--port={port}"]) == 2
     assert f"The server cannot listen at 127.0.0.1, port {port}" in capsys.readouterr().err
 
 
@@ -411,6 +421,27 @@ def test_pixels_of_a_phone(start, predictor) -> None:
     photo = encoded(np.full((6000, 8000, 3), 128, np.uint8), "JPEG", quality=40)
     content = io.BytesIO(photo).getvalue()
     assert client.post("/v1/predict", files={"image": content}).status_code == 200
+
+
+def test_a_name_that_has_an_equals_sign(save, data) -> None:
+    one = save(data, "a=b.ckpt")
+    from vitatt.commands.serve import _models
+
+    assert list(_models([str(one), f"x={one}"], "cpu")) == ["a=b", "x"]
+
+
+def test_an_onnx_export_is_refused_by_one_message(save, data, tmp_path, capsys) -> None:
+    from vitatt.commands.export import export
+    from vitatt.inference import Predictor
+    from vitatt.inference.case_in_hand import CaseInHand
+
+    export(ckpt_path=str(save(data)), output=str(tmp_path / "onnx"))
+    assert main(["serve", f"--ckpt_path={tmp_path / 'onnx'}", "--port=0"]) == 2
+    said = capsys.readouterr().err
+    assert "is an ONNX export, whose images cannot be encoded by themselves" in said
+    with pytest.raises(UsageError) as refused:
+        CaseInHand(Predictor.load(tmp_path / "onnx"), b"")
+    assert str(refused.value) in said
 
 
 def test_two_models_of_one_name_are_refused(save, data, capsys) -> None:
