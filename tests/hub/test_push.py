@@ -143,7 +143,7 @@ def test_the_folder_without_an_upload(save, data, tmp_path, monkeypatch):
         with pytest.raises(UsageError, match=f"`repo` to be OWNER/NAME, but got '{name}'"):
             push(str(path), repo=name)
     with pytest.raises(
-        UsageError, match=r"`licence` to be a name as the hub has it, .* but got 'M"
+        UsageError, match=r"`licence` to be a name as the hub has it, .*'MIT"
     ):
         push(str(path), repo=REPO, licence="MIT\nlicense: x")
 
