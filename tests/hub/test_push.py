@@ -142,9 +142,7 @@ def test_the_folder_without_an_upload(save, data, tmp_path, monkeypatch):
     for name in ("name", "../name", "a/..", "a/b/c", "a/b\n", "ü/b"):
         with pytest.raises(UsageError, match=f"`repo` to be OWNER/NAME, but got '{name}'"):
             push(str(path), repo=name)
-    with pytest.raises(
-        UsageError, match=r"`licence` to be a name as the hub has it, .*'MIT"
-    ):
+    with pytest.raises(UsageError, match=r"`licence` to be a name as the hub has it, .*'MIT"):
         push(str(path), repo=REPO, licence="MIT\nlicense: x")
 
 

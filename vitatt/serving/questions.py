@@ -9,9 +9,10 @@ from fastapi import Request
 
 from vitatt.inference.images import CaseInput
 from vitatt.serving.refusals import Refusal
-from vitatt.serving.requests import checked_image, read_asked
+from vitatt.serving.requests import read_asked
 from vitatt.serving.served import ServedModel
 from vitatt.serving.server import Server
+from vitatt.serving.uploads import checked_image
 
 FORMATS = ("numbers", "png")
 """Of a map."""

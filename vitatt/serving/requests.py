@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from PIL import Image
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from vitatt.data.images.reading import learn_heif
 from vitatt.inference.images import CaseInput
 from vitatt.serving.bounds import Bounds
 from vitatt.serving.refusals import Refusal
 from vitatt.words import did_you_mean
-
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "MPO")
-"""Of images beside HEIF, as Pillow names them. Others, such as PostScript, would run a program."""
 
 _FORM_FIELDS = 64
 
@@ -78,46 +72,6 @@ async def read_asked(request: Request, bounds: Bounds, allowed: Collection[str])
     answers = _answers(fields.pop("answers", None), bounds)
     given = {name: value for name, value in fields.items() if value not in (None, "")}
     return Asked(image, answers, given)
-
-
-def checked_image(image: CaseInput | None, views: Sequence[str], bounds: Bounds) -> CaseInput:
-    """Return an image whose size and format are known to be within bounds, without decoding it.
-
-    Raises:
-        Refusal: If it is not, or there is none.
-    """
-    if image is None:
-        wanted = " or ".join(f"`image.{view}`" for view in views) or "`image`"
-        raise Refusal(422, f"Expected an image as the file {wanted}, but got none.")
-    for name, content in image.items() if isinstance(image, Mapping) else [("image", image)]:
-        if content is not None:
-            assert isinstance(content, bytes)
-            _check(content, name, bounds)
-    return image
-
-
-def _check(content: bytes, name: str, bounds: Bounds) -> None:
-    source = io.BytesIO(content)
-    formats = ("HEIF",) if learn_heif(source, name) else _FORMATS
-    try:
-        with Image.open(source, formats=formats) as one:
-            width, height = one.size
-    except Image.DecompressionBombError:
-        raise _too_many_pixels(name, "more than Pillow opens", bounds) from None
-    except Exception as error:
-        raise Refusal(
-            422,
-            f"Expected `{name}` to be an image ({', '.join(_FORMATS)}, HEIF), but its content is "
-            "none of these, or damaged.",
-        ) from error
-    if width * height > bounds.pixels:
-        raise _too_many_pixels(name, f"{width} x {height}", bounds)
-
-
-def _too_many_pixels(name: str, found: str, bounds: Bounds) -> Refusal:
-    return Refusal(
-        413, f"Expected `{name}` to have at most {bounds.pixels:,} pixels, but it has {found}."
-    )
 
 
 async def _form(request: Request, bounds: Bounds) -> dict[str, Any]:

@@ -30,7 +30,10 @@ function fill() {
   byId("record").replaceChildren(...shown);
 }
 
-const loaded = () => Promise.all([...document.querySelectorAll("#maps .photo")].map((one) => one.decode()));
+function loaded() {
+  const photos = [...document.querySelectorAll("#maps .photo")];
+  return Promise.allSettled(photos.map((one) => one.decode()));
+}
 
 function content() {
   const now = new Date();
