@@ -46,7 +46,7 @@ def add_page(
     files = {**_files(), **example_files(cards[0].views)}
     hidden: dict[str, Any] = {"include_in_schema": False}
 
-    @app.get("/", **hidden)
+    @app.api_route("/", methods=["GET", "HEAD"], **hidden)
     async def index(request: Request) -> Response:
         language = _language(request)
         return _html("index.html.jinja", language, **_values(cards, language, token is not None))

@@ -17,20 +17,18 @@ from vitatt.types import UsageError
 _SECONDS_TO_FINISH = 30
 
 
-def run_server(models: Mapping[str, Predictor], *, host: str, port: int, token: str | None) -> int:
+def run_server(
+    models: Mapping[str, Predictor], listening: socket.socket, *, host: str, token: str | None
+) -> int:
     """Serve models, and return 0 after SIGINT or SIGTERM, when what ran is finished.
 
     Args:
         models: By name.
-        host: Address to listen at.
-        port: Port to listen at; 0 for any that is free.
+        listening: See `listen`.
+        host: As it was named.
         token: What requests must carry; None for nothing.
-
-    Raises:
-        UsageError: If there is no such address, or the port is taken.
     """
     bounds = Bounds()
-    listening = _listening(host, port)
     port = listening.getsockname()[1]
     local = token is None
     hosts = ("127.0.0.1", "localhost", "::1") if local else None
@@ -48,10 +46,36 @@ def run_server(models: Mapping[str, Predictor], *, host: str, port: int, token: 
         timeout_graceful_shutdown=_SECONDS_TO_FINISH,
         h11_max_incomplete_event_size=16 * 1024,
         http="h11",
+        ws="none",
         lifespan="on",
     )
     _Server(config).run(sockets=[listening])
     return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address; who calls waits until the server runs.
+
+    Args:
+        host: Address to listen at.
+        port: Port to listen at; 0 for any that is free.
+
+    Raises:
+        UsageError: If there is no such address, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        raise UsageError(
+            f"The server cannot listen at {host}, port {port}: {error.strerror}. Choose another "
+            "`--port` or `--host`."
+        ) from error
+    return listening
 
 
 class _Server(uvicorn.Server):
@@ -67,18 +91,3 @@ class _Server(uvicorn.Server):
         finally:
             for kind, handler in before.items():
                 signal.signal(kind, handler)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise UsageError(
-            f"The server cannot listen at {host}, port {port}: {error.strerror}. Choose another "
-            "`--port` or `--host`."
-        ) from error
-    return listening

@@ -9,12 +9,21 @@ export class Refused extends Error {
   }
 }
 
+// Whether the same request may be answered later.
+export const mayPass = ({ status }) => [0, 408, 502, 503, 504].includes(status);
+
 // Returns the answer to a request; an error of the API is a `Refused` in the API's own words.
-export async function ask(path, body, { signal, method = "POST" } = {}) {
+export async function ask(path, body, { signal } = {}) {
   const isForm = body instanceof FormData;
-  const options = { method, signal };
-  if (body) options.body = isForm ? body : JSON.stringify(body);
-  if (body && !isForm) options.headers = { "content-type": "application/json" };
+  const options = { method: "POST", signal, body: isForm ? body : JSON.stringify(body) };
+  if (!isForm) options.headers = { "content-type": "application/json" };
+  return (await fetched(path, options)).json();
+}
+
+export const askText = async (path) => (await fetched(path)).text();
+export const askFile = async (path) => (await fetched(path)).blob();
+
+async function fetched(path, options) {
   let answer;
   try {
     answer = await fetch(path, options);
@@ -24,7 +33,7 @@ export async function ask(path, body, { signal, method = "POST" } = {}) {
   }
   if (answer.status === 401) location.assign("/login");
   if (!answer.ok) throw new Refused(answer.status, await reason(answer));
-  return answer.json();
+  return answer;
 }
 
 async function reason(answer) {
