@@ -22,7 +22,8 @@ class Server:
         self.files = files
         self.asked: list[str] = []
 
-    def __call__(self) -> Any:
+    def __call__(self, *arguments: Any, **more: Any) -> Any:
+        inspect.signature(REAL).bind(*arguments, **more)
         return SimpleNamespace(artifact=self.artifact)
 
     def artifact(self, *arguments: Any, **more: Any) -> Any:

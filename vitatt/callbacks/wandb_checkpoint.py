@@ -11,6 +11,9 @@ import wandb
 from vitatt.callbacks.model_artifacts import artifact_name
 from vitatt.types import UsageError
 
+_WAIT = 20
+"""Seconds that W&B may take to answer a question; a download may take longer."""
+
 PREFIX = "wandb:"
 """Before the name of a checkpoint in W&B, where a checkpoint may be named."""
 
@@ -40,7 +43,7 @@ def local_checkpoint(name: str, runs: Path = Path("runs")) -> str:
     project, run, alias = match["project"], match["run"], match["alias"] or "best"
     full = f"{project}/{artifact_name(run)}:{alias}"
     try:
-        artifact = wandb.Api().artifact(full, type="model")
+        artifact = wandb.Api(timeout=_WAIT).artifact(full, type="model")
         place = runs / "wandb" / "downloads" / project.replace("/", "-") / run / artifact.version
         folder = Path(artifact.download(root=str(place.absolute())))
     except (wandb.errors.Error, ValueError, OSError, requests.RequestException) as error:
