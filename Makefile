@@ -9,6 +9,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATASETS := $(patsubst conf/%.yaml,%,$(wildcard conf/*.yaml))
 # Exactly one of these names: `filter` alone would also accept a list, or the wildcard %.
+SWEEPS := $(patsubst conf/sweep/%.yaml,%,$(wildcard conf/sweep/*.yaml))
 CONFIG := $(if $(filter 1,$(words $(DATASET))),$(filter $(subst %,\%,$(DATASET)),$(DATASETS)))
 ROOT := $(if $(DATA_DIR),--data.root '$(subst ','\'',$(DATA_DIR))')
 YAML_FILES = $(shell find conf $(wildcard docs) .github .pre-commit-config.yaml CITATION.cff -name '*.y*ml' -o -name '*.cff')
@@ -20,15 +21,21 @@ $(error Expected DATASET to be one of: $(DATASETS) (from conf/*.yaml), but got '
 endif
 endif
 
+ifneq ($(filter sweep,$(MAKECMDGOALS)),)
+ifeq ($(if $(filter 1,$(words $(DATASET))),$(filter $(subst %,\%,$(DATASET)),$(SWEEPS))),)
+$(error Expected DATASET to be one of: $(SWEEPS) (from conf/sweep/*.yaml), but got '$(DATASET)')
+endif
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-fast test-slow lint lint-style lint-spelling lint-types \
+.PHONY: help install train sweep test test-fast test-slow lint lint-style lint-spelling lint-types \
 	lint-yaml format docs docs-serve bench clean
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
 	@echo "  make train DATASET=NAME DATA_DIR=folder ARGS='--trainer.max_epochs 5'"
-	@echo "  with NAME one of: $(DATASETS)"
+	@echo "  with NAME one of: $(DATASETS); for make sweep: $(SWEEPS)"
 
 install: $(READY)  ## Create .venv with all dependencies (the other targets do so too)
 
@@ -45,6 +52,13 @@ else ifeq ($(DATASET),demo_views)
 	$(BIN)/vitatt demo-data demo-views --dataset derm7pt --num_cases 1600 --image_size 128
 endif
 	$(BIN)/vitatt fit --config 'conf/$(CONFIG).yaml' $(ROOT) $(ARGS)
+
+# An agent of W&B starts `vitatt fit` by its name.
+sweep: $(READY)  ## Search hyperparameters by a W&B sweep with an agent here, as for train
+ifeq ($(DATASET),demo)
+	$(BIN)/vitatt demo-data demo-data --num_cases 1600 --image_size 128
+endif
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/vitatt sweep --config 'conf/sweep/$(DATASET).yaml' --engine wandb $(ROOT) $(ARGS)
 
 test: $(READY)  ## Run the tests (minutes)
 	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder --durations=15 -m "not slow and not bench" $(ARGS)

@@ -33,6 +33,7 @@ FLOORS = (
     ("resuming",),
     ("training",),
     ("benchmark",),
+    ("sweep",),
     ("reports",),
     ("reports.benchmark", "reports.explanations"),
     ("environment", "options", "serving", "hub"),

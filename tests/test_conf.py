@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from tests.tasks import make_task
+from vitatt.commands.sweep import sweep
 from vitatt.models.build import without_initialisation
 from vitatt.models.encoders.factory import make_encoder
 from vitatt.models.fusion import FUSIONS
@@ -20,7 +22,8 @@ pytestmark = pytest.mark.long
 CONF = Path(__file__).parents[1] / "conf"
 RECIPES = sorted(CONF.glob("*.yaml"))
 BENCHMARKS = sorted(CONF.glob("benchmark/*.yaml"))
-OVERLAYS = sorted(set(CONF.glob("*/*.yaml")) - set(BENCHMARKS))
+SWEEPS = sorted(CONF.glob("sweep/*.yaml"))
+OVERLAYS = sorted(set(CONF.glob("*/*.yaml")) - set(BENCHMARKS) - set(SWEEPS))
 
 
 def printed(words: list[str], capsys, monkeypatch) -> dict:
@@ -121,6 +124,26 @@ def test_every_arm_of_a_benchmark(plan, tmp_path, monkeypatch):
         for option, value in wanted.items():
             found = functools.reduce(operator.getitem, option.split("."), config)
             assert found == value, (name, option)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_value_of_a_sweep(path, tmp_path, monkeypatch):
+    from vitatt.sweep.checks import checked_config
+    from vitatt.sweep.plan import make_plan
+
+    monkeypatch.setattr(sys, "argv", ["vitatt"])
+    monkeypatch.chdir(CONF.parent)
+    shipped = yaml.safe_load(path.read_text())
+    assert shipped.keys() <= inspect.signature(sweep).parameters.keys()
+    plan = make_plan(
+        **{key: shipped[key] for key in ("method", "metric", "parameters", "command")},
+        **{"training_options": (), "output": tmp_path, "trials": shipped["run_cap"]},
+        **{"inner_folds": None, "seed": 0, "threads": 1},
+    )
+    config = checked_config(plan)
+    recipe = yaml.safe_load(Path(shipped["command"][3]).read_text())
+    assert config["data"]["dataset"] == recipe["data"]["dataset"]
+    assert path.stem == Path(shipped["command"][3]).stem == shipped["name"]
 
 
 @pytest.mark.parametrize("plan", BENCHMARKS, ids=lambda path: path.stem)

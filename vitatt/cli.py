@@ -26,6 +26,7 @@ OWN = {
     "robustness": "metrics with missing or wrong metadata, or with corrupted images",
     "embed": "t-SNE of the fused class token, and separation of the classes",
     "benchmark": "every arm on every fold with every seed, and the comparison of all",
+    "sweep": "search hyperparameters over inner folds, or by a sweep of W&B",
     "report": "one HTML file and a model card of a benchmark or a test run",
     "study design": "plan a reader study: cases, arms, power; frozen with digests",
     "study serve": "the readers' pages of a study, on this machine",

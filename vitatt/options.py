@@ -44,6 +44,9 @@ was given and no defaults: hand it to `vitatt.studies.inputs.make_datamodule` or
 NO_DATA_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 """Default of a parameter of type `DataSettings`."""
 
+_CHECKPOINTS = {"ckpt_path", "ckpt_paths"}
+"""Parameters that name checkpoints, which may be in W&B."""
+
 _TRAINER_KEYS = ("seed_everything", "trainer", "ckpt_path", "weights_only")
 """What the configuration of a training holds beside its sections."""
 
@@ -88,7 +91,22 @@ def run_command(function: Callable[..., int], words: Sequence[str], name: str | 
         UsageError: As `arguments_of`, or if the function refuses a value.
         SystemExit: As `arguments_of`.
     """
-    return function(**arguments_of(function, words, name))
+    arguments = arguments_of(function, words, name)
+    for option in _CHECKPOINTS & arguments.keys():
+        arguments[option] = _local(arguments[option])
+    return function(**arguments)
+
+
+def _local(given: Any) -> Any:
+    """Names of checkpoints, those of W&B as files; each may have a name of the model before it."""
+    if isinstance(given, (list, tuple)):
+        return [_local(one) for one in given]
+    before, prefix, name = str(given).partition("wandb:")
+    if not prefix or not (before == "" or before.endswith("=")):
+        return given
+    from vitatt.callbacks.wandb_checkpoint import local_checkpoint  # imports W&B, which takes long
+
+    return before + local_checkpoint(prefix + name)
 
 
 def arguments_of(

@@ -15,7 +15,7 @@ from vitatt.types import UsageError
 
 def runs_of(trainer: Namespace) -> Path:
     """Return the folder of the project's runs, from the logger settings of the trainer."""
-    logger = trainer.get("logger")
+    logger = _first(trainer.get("logger"))
     settings = logger.get("init_args") if isinstance(logger, Namespace) else None
     if settings is None or settings.get("save_dir") is None:
         return Path("runs") / "vitatt"
@@ -26,6 +26,7 @@ def runs_of(trainer: Namespace) -> Path:
 def continue_run(logger: Any, checkpoint: Path) -> None:
     """Make a resumed training log to its own run, if the checkpoint lies in a run's folder."""
     run = checkpoint.resolve().parent.parent
+    logger = _first(logger)
     if not isinstance(logger, Namespace) or not logger.class_path.endswith("RunLogger"):
         return
     runs = Path(logger.init_args.save_dir) / logger.init_args.project
@@ -59,3 +60,8 @@ def warn_of_ignored(section: str, asked: Mapping[str, Any], saved: Mapping[str, 
             rank_zero_warn(
                 f"The checkpoint's `{section}.{name}` is kept: {saved[name]}, not {asked[name]}."
             )
+
+
+def _first(logger: Any) -> Any:
+    """The logger that names the run's folder, of one or several."""
+    return logger[0] if isinstance(logger, list) and logger else logger

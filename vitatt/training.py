@@ -13,19 +13,24 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from vitatt.callbacks.calibration import Calibration
+from vitatt.callbacks.charts import ClassificationCharts
 from vitatt.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from vitatt.callbacks.confusion import ConfusionMatrixFigure
 from vitatt.callbacks.divergence import StopAtDivergence
 from vitatt.callbacks.explanation_metrics import ExplanationMetrics
 from vitatt.callbacks.explanations import ExplanationPanel
 from vitatt.callbacks.frozen_encoder import TokenCaching
 from vitatt.callbacks.interruption import SaveOnInterrupt
+from vitatt.callbacks.optimization import OptimizationRecord
 from vitatt.callbacks.requeue import requeued_checkpoint
 from vitatt.callbacks.run_config import RunConfig, RunRecord
 from vitatt.callbacks.run_folder import claim_run_folder, run_folder
+from vitatt.callbacks.shared_folder import share_folder
 from vitatt.callbacks.stopping import StopEarly
 from vitatt.callbacks.testing import TestReport
+from vitatt.callbacks.throughput import Throughput
 from vitatt.callbacks.trainer import LesionTrainer
+from vitatt.callbacks.wandb_checkpoint import local_checkpoint
+from vitatt.callbacks.workspace import Workspace
 from vitatt.config_files import check_config_files
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.models.checkpoint import check_weights, read_callback, read_position
@@ -120,10 +125,17 @@ class TrainingCLI(LightningCLI):
             if command != "fit":
                 raise UsageError(f"`vitatt {command}` needs a trained model: --ckpt_path FILE.")
             return
+        path = local_checkpoint(path, runs.parent)
         path = str(find_checkpoint(path, runs, prefer="last" if command == "fit" else "best"))
         config.ckpt_path = path
         model = self._saved_model(command, config, path)
         self.config = parser.parse_object({command: {"model": model}}, self.config)
+
+    def instantiate_classes(self) -> None:
+        """Create model, data and trainer, whose loggers all write into the run's one folder."""
+        super().instantiate_classes()
+        if self.trainer.loggers:
+            share_folder(self.trainer.loggers, run_folder(self.trainer))
 
     def _saved_model(self, command: str, config: Namespace, path: str) -> dict[str, Any]:
         """Settings of a checkpoint's model, as in a configuration; its task goes to the data."""
@@ -199,9 +211,12 @@ class TrainingCLI(LightningCLI):
 def _usual_callbacks() -> list[Callback]:
     return [
         StopAtDivergence(),  # before callbacks that save or plot
+        Workspace(),  # before callbacks that log
         Calibration(),
         TestReport(),
-        ConfusionMatrixFigure(),
+        ClassificationCharts(),
+        OptimizationRecord(),
+        Throughput(),
         SaveOnInterrupt(),
         RunRecord(),
         LastCheckpoint(),

@@ -119,7 +119,7 @@ def last(folder: Path) -> Path:
 def test_the_same_metrics_in_one_run(folders, way, command):
     expected, found = (metrics(folders[name] / command) for name in ("one", way))
     # Of one process's cases; bytes of a table; what the machine took.
-    apart = ("train/loss_step", "test/cases.size", "test/explanations/seconds/")
+    apart = ("train/loss_step", "test/cases.size", "test_explanations/seconds_", "speed/")
     expected, found = (
         {name: values for name, values in one.items() if not name.startswith(apart)}
         for one in (expected, found)

@@ -17,7 +17,7 @@ from vitatt import training
 from vitatt.cli import main
 from vitatt.models import fusion
 from vitatt.models.fusion.network import LesionNetwork
-from vitatt.models.metrics import LesionMetrics, check_monitor, direction
+from vitatt.models.metrics import LesionMetrics, check_monitor, direction, logged_name
 from vitatt.ranges import Range, check_ranges
 from vitatt.types import UsageError
 
@@ -108,9 +108,10 @@ def test_directions():
     metrics.update(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([0, 1]))
     wrong = metrics.compute()
     for name in perfect:
-        check_monitor(f"val/{name}", task, "checkpoint.monitor")
+        logged = logged_name("val", name)
+        check_monitor(logged, task, "checkpoint.monitor")
         better = {"max": perfect[name] > wrong[name], "min": perfect[name] < wrong[name]}
-        assert better[direction(f"val/{name}")], name
+        assert better[direction(logged)], name
     assert direction("val/loss") == "min"
 
 

@@ -43,7 +43,7 @@ def test_wandb_holds_maps_of_each_validation_run(trained):
     text = [json.dumps(record) for record in records]
     for key in ("maps/attention", "maps/tmme", "maps/cases", "val/confusion", "train/confusion"):
         assert sum(key in line for line in text) == 2, key
-    for key in ("val/balanced_accuracy", "val/auroc/MEL", "val/specificity/BCC", "train/f1"):
+    for key in ("val/balanced_accuracy", "val_by_class/auroc_MEL", "train/f1"):
         assert any(key in line for line in text), key
     assert sum("calibration_error" in line for line in text) == 4  # train and val, two epochs
 
@@ -66,16 +66,17 @@ def test_test_reports_intervals_and_a_table(trained, options, demo_root):
     assert {"group", "true", "predicted", "age", "region"} <= set(frame.columns)
     text = "\n".join(json.dumps(record) for record in history(run))
     assert "test/cases" in text
-    assert "test/balanced_accuracy/all_cases/low" in text
+    assert "test_intervals/all_cases_balanced_accuracy_low" in text
     for measure in ("most_relevant_first", "insertion", "stability", "randomised_3"):
-        assert f"test/explanations/{measure}/tmme/value" in text
+        assert f"test_explanations/{measure}_tmme" in text
     (table,) = run.parents[1].glob("wandb/offline-run-*/files/media/table/test/*.json")
     content = json.loads(table.read_text())
     assert content["columns"][-1] == "tmme"
     assert len(content["data"]) == frame.height
     # The table names its figures; they lie in the artifact that W&B makes of it.
     assert all(row[-1] == "Image" for row in content["data"])
-    assert len(set(re.findall(r"media/images/[0-9a-f]+\.png", everything(run)))) >= frame.height
+    assert len(set(re.findall(r"media/[0-9]+-[^\"]+\.jpg", everything(run)))) == frame.height
+    assert len(list((run / "maps" / "test").glob("*.jpg"))) == frame.height
 
 
 def test_validate_draws_maps_too(trained, options):
@@ -145,7 +146,7 @@ def test_drawing_maps_may_fail_without_stopping_training(options, monkeypatch, c
     def broken(*args, **kwargs):
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr("vitatt.callbacks.explanations.case_figure", broken)
+    monkeypatch.setattr("vitatt.callbacks.panel_figures.case_figure", broken)
     monkeypatch.setattr("vitatt.callbacks.best_effort._reported", set())
     assert main(["fit", *options, "--trainer.max_epochs=2", "--explanations.size=2"]) == 0
     told = [r for r in caplog.records if "Could not draw the maps" in r.getMessage()]
@@ -159,7 +160,7 @@ def test_drawing_maps_may_fail_without_stopping_training(options, monkeypatch, c
         "explanation_metrics.measure_faithfulness",
         "explanation_metrics.measure_sanity",
         "testing.heatmap",
-        "confusion.confusion_figure",
+        "charts.log_confusion",
     ],
 )
 def test_a_test_whose_explanations_fail_is_an_error(

@@ -30,10 +30,12 @@ from tests.docs.blocks import (
 from vitatt.benchmark.plan import Arm
 from vitatt.cli import OWN, TRAINER, main
 from vitatt.commands.benchmark import benchmark
+from vitatt.commands.sweep import sweep
 from vitatt.data.datasets.description import parse_description
 from vitatt.models.fusion import FUSIONS
 from vitatt.reader_study.design.protocol import Protocol
 from vitatt.reader_study.simulation.reader_model import ReaderModel
+from vitatt.sweep.parameters import read_parameters
 
 pytestmark = pytest.mark.long
 
@@ -110,6 +112,12 @@ def test_keys_exist(block: Block) -> None:
             for path in arm.get("configs", []):
                 assert is_file(f"conf/{path.removeprefix('../')}"), path
         return
+    if "parameters" in config:
+        assert set(config) <= set(inspect.signature(sweep).parameters)
+        assert read_parameters(config["parameters"])
+        for key in config["parameters"]:
+            assert known("fit", f"--{key}"), key
+        return
     for key in dotted(config):
         assert known("fit", f"--{key}"), key
 
@@ -183,7 +191,7 @@ def check_extras(words: list[str]) -> None:
 
 def known(command: str, option: str) -> bool:
     """Whether a command has an option; below ``init_args``, whether it has that of the class."""
-    if command == "benchmark" and option.startswith(_PASSED):
+    if command in ("benchmark", "sweep") and option.startswith(_PASSED):
         command = "fit"
     option = re.sub(r"\.(init_args|class_path)\b.*", "", option)
     return option in options(command) or option in ("--debug", "--help")

@@ -163,10 +163,14 @@ def test_a_summary_and_its_keys():
     assert list(summary.intervals["all cases"]) == [*MAIN, *SENSITIVITIES]
     assert len({line.index("  (") for line in summary.lines()}) == 1, "in columns"
     keys = summary.metrics()
-    assert "test/AUROC/all_cases/value" in keys
-    assert "test/partial_AUROC_above_80_TPR/complete_cases/low" in keys
-    assert "test/malignant_sensitivity_at_95_specificity/all_cases/high" in keys
+    assert "test_intervals/all_cases_AUROC" in keys
+    assert "test_intervals/complete_cases_partial_AUROC_above_80_TPR_low" in keys
+    assert "test_intervals/all_cases_malignant_sensitivity_at_95_specificity_high" in keys
     nothing = summarise(frame, CLASSES, ["age"], frame, positive=POSITIVE)
     assert set(nothing.intervals["all cases"].values()) == {(0.0, 0.0, 0.0)}
     multi = summarise(frame, CLASSES, ["age"]).metrics()
-    assert {key.split("/")[1] for key in multi} == {"balanced_accuracy", "macro_AUROC"}
+    assert {key for key in multi if not key.endswith(("_low", "_high"))} == {
+        f"test_intervals/{where}_cases_{name}"
+        for where in ("all", "complete")
+        for name in ("balanced_accuracy", "macro_AUROC")
+    }

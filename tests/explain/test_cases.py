@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.tasks import make_batch, make_network, make_task
-from vitatt.explain.cases import ExplainedCase
+from vitatt.explain.cases import ExplainedCase, figure_names
 from vitatt.explain.explain_cases import explain_cases
 from vitatt.explain.methods import METHODS, explain, predict
 from vitatt.models.fusion.image_only import ImageOnly
@@ -208,9 +208,14 @@ def test_the_prediction_is_the_one_that_was_explained(network) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case_id", "name"),
-    [("PAT_1.png", "PAT_1"), ("ISIC_2.JPG", "ISIC_2"), ("patient.1", "patient.1")],
+    ("case_ids", "names"),
+    [
+        (["PAT_1.png", "ISIC_2.JPG", "patient.1"], ["PAT_1", "ISIC_2", "patient.1"]),
+        (["a/1.png", "b/1.png", "1.jpg"], ["1", "1-2", "1-3"]),
+        (["1.png", "1-2", "1.jpg"], ["1", "1-2", "1-3"]),
+    ],
 )
-def test_names_of_figures_lose_nothing_but_the_ending(case_id: str, name: str) -> None:
-    case = ExplainedCase(case_id, np.zeros((2, 2, 3), np.uint8), {}, {"MEL": 1.0})
-    assert case.figure_name == name
+def test_files_of_cases_have_their_names_and_never_one_for_two(
+    case_ids: list[str], names: list[str]
+) -> None:
+    assert figure_names(case_ids) == names

@@ -17,7 +17,7 @@ from vitatt.commands.export import export
 from vitatt.export import exporting
 from vitatt.export.parity import compare
 from vitatt.inference import Predictor
-from vitatt.models.exported import CONFIG, FILES, digest, read_exported
+from vitatt.models.exported import CONFIG, FILES, SEAL, digest, read_exported, seal
 from vitatt.models.fusion import FUSIONS
 from vitatt.types import UsageError
 
@@ -247,9 +247,34 @@ def test_a_changed_folder(exported, change, message):
     config = json.loads((folder / CONFIG).read_text())
     if change.get("task"):
         change = {"task": {**config["task"], **change["task"]}}
-    (folder / CONFIG).write_text(json.dumps({**config, **change}))
+    write_sealed(folder, {**config, **change})
     with pytest.raises(UsageError, match=message):
         Predictor.load(folder)
+
+
+def write_sealed(folder, config):
+    """Write a description as one who knows its digest does."""
+    (folder / CONFIG).write_text(json.dumps({**config, SEAL: seal(config)}))
+
+
+@pytest.mark.parametrize("format", ["onnx", "safetensors"])
+def test_a_description_in_another_order_is_refused(exported, format):
+    """It would fit the weights, and give the probabilities of other classes."""
+    folder = exported(format)
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True))
+    Predictor.load(folder)  # its layout does not matter
+    for key in ("classes", "features"):
+        task = {**config["task"], key: config["task"][key][::-1]}
+        (folder / CONFIG).write_text(json.dumps({**config, "task": task}))
+        with pytest.raises(UsageError, match=r"config.json is not as `vitatt export` wrote it"):
+            Predictor.load(folder)
+
+
+def test_the_file_of_a_folder_may_be_named(exported, images):
+    folder = exported()
+    named = Predictor.load(folder / "model.onnx")
+    assert named.predict(images[0], ANSWERS) == Predictor.load(folder).predict(images[0], ANSWERS)
 
 
 def test_a_folder_that_is_not_whole(exported):
@@ -263,7 +288,7 @@ def test_a_stranger_chooses_nothing(exported):
     folder = exported("safetensors")
     config = json.loads((folder / CONFIG).read_text())
     config["network"]["fusion"]["name"] = "os.system"
-    (folder / CONFIG).write_text(json.dumps(config))
+    write_sealed(folder, config)
     with pytest.raises(UsageError, match=r"'os.system' as its network, which is none of vitatt's"):
         Predictor.load(folder)
 

@@ -19,6 +19,7 @@ from vitatt.commands.export import export
 from vitatt.commands.push import push
 from vitatt.hub.licences import Licence, require_allowed, weights_licence
 from vitatt.inference import Predictor
+from vitatt.models.fusion import FUSIONS
 from vitatt.types import UsageError
 
 pytestmark = pytest.mark.long
@@ -111,7 +112,7 @@ def test_the_card(save, data, hub):
         "MEL (melanoma)",
         "biopsed, which answers of the anamnesis are missing.",
         "| dataset PAD-UFES-20 | CC BY 4.0 | free |",
-        "| Apache-2.0 | free |",
+        "| Apache-2.0 (as its publisher states) | free |",
         "outer fold 0 of 5",
         "None were given with this model",
     ):
@@ -138,8 +139,11 @@ def test_the_folder_without_an_upload(save, data, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "README.md").is_file()
     with pytest.raises(UsageError, match="`output` with `dry_run`"):
         push(str(path), repo=REPO, dry_run=True)
-    with pytest.raises(UsageError, match="`repo` to be OWNER/NAME, but got 'name'"):
-        push(str(path), repo="name")
+    for name in ("name", "../name", "a/..", "a/b/c", "a/b\n", "ü/b"):
+        with pytest.raises(UsageError, match=f"`repo` to be OWNER/NAME, but got '{name}'"):
+            push(str(path), repo=name)
+    with pytest.raises(UsageError, match=r"`licence` to be a name as the hub has it, .*'MIT"):
+        push(str(path), repo=REPO, licence="MIT\nlicense: x")
 
 
 def test_an_unknown_licence_stops_the_push(save, data, hub, tmp_path):
@@ -190,6 +194,23 @@ def test_weights_that_may_not_be_passed_on(save, data, hub, tmp_path):
 )
 def test_verdicts(name, verdict):
     assert Licence("weights", name).verdict == verdict
+
+
+def test_a_model_is_not_freer_than_its_parts(save, data, hub):
+    path = str(save(data))
+    with pytest.raises(UsageError, match=r"non-commercial use, .* \(CC-BY-NC-4.0\), but got 'mit'"):
+        push(path, repo=REPO, licence="mit", weights_licence="CC-BY-NC-4.0")
+    assert not (hub / REPO).exists()
+    for licence in ("other", "cc-by-nc-4.0"):
+        assert push(path, repo=REPO, licence=licence, weights_licence="CC-BY-NC-4.0") == 0
+
+
+def test_the_card_of_a_model_without_answers(save, data, hub):
+    assert push(str(save(data, fusion=FUSIONS["image_only"])), repo=REPO, **ALLOWED) == 0
+    text = (hub / REPO / "README.md").read_text()
+    assert "A classifier of skin lesions from an image, trained with" in text
+    assert "- Answers: none. " in text
+    assert 'predictor.predict("lesion.jpg", {})' in text
 
 
 def test_known_weights_keep_their_licence():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.callbacks import Callback
 
 from tests.performance.conftest import Record
 from tests.performance.memory import LINUX, peak_memory
 from tests.performance.timing import median_ratio, ratio
 from tests.performance.trainer import module_of, trainer_of
 from vitatt.callbacks import explanations
+from vitatt.callbacks.charts import ClassificationCharts
 from vitatt.callbacks.explanations import ExplanationPanel
-from vitatt.explain.cases import ExplainedCase
-from vitatt.explain.explain_cases import explain_cases
 from vitatt.explain.methods import METHODS, explain
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.encoders.factory import make_encoder
@@ -146,23 +147,44 @@ def test_methods_over_a_plain_forward(method: str, record: Record) -> None:
     record(f"{method} of 8 cases over a fused forward, {ENCODERS[0]}", cost, most=100)
 
 
-class TimedPanel(ExplanationPanel):
-    """Notes what a validation run takes with and without its panel, of which a quarter is wrong."""
+class Stopwatch(Callback):
+    """Seconds of each validation run, and of each call of some functions."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__(CASES)
-        self.seconds: dict[str, list[float]] = {"explaining": [], "panel": [], "whole": []}
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self._patch = monkeypatch
         self._start = 0.0
-        monkeypatch.setattr(explanations, "explain_cases", self._explain_cases)
 
-    def _explain_cases(self, *arguments: Any, **more: Any) -> list[ExplainedCase]:
-        start = time.perf_counter()
-        cases = explain_cases(*arguments, **more)
-        self.seconds["explaining"].append(time.perf_counter() - start)
-        return cases
+    def watch(self, owner: Any, function: str, name: str) -> None:
+        original = getattr(owner, function)
+
+        def timed(*arguments: Any, **more: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return original(*arguments, **more)
+            finally:
+                self.seconds[name].append(time.perf_counter() - start)
+
+        self._patch.setattr(owner, function, timed)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         self._start = time.perf_counter()
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        self.seconds["whole"].append(time.perf_counter() - self._start)
+
+    def share(self, *names: str) -> float:
+        """Of the run without panel and charts; the first run, which loads them, is a warm-up."""
+        parts = [self.seconds[name] for name in ("panel", "charts")]
+        rest = [
+            whole - sum(more) for whole, *more in zip(self.seconds["whole"], *parts, strict=True)
+        ]
+        work = [sum(calls) for calls in zip(*(self.seconds[name] for name in names), strict=True)]
+        return median_ratio(work, rest)
+
+
+class WrongInPart(ExplanationPanel):
+    """Takes a quarter of the cases for wrong, which are explained for two classes."""
 
     def on_validation_batch_end(self, *arguments: Any, **more: Any) -> None:
         trainer, module, outputs, batch, number = arguments[:5]
@@ -171,39 +193,41 @@ class TimedPanel(ExplanationPanel):
         outputs = {**outputs, "probabilities": F.one_hot(predicted % classes, classes)}
         super().on_validation_batch_end(trainer, module, outputs, batch, number)
 
-    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        start = time.perf_counter()
-        super().on_validation_epoch_end(trainer, pl_module)
-        self.seconds["panel"].append(time.perf_counter() - start)
-
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        self.seconds["whole"].append(time.perf_counter() - self._start)
-
-    def share(self, name: str) -> float:
-        """Of the run without panel; the first run, which loads it, is a warm-up."""
-        rest = [
-            whole - panel
-            for whole, panel in zip(self.seconds["whole"], self.seconds["panel"], strict=True)
-        ]
-        return median_ratio(self.seconds[name], rest)
-
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_panel_over_a_validation_run_of_1000_cases(
     name: str, tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, batches = module_of(tmp_path, cases=1000, batch_size=32), 4
+    data, batches, epochs = module_of(tmp_path, cases=1000, batch_size=32), 4, 6
     model = LesionClassifier(data.task.to_plain(), encoder=name, freeze_encoder=True)
-    panel = TimedPanel(monkeypatch)
-    limits = {"limit_train_batches": 1, "limit_val_batches": batches}
-    trainer_of(tmp_path, 6, panel, enable_progress_bar=False, **limits).fit(model, data)
-    for part, title in (
-        ("explaining", "Explaining a panel of 16"),
-        ("panel", "The same, drawn, saved and logged,"),
+    watch = Stopwatch(monkeypatch)
+    watch.watch(ExplanationPanel, "on_validation_epoch_end", "panel")
+    watch.watch(ClassificationCharts, "on_validation_epoch_end", "charts")
+    watch.watch(explanations, "explain_cases", "explaining")
+    watch.watch(explanations, "draw_panel", "drawing")
+    watch.watch(explanations, "log_images", "logging")
+    limits = {"limit_train_batches": 4, "limit_val_batches": batches}  # drawn before the next run
+    callbacks = [WrongInPart(CASES), ClassificationCharts(), watch]
+    trainer_of(tmp_path, epochs, *callbacks, enable_progress_bar=False, **limits).fit(model, data)
+    over = f"over a validation run of 1,000 cases, {name}"
+    for names, title, most in (
+        (("explaining",), f"Explaining a panel of {CASES} {over}", 5),
+        (("panel", "charts", "logging"), f"Panel and charts, {over}", 5),
+        (("drawing",), f"Drawing and saving the panel, beside the training, {over}", 5),
     ):
-        share = panel.share(part) * 32 * batches / 1000
-        title += f" over a validation run of 1,000 cases, {name}"
-        record(title, 100 * share, unit="%", most=5)
+        share = watch.share(*names) * 32 * batches / 1000
+        record(title, 100 * share, unit="%", most=most)
+    folder = next((tmp_path / "runs").glob("vitatt/*"))
+    record_size = next((tmp_path / "runs" / "wandb").glob("offline-run-*"))
+    figures = sum(path.stat().st_size for path in folder.glob("maps/*/*/*.jpg"))
+    linked = {path.stat().st_ino for path in folder.glob("maps/*/*/*.jpg")}
+    more = sum(
+        path.stat().st_size
+        for path in record_size.rglob("*")
+        if path.is_file() and path.stat().st_ino not in linked
+    )
+    record(f"Figures of a validation run, {name}", figures / epochs / 1e6, unit="MB", most=10)
+    record(f"W&B's record beyond them, {name}", more / epochs / 1e6, unit="MB", most=1)
 
 
 def _peak(name: str, size: int, explained: bool) -> float:

@@ -198,6 +198,16 @@ def test_openapi_has_bodies_and_examples(start, predictor) -> None:
             422,
             "to be numbers or png, but got 'svg'",
         ),
+        (
+            "/v1/cases/none/what_if",
+            {"image": "IMG"},
+            422,
+            "than answers, contrast, target, but got",
+        ),
+        ("/v1/cases", {"image": "IMG", "answers": {}}, 422, "no other fields than image, but got"),
+        ("/v1/predict", {"image": "IMG", "answers": {"age": "\ud800"}}, 422, "but got '\ud800'"),
+        ("/v1/predict", {"image": "IMG", "\ud800": 1}, 422, "but got '\ud800'"),
+        ("/v1/predict", {"image": {"\ud800": "IMG"}}, 422, "images by name (\ud800)"),
         ("/v1/cases/none/what_if", {}, 404, "This case is not kept any more"),
         ("/v2/predict", {}, 404, "There is no '/v2/predict'. There are /healthz"),
         ("/healthz", {}, 405, "POST is not possible at '/healthz'."),
@@ -206,6 +216,40 @@ def test_openapi_has_bodies_and_examples(start, predictor) -> None:
 def test_what_is_wrong(start, predictor, photo, path, body, status, expected) -> None:
     text = base64.b64encode(photo).decode()
     filled = json.loads(json.dumps(body).replace("IMG", text))
-    response = start({"model": predictor}).post(path, json=filled)
+    headers = {"content-type": "application/json"}
+    response = start({"model": predictor}).post(path, content=json.dumps(filled), headers=headers)
     assert response.status_code == status, response.text
     assert expected in message(response)
+
+
+def test_a_field_that_is_given_twice(start, predictor, photo) -> None:
+    """One of them would have no effect."""
+    client = start({"model": predictor})
+    text = base64.b64encode(photo).decode()
+    headers = {"content-type": "application/json"}
+    for body in (
+        f'{{"image": "{text}", "answers": {{"age": 5, "age": 70}}}}',
+        f'{{"image": "{text}", "age": 1, "age": 2}}',
+    ):
+        refused = client.post("/v1/predict", content=body, headers=headers)
+        assert refused.status_code == 400
+        assert message(refused) == "Expected one 'age', but got several."
+    answers = [("answers", (None, '{"age": 5}')), ("answers", (None, '{"age": 70}'))]
+    for more, name in (
+        (answers, "answers"),
+        ([("image", photo)], "image"),
+        ([("image.a", photo)], "image"),
+        ([("image.a", photo), ("image.a", photo)], "image.a"),
+    ):
+        refused = client.post("/v1/predict", files=[("image", photo), *more])
+        assert refused.status_code == 400
+        assert message(refused) == f"Expected one '{name}', but got several."
+
+
+def test_head(start, predictor) -> None:
+    """As monitors and previews of links ask."""
+    client = start({"model": predictor})
+    for path in ("/", "/healthz"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+    assert client.head("/v1/predict").status_code == 405

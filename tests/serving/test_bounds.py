@@ -23,6 +23,7 @@ from PIL import Image
 from tests.serving.conftest import encoded, message
 from vitatt.cli import main
 from vitatt.serving.bounds import Bounds
+from vitatt.types import UsageError
 
 pytestmark = pytest.mark.long
 SMALL = Bounds(body_bytes=200_000, body_seconds=1.0, answers=50)
@@ -74,6 +75,23 @@ def test_pixel_bombs(start, predictor, photo, kind) -> None:
     assert works(client, photo)
 
 
+def test_a_bomb_of_a_phone(start, predictor, photo) -> None:
+    """A kind of image whose reader comes with another package has the same limit."""
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    client = start({"model": predictor}, Bounds(pixels=4_000_000))
+    bomb = encoded(np.zeros((2100, 2100, 3), np.uint8), "HEIF")
+    assert len(bomb) < 100_000
+    refused = client.post("/v1/predict", files={"image": bomb})
+    assert refused.status_code == 413
+    assert "at most 4,000,000 pixels, but it has 2100 x 2100." in message(refused)
+    small = encoded(np.zeros((48, 48, 3), np.uint8), "HEIF")
+    assert client.post("/v1/predict", files={"image": small}).status_code == 200
+
+
+# As PostScript may begin, which Pillow would hand to a program, and as a file of a phone does.
+DISGUISED = b"%!PSftypheic\n%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nquit\n"
+
+
 def test_a_bomb_beyond_what_pillow_opens(client, photo) -> None:
     header = bytearray(encoded(np.zeros((8, 8, 3), np.uint8)))
     header[16:24] = (60_000).to_bytes(4, "big") * 2  # width and height of a PNG
@@ -98,8 +116,15 @@ def jpeg(**options) -> bytes:
         b"PK\x03\x04" + b"x" * 90,
         b"\x00" * 90,
         b"GIF89a" + b"\x00" * 90,
+        DISGUISED,
+        DISGUISED.replace(b"heic", b"    "),
+        b"\x00\x00\x00\x18ftypheic" + b"\x00" * 90,
+        b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 90,
     ],
-    ids=["cut JPEG", "cut PNG", "PostScript", "SVG", "PDF", "zip", "zeros", "GIF"],
+    ids=[
+        *("cut JPEG", "cut PNG", "PostScript", "SVG", "PDF", "zip", "zeros", "GIF"),
+        *("PostScript as HEIC", "PostScript as ftyp", "cut HEIC", "film"),
+    ],
 )
 def test_damaged_and_other_files(client, photo, content) -> None:
     refused = client.post("/v1/predict", files={"image": ("x.jpg", content)})
@@ -294,6 +319,17 @@ def test_a_page_of_another_name_cannot_call_it(client, photo) -> None:
     assert "but the request was for 'evil.example'" in message(refused)
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *(("[::1]", 200), ("[::1]:80", 200), ("LOCALHOST:", 200), ("127.0.0.1", 200)),
+        *(("127.0.0.1:1:1", 421), ("[::2]", 421), ("localhost@evil.example", 421), ("", 421)),
+    ],
+)
+def test_names_of_this_machine(client, host, status) -> None:
+    assert client.get("/healthz", headers={"host": host}).status_code == status
+
+
 def test_a_token(start, predictor, photo, monkeypatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
     usual = hmac.compare_digest
@@ -318,10 +354,19 @@ def test_other_machines_need_a_token(save, data, capsys, monkeypatch) -> None:
     assert "Expected `--token` (or VITATT_TOKEN) with `--host 0.0.0.0`" in said
 
 
-def test_a_taken_port(save, data, capsys) -> None:
+@pytest.mark.parametrize("token", ["gehe\u00efm", "\u043f", " x", "x\n", "a\tb", " "])
+def test_a_token_that_no_header_carries(token, capsys, monkeypatch) -> None:
+    monkeypatch.delenv("VITATT_TOKEN", raising=False)
+    assert main(["serve", "--ckpt_path=none.ckpt", f"--token={token}"]) == 2
+    said = capsys.readouterr().err
+    assert "Expected a token of letters, digits and other characters of ASCII" in said
+
+
+def test_a_taken_port(capsys) -> None:
+    """It is said before a model is loaded, which takes seconds."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["serve", f"--ckpt_path={save(data)}", f"--port={port}"]) == 2
+        assert main(["serve", "--ckpt_path=none.ckpt", f"--port={port}"]) == 2
     assert f"The server cannot listen at 127.0.0.1, port {port}" in capsys.readouterr().err
 
 
@@ -376,6 +421,27 @@ def test_pixels_of_a_phone(start, predictor) -> None:
     photo = encoded(np.full((6000, 8000, 3), 128, np.uint8), "JPEG", quality=40)
     content = io.BytesIO(photo).getvalue()
     assert client.post("/v1/predict", files={"image": content}).status_code == 200
+
+
+def test_a_name_that_has_an_equals_sign(save, data) -> None:
+    one = save(data, "a=b.ckpt")
+    from vitatt.commands.serve import _models
+
+    assert list(_models([str(one), f"x={one}"], "cpu")) == ["a=b", "x"]
+
+
+def test_an_onnx_export_is_refused_by_one_message(save, data, tmp_path, capsys) -> None:
+    from vitatt.commands.export import export
+    from vitatt.inference import Predictor
+    from vitatt.inference.case_in_hand import CaseInHand
+
+    export(ckpt_path=str(save(data)), output=str(tmp_path / "onnx"))
+    assert main(["serve", f"--ckpt_path={tmp_path / 'onnx'}", "--port=0"]) == 2
+    said = capsys.readouterr().err
+    assert "is an ONNX export, whose images cannot be encoded by themselves" in said
+    with pytest.raises(UsageError) as refused:
+        CaseInHand(Predictor.load(tmp_path / "onnx"), b"")
+    assert str(refused.value) in said
 
 
 def test_two_models_of_one_name_are_refused(save, data, capsys) -> None:

@@ -484,7 +484,8 @@ def test_previews_are_upright_in_every_format(visit: Browse, name: str, tmp_path
             assert shape == [40, 60]
         else:
             assert shape[0] == shape[1]
-            assert "As the model reads it" in reader.page.locator(".zone .hint").inner_text()
+            assert reader.page.locator(".zone .hint").is_hidden()
+            assert "As the model reads it" in reader.page.locator(".zone .as-read").inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -504,7 +505,7 @@ def test_german_in_both_colour_schemes(visit: Browse, scheme: str) -> None:
             "none",
         )
         page.click("nav a[lang=en]")
-        assert page.get_attribute("html", "lang") == "en"
+        page.wait_for_selector("html[lang=en]")
 
 
 def test_examples_need_no_upload(visit: Browse) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from vitatt.cli import main
 from vitatt.inference import Predictor
 from vitatt.inference.remote import RemotePredictor
 from vitatt.types import UsageError
@@ -70,3 +73,48 @@ def test_what_is_wrong(start, predictor, photo, monkeypatch) -> None:
         Predictor.load(address, "best")
     with pytest.raises(UsageError, match="for each of 1 images, but got 2"):
         remote.predict_batch([photo], [None, None])
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (None, "Expected an image as a path, bytes, .* but got a NoneType"),
+        (np.zeros((4, 4), np.uint8), r"Expected an array of RGB pixels .* got shape \(4, 4\)"),
+        ("nowhere.jpg", "The image file nowhere.jpg does not exist"),
+        ({"scope": "nowhere.jpg"}, "The image file nowhere.jpg does not exist"),
+        (b"no image", "refuses the request: Expected `image` to be an image"),
+    ],
+)
+def test_what_is_no_image(start, predictor, image, message) -> None:
+    remote = RemotePredictor(str(start({"model": predictor}).base_url))
+    with pytest.raises(UsageError, match=message):
+        remote.predict(image)
+
+
+def test_networks_are_on_the_server_alone(start, predictor, capsys) -> None:
+    address = str(start({"model": predictor}).base_url)
+    for what in ("ensemble", "tasks", "spec", "reader"):
+        with pytest.raises(UsageError, match=f"models of {address} are on that server alone"):
+            getattr(RemotePredictor(address), what)
+    assert main(["serve", f"--ckpt_path={address}", "--port=0"]) == 2
+    assert "Name their checkpoints for everything else." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}", b'{"models": []}', b"<html>"])
+def test_another_server(content) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *given) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(UsageError, match="is no server of vitatt"):
+            Predictor.load(f"http://127.0.0.1:{server.server_port}")
+        thread.join()

@@ -16,7 +16,8 @@ from vitatt.benchmark.classical import predict_classically
 from vitatt.benchmark.plan import Job
 from vitatt.benchmark.training import NetworkTraining, quiet
 from vitatt.callbacks.calibration import calibrate
-from vitatt.callbacks.tracking import closing_run, run_logger
+from vitatt.callbacks.testing import log_summary
+from vitatt.callbacks.tracking import closing_run
 from vitatt.data.checks.leaks import check_encoding
 from vitatt.data.datamodule import SplitName
 from vitatt.evaluation.out_of_fold import arrays
@@ -83,9 +84,6 @@ def run_job(job: Job) -> float:
 
 
 def _log(training: NetworkTraining, test: pl.DataFrame) -> None:
-    logger = run_logger(training.trainer)
-    if logger is None:
-        return
     task = training.datamodule.task
     summary = summarise(
         test,
@@ -93,4 +91,4 @@ def _log(training: NetworkTraining, test: pl.DataFrame) -> None:
         [feature.name for feature in task.features],
         positive=training.datamodule.spec.positive_class,
     )
-    logger.log_metrics(summary.metrics())
+    log_summary(training.trainer, summary)

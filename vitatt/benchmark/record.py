@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,7 @@ def _compare(path: Path, arm: str, config: dict[str, Any]) -> None:
     if not any(path.parent.glob("fold-*-seed-*/job.json")):  # nothing is there to mix with
         write_text(text, path)
         return
-    before, now = _flat(with_names(read_yaml(path))), _flat(config)
-    changed = [
-        f"{key}: {json.dumps(before.get(key))} before, {json.dumps(now.get(key))} now"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(_MAY_CHANGE)
-    ]
+    changed = changed_settings(read_yaml(path), config)
     if changed:
         shown = "\n  ".join(changed[:8])
         raise UsageError(
@@ -70,12 +65,28 @@ def _compare(path: Path, arm: str, config: dict[str, Any]) -> None:
         )
 
 
-def _flat(config: dict[str, Any]) -> dict[str, Any]:
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Settings that results depend on and that differ, each with both values, in a line.
+
+    Args:
+        before: The recorded configuration of a training.
+        now: The present one.
+    """
+    old, new = flat(with_names(dict(before))), flat(now)
+    return [
+        f"{key}: {json.dumps(old.get(key))} before, {json.dumps(new.get(key))} now"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and not key.startswith(_MAY_CHANGE)
+    ]
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a configuration by their full names, such as ``model.learning_rate``."""
     return dict(_items(config, ""))
 
 
 def _items(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
+    if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _items(item, f"{place}.{key}" if place else str(key))
     else:

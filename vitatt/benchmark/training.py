@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import torch
 import yaml
+from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 
 from vitatt.callbacks.batches import ready
@@ -48,11 +49,14 @@ class NetworkTraining:
         options: Options of `vitatt fit`.
         last: End with the last weights, not with those of the validation run that is best by
             `checkpoint.monitor`.
+        callbacks: Callbacks beside those that the options configure.
     """
 
-    def __init__(self, options: Sequence[str], *, last: bool = False) -> None:
+    def __init__(
+        self, options: Sequence[str], *, last: bool = False, callbacks: Sequence[Callback] = ()
+    ) -> None:
         with quiet():
-            made = TrainingCLI(options, run=False, callbacks=[])
+            made = TrainingCLI(options, run=False, callbacks=callbacks)
         monitor = made.config.checkpoint.monitor
         if not last and monitor is not None:
             made.trainer.callbacks.append(BestWeights(monitor))

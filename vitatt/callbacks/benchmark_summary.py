@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import wandb
 
 from vitatt.callbacks.tracking import RunLogger, closing_run
+from vitatt.callbacks.wandb_tables import log_table
 
 
 def log_benchmark(output: Path, facts: dict[str, Any], tables: dict[str, pl.DataFrame]) -> None:
@@ -22,9 +22,5 @@ def log_benchmark(output: Path, facts: dict[str, Any], tables: dict[str, pl.Data
     with closing_run():
         logger = RunLogger(name="summary", save_dir=str(output / "runs"), group=output.name)
         logger.log_hyperparams(facts)
-        logger.log_metrics(
-            {
-                f"benchmark/{name}": wandb.Table(columns=table.columns, data=table.rows())
-                for name, table in tables.items()
-            }
-        )
+        for name, table in tables.items():
+            log_table(logger, f"benchmark/{name}", table)

@@ -10,7 +10,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from vitatt.callbacks.batches import datamodule_of, ready
-from vitatt.callbacks.tracking import run_logger
+from vitatt.callbacks.loggers import log_metrics
+from vitatt.callbacks.workspace import hide
 from vitatt.models.classifier import LesionClassifier
 from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.studies.explanation_measures import (
@@ -26,8 +27,8 @@ _BATCH = 16
 class ExplanationMetrics(Callback):
     """Log faithfulness, stability and randomisation of TMME, raw attention and random relevance.
 
-    ``test/explanations/<measure>/<method>/<value, low or high>``; `vitatt explain --evaluate` has
-    all methods, localisation and figures.
+    ``test_explanations/<measure>_<method>`` and its bounds; `vitatt explain --evaluate` has all
+    methods, localisation and figures.
 
     Args:
         cases: Cases of the outer fold, drawn at random; 0 leaves the metrics out. A case takes some
@@ -59,10 +60,11 @@ class ExplanationMetrics(Callback):
             metrics: dict[str, float] = {}
             lines = []
             for row in summarise_measures(measured).iter_rows(named=True):
-                place = f"test/explanations/{row['measure']}/{row['method']}"
-                metrics |= {f"{place}/{part}": row[part] for part in ("value", "low", "high")}
+                name = f"test_explanations/{row['measure']}_{row['method']}"
+                metrics |= {name: row["value"]}
+                metrics |= {f"{name}_{bound}": row[bound] for bound in ("low", "high")}
                 interval = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
                 lines.append(f"  {row['measure']:22} {row['method']:10} {interval}")
             rank_zero_info(f"Explanations of {cases.height} test cases:\n" + "\n".join(lines))
-            if (logger := run_logger(trainer)) is not None:
-                logger.log_metrics(metrics)
+            hide(trainer, [name for name in metrics if name.endswith(("_low", "_high"))])
+            log_metrics(trainer, metrics)

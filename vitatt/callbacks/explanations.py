@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import lightning
-import numpy as np
 import polars as pl
 from lightning.pytorch.callbacks import Callback
-from numpy.typing import NDArray
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from vitatt.callbacks.batches import datamodule_of, ready
 from vitatt.callbacks.best_effort import best_effort
-from vitatt.callbacks.image_logging import log_images
+from vitatt.callbacks.loggers import log_images
+from vitatt.callbacks.panel_figures import PanelFigures, draw_panel
+from vitatt.callbacks.panel_table import log_panel_table, record_panel
 from vitatt.callbacks.run_folder import run_folder
 from vitatt.explain.cases import ExplainedCase
 from vitatt.explain.explain_cases import explain_cases
 from vitatt.explain.methods import predict
-from vitatt.files import write_image
 from vitatt.models.classifier import LesionClassifier
 from vitatt.models.sharding import whole
-from vitatt.plotting.case import case_figure
-from vitatt.plotting.heatmap import map_figure
 from vitatt.ranges import Range, Ranges, check_ranges
 from vitatt.types import LesionBatch
 
-Figures = dict[str, list[NDArray[np.uint8]]]
+_WHAT = "the maps of the validation panel"
 
 
 class ExplanationPanel(Callback):
-    """Draw the same validation cases after every validation run, to W&B and as JPEG files.
+    """Draw the same validation cases after every validation run, to all loggers and as JPEG files.
 
     Three lists of figures: ``maps/attention`` and ``maps/tmme`` (the image beside its map), and
     ``maps/cases`` (image, attention, TMME for predicted and true class, and the relevance of each
-    metadata feature with the patient's own values).
+    metadata feature with the patient's own values). ``panel.csv`` in the run's folder, and at
+    the end of the training the table ``maps/panel`` in W&B, have a row for each case and epoch.
 
-    A failure to draw is reported once and never stops the training.
+    The cases are explained in the validation run; the figures are drawn beside the training that
+    goes on, and logged when they are ready, with the step of their validation run. A failure to
+    draw is reported once and never stops the training.
 
     Args:
         size: Cases in the panel, spread over the classes.
@@ -51,6 +51,8 @@ class ExplanationPanel(Callback):
         self.size = size
         self._panel: tuple[LesionBatch, pl.DataFrame] | None = None
         self._predicted: list[tuple[list[str], Tensor]] = []
+        self._pool: ThreadPoolExecutor | None = None
+        self._waiting: Future[PanelFigures] | None = None
 
     def on_validation_batch_end(
         self,
@@ -68,28 +70,65 @@ class ExplanationPanel(Callback):
     def on_validation_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Explain and draw the panel, in the first process."""
+        """Explain the panel, in the first process, and begin to draw it."""
         predicted = self._predicted
         self._predicted = []
         assert isinstance(pl_module, LesionClassifier)
         if self.size == 0 or trainer.sanity_checking:
             return
-        with whole(pl_module.network), best_effort("the maps of the validation panel"):
-            if not trainer.is_global_zero:
-                return
+        self._log(trainer)
+        with whole(pl_module.network), best_effort(_WHAT):
+            if not trainer.is_global_zero or not pl_module.network.layouts:
+                return  # a network without attention has no maps
             classes = {
                 case_id: number
                 for case_ids, numbers in predicted
                 for case_id, number in zip(case_ids, numbers.tolist(), strict=True)
             }
-            self._draw(trainer, pl_module, classes)
+            cases = self._explain(trainer, pl_module, classes)
+            folder = run_folder(trainer) / "maps" / f"step-{trainer.global_step:06d}"
+            self._pool = self._pool or ThreadPoolExecutor(1, "maps")
+            self._waiting = self._pool.submit(
+                draw_panel, cases, folder, trainer.global_step, trainer.current_epoch
+            )
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._log(trainer)
 
-    def _draw(
-        self, trainer: lightning.Trainer, module: LesionClassifier, known: dict[str, int]
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
+        """Log figures that are ready."""
+        del pl_module, outputs, batch, batch_idx
+        if self._waiting is not None and self._waiting.done():
+            self._log(trainer)
+
+    def on_train_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Log the last figures, and the table of all."""
+        del pl_module
+        self._finish(trainer)
+
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        exception: BaseException,
+    ) -> None:
+        """Log what was drawn before the training was interrupted or failed."""
+        del pl_module, exception
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._finish(trainer)
+
+    def _explain(
+        self, trainer: lightning.Trainer, module: LesionClassifier, known: dict[str, int]
+    ) -> list[ExplainedCase]:
         datamodule = datamodule_of(trainer)
-        if not module.network.layouts:
-            return  # a network without attention has no maps
         if self._panel is None:
             self._panel = datamodule.panel("val", self.size)
         batch, rows = self._panel
@@ -100,43 +139,23 @@ class ExplanationPanel(Callback):
                 predicted = on_device.target.new_tensor([known[name] for name in batch.case_id])
             else:  # with several processes, others predicted some of the panel
                 predicted = predict(module.network, on_device)
-            cases = explain_cases(module.network, on_device, predicted, datamodule.task, values)
-        figures: Figures = {"attention": [], "tmme": [], "cases": _same_height(cases)}
-        for case in cases:
-            title = f"{case.case_id}\ntrue {case.true_class}, predicted {case.predicted_class}"
-            title += f" ({case.probability:.2f})"
-            attention_map, tmme_map = list(case.maps.values())[:2]
-            figures["attention"].append(
-                map_figure(case.image, attention_map, title, case.num_views)
-            )
-            figures["tmme"].append(map_figure(case.image, tmme_map, title, case.num_views))
-        folder = run_folder(trainer) / "maps" / f"step-{trainer.global_step:06d}"
-        paths = _save(folder, figures, [case.figure_name for case in cases])
-        log_images(trainer, {f"maps/{name}": files for name, files in paths.items()})
+            return explain_cases(module.network, on_device, predicted, datamodule.task, values)
 
+    def _log(self, trainer: lightning.Trainer) -> None:
+        """Wait for the figures of the last validation run, and log them."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return
+        with best_effort(_WHAT):
+            drawn = waiting.result()
+            lists = {f"maps/{name}": files for name, files in drawn.files.items()}
+            log_images(trainer, lists, drawn.step)
+            record_panel(drawn, run_folder(trainer))
 
-def _same_height(cases: list[ExplainedCase]) -> list[NDArray[np.uint8]]:
-    """Figures of the cases, white below the shorter ones: W&B shows a list at one size."""
-    figures = [case_figure(case) for case in cases]
-    height = max(len(figure) for figure in figures)
-    return [
-        np.pad(figure, ((0, height - len(figure)), (0, 0), (0, 0)), constant_values=255)
-        for figure in figures
-    ]
-
-
-def _save(folder: Path, figures: Figures, titles: list[str]) -> dict[str, list[Path]]:
-    """Write the figures; their paths by list."""
-    paths: dict[str, list[Path]] = {}
-    for name in figures:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        paths[name] = [folder / name / f"{title}.jpg" for title in titles]
-    with ThreadPoolExecutor() as pool:
-        for name, files in paths.items():
-            list(pool.map(_save_one, figures[name], files))
-    return paths
-
-
-def _save_one(image: NDArray[np.uint8], path: Path) -> None:
-    # Six times faster than PNG; colours at full resolution.
-    write_image(image, path, quality=95, subsampling=0)
+    def _finish(self, trainer: lightning.Trainer) -> None:
+        self._log(trainer)
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+            with best_effort(_WHAT):
+                log_panel_table(trainer, run_folder(trainer))

@@ -6,16 +6,15 @@ import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import lightning
-import wandb
 import yaml
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
 
-from vitatt.callbacks.checkpoints import BestCheckpoint, link_file
+from vitatt.callbacks.checkpoints import BestCheckpoint
+from vitatt.callbacks.model_artifacts import log_models
 from vitatt.callbacks.run_folder import run_folder
 from vitatt.callbacks.tracking import RunLogger, run_logger
 from vitatt.callbacks.trainer import LesionTrainer
@@ -54,7 +53,7 @@ class RunConfig(SaveConfigCallback):
 
 
 class RunRecord(Callback):
-    """Verify the checkpoints, log the best one to W&B, and print the folders of the run."""
+    """Verify the checkpoints, log them to W&B, and print the folders of the run."""
 
     def __init__(self) -> None:
         self._trained = False
@@ -77,7 +76,7 @@ class RunRecord(Callback):
         self._trained = True
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Verify the checkpoints, log the best one, and print its place and that of the maps.
+        """Verify the checkpoints, log them, and print its place and that of the maps.
 
         Raises:
             UsageError: If a checkpoint is damaged or not of this training.
@@ -97,8 +96,8 @@ class RunRecord(Callback):
         keeper = next(c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint))
         verified = verify_checkpoints(folder / "checkpoints", keeper, trainer.global_step)
         best = keeper.best_model_path
-        if best and isinstance(logger := run_logger(trainer), RunLogger):
-            _log_model(logger, Path(best))
+        if (logger := run_logger(trainer)) is not None:
+            log_models(trainer, logger, keeper)
         lines = [verified, f"Run folder: {folder}"]
         if best:
             lines.append(f"Best checkpoint: {os.path.relpath(best)}")
@@ -121,17 +120,3 @@ def _names(folder: Path) -> Iterator[Path]:
     yield folder / "config.yaml"
     for number in count(1):
         yield folder / f"config-resumed-{number}.yaml"
-
-
-def _log_model(logger: RunLogger, best: Path) -> None:
-    """Log the best checkpoint from W&B's folder of the run, where it waits to be sent.
-
-    W&B would copy it into the user's home instead, and leave it there as long as the run is not
-    sent. A second name of the file takes no room, and stays what it is when a training that goes on
-    finds a better one.
-    """
-    waiting = logger.record / "best.ckpt"
-    link_file(best, waiting)
-    artifact: Any = wandb.Artifact(f"model-{logger.version}", type="model")
-    artifact.add_file(str(waiting), name="best.ckpt", policy="immutable", skip_cache=True)
-    logger.experiment.log_artifact(artifact, aliases=["best"])

@@ -50,7 +50,7 @@ class RunLogger(WandbLogger):
         offline: bool | None = None,
         version: str | None = None,
     ) -> None:
-        mode = "offline" if offline else os.environ.get("WANDB_MODE")
+        mode = "offline" if offline else os.environ.get("WANDB_MODE") or None
         if offline is None and mode is None:
             mode = _mode()
         identity = new_identity()
@@ -67,7 +67,13 @@ class RunLogger(WandbLogger):
             mode=mode,
             group=group or version,
             tags=tags,
-            settings=wandb.Settings(init_timeout=_WAIT),
+            settings=wandb.Settings(
+                init_timeout=_WAIT,
+                # Figures that lie in the run's folder are hard links in W&B's: they take no room
+                # twice, and stay if the folder is moved.
+                allow_media_symlink=True,
+                symlink=False,
+            ),
         )
         # Lightning passes on a setting that W&B has given up, and that warns at every start.
         self._wandb_init.pop("anonymous", None)
@@ -80,17 +86,21 @@ class RunLogger(WandbLogger):
         Raises:
             UsageError: If `save_dir` cannot be made or written.
         """
-        if self._experiment is None and rank_zero_only.rank == 0:
-            check_folder(Path(self._save_dir), "`trainer.logger.init_args.save_dir`")
-        try:
+        if self._experiment is not None or rank_zero_only.rank != 0:
             return super().experiment
+        check_folder(Path(self._save_dir), "`trainer.logger.init_args.save_dir`")
+        try:
+            run = super().experiment
         except wandb.errors.Error as error:
             if self._is_offline:
                 raise
             _say_offline(error)
             self._is_offline = True
             self._wandb_init["mode"] = "offline"
-            return super().experiment
+            run = super().experiment
+        if not run.disabled:
+            _mark_latest(Path(run.dir).parent)
+        return run
 
     @property
     def version(self) -> str:
@@ -152,6 +162,16 @@ def _mode() -> str | None:
         "the end)."
     )
     return "offline"
+
+
+def _mark_latest(record: Path) -> None:
+    """Link to the latest record, for `wandb leet`; W&B itself does not without `symlink`."""
+    link = record.with_name(f".latest-run-{record.name}")
+    try:
+        link.symlink_to(record.name, target_is_directory=True)
+        link.replace(record.with_name("latest-run"))
+    except OSError as error:  # a system without such links; nothing else needs it
+        rank_zero_warn(f"No link to the latest W&B record can be made ({error}).")
 
 
 def _say_offline(error: Exception) -> None:

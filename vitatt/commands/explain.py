@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vitatt.data.datamodule import LesionDataModule, SplitName
-from vitatt.explain.cases import ExplainedCase
+from vitatt.explain.cases import ExplainedCase, figure_names
 from vitatt.explain.methods import METHODS, check_methods
 from vitatt.files import claim_folder, write_frame, write_image
 from vitatt.inference.loading import RUNS
@@ -92,11 +92,13 @@ def explain(
     chosen = select_cases(found, cases, model, datamodule, split)
     print(f"Explaining {chosen.height} of {every.height} cases ({split}).")
     report = _Report(folder, path, model, datamodule, split, every.height, cases)
+    case_ids = chosen["case_id"].to_list()
+    files = dict(zip(case_ids, figure_names(case_ids), strict=True))
     results: list[CheckResult] = []
     interrupted = False
     try:
         for explained in explained_cases(model, datamodule, split, chosen, names):
-            figure = folder / "cases" / f"{explained.figure_name}.png"
+            figure = folder / "cases" / f"{files[explained.case_id]}.png"
             write_image(case_figure(explained), figure)
             report.done.append(explained)
         if evaluate:

@@ -55,8 +55,13 @@ def push(
         UsageError: If there is no usable model, a licence stops the push, a folder cannot be
             written, huggingface_hub is not installed, or the upload fails.
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", repo, re.ASCII):
         raise UsageError(f"Expected `repo` to be OWNER/NAME, but got '{repo}'.")
+    if not re.fullmatch(r"[a-z0-9.+-]+", licence):
+        raise UsageError(
+            "Expected `licence` to be a name as the hub has it, such as mit, cc-by-nc-4.0 or other,"
+            f" but got '{licence}'."
+        )
     if dry_run and output is None:
         raise UsageError("Expected `output` with `dry_run`: the folder that is not uploaded.")
     if not dry_run:

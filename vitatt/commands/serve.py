@@ -40,8 +40,9 @@ def serve(
         0, after SIGINT or SIGTERM, when what ran is finished.
 
     Raises:
-        UsageError: If a package is missing, a checkpoint cannot be used, models are of different
-            datasets, or others than this machine could call without a token.
+        UsageError: If a package is missing, the port is taken, a checkpoint cannot be used, models
+            are of different datasets, the token cannot be sent, or others than this machine could
+            call without one.
     """
     if lacking := [one for one in ("fastapi", "uvicorn") if importlib.util.find_spec(one) is None]:
         raise UsageError(
@@ -54,10 +55,21 @@ def serve(
             f"Expected `--token` (or {_TOKEN}) with `--host {host}`: others than this machine "
             "could call the server. Choose a long random text."
         )
-    models = _models(as_list(ckpt_path), device)
-    from vitatt.serving.run import run_server  # imports FastAPI
+    if token and not _fits_header(token):
+        raise UsageError(
+            "Expected a token of letters, digits and other characters of ASCII, as a header of HTTP"
+            " can carry, without spaces at its ends."
+        )
+    from vitatt.serving.listening import listen  # imports FastAPI
+    from vitatt.serving.run import run_server
 
-    return run_server(models, host=host, port=port, token=token)
+    with listen(host, port) as listening:  # models take longer to load than this to fail
+        models = _models(as_list(ckpt_path), device)
+        return run_server(models, listening, host=host, token=token)
+
+
+def _fits_header(token: str) -> bool:
+    return token.isascii() and token.isprintable() and token == token.strip()
 
 
 def _models(given: Sequence[str], device: str | None) -> dict[str, Predictor]:
@@ -66,17 +78,15 @@ def _models(given: Sequence[str], device: str | None) -> dict[str, Predictor]:
     Raises:
         UsageError: If two have one name, or are of different datasets.
     """
+    from vitatt.inference.case_in_hand import require_networks  # imports PyTorch
+
     models: dict[str, Predictor] = {}
     for one in given:
         name, equals, path = one.partition("=")
-        if not equals:
+        if not equals or Path(one).exists():
             name, path = "", one
         predictor = Predictor.load(path, device=device)
-        if predictor.ensemble.runtime == "onnx":
-            raise UsageError(
-                f"Expected checkpoints or safetensors exports to serve, but {path} is an ONNX "
-                "export, which cannot say why. Name the checkpoint that it was made from."
-            )
+        require_networks(predictor)
         name = name or _name(predictor, list(models))
         if name in models:
             raise UsageError(f"Two models are named '{name}'. Name them as NAME=FILE.")

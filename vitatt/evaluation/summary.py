@@ -38,9 +38,9 @@ class Summary:
         ]
 
     def metrics(self) -> dict[str, float]:
-        """Values by ``test/<metric>/<set>/<value, low or high>``."""
+        """Values and bounds, such as ``test_intervals/all_cases_AUROC`` and ``..._AUROC_low``."""
         return {
-            f"test/{_key(name)}/{_key(where)}/{part}": number
+            f"test_intervals/{_key(where)}_{_key(name)}{_ENDINGS[part]}": number
             for where, metrics in self.intervals.items()
             for name, interval in metrics.items()
             for part, number in interval._asdict().items()
@@ -89,6 +89,9 @@ def summarise(
             for name, statistic in headline(classes, positive).items()
         }
     return Summary(intervals, counts={where: int(part.sum()) for where, part in parts.items()})
+
+
+_ENDINGS = {"value": "", "low": "_low", "high": "_high"}
 
 
 def _key(name: str) -> str:

@@ -61,15 +61,29 @@ class ExplainedCase:
         return self.predicted or max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
-    def figure_name(self) -> str:
-        """The case id without the ending of an image file, as a file name of its figure."""
-        path = Path(self.case_id)
-        return path.stem if path.suffix.lower() in _IMAGE_ENDINGS else path.name
-
-    @property
     def probability(self) -> float:
         """Probability of the predicted class, in [0, 1]."""
         return self.probabilities[self.predicted_class]
+
+
+def figure_names(case_ids: Sequence[str]) -> list[str]:
+    """Return a name for the files of each case: its id without folder and ending of an image.
+
+    Args:
+        case_ids: Published names, all different.
+
+    Returns:
+        Names without ending, all different: where two would be alike, the later one has a number.
+    """
+    names: dict[str, None] = {}
+    for case_id in case_ids:
+        path = Path(case_id)
+        plain = path.stem if path.suffix.lower() in _IMAGE_ENDINGS else path.name
+        name, number = plain, 2
+        while name in names:
+            name, number = f"{plain}-{number}", number + 1
+        names[name] = None
+    return list(names)
 
 
 def case_pixels(image: NDArray[np.uint8], absent: Sequence[bool]) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from vitatt.export.graph import PlainGraph
 from vitatt.export.parity import Parity
 from vitatt.export.provenance import weights_source
 from vitatt.files import write_text
-from vitatt.models.exported import CONFIG, FILES, Format, digest
+from vitatt.models.exported import CONFIG, FILES, SEAL, Format, digest, seal
 from vitatt.types import LesionTask
 
 _MEANINGS = {
@@ -82,9 +82,10 @@ def write_description(folder: Path, plain: Mapping[str, Any], file: Path) -> Non
     Args:
         folder: For the description.
         plain: See `describe`.
-        file: The model, whose digest is added.
+        file: The model, whose digest is added, beside that of the description itself.
     """
-    text = json.dumps({**plain, "sha256": digest(file)}, indent=2, ensure_ascii=False)
+    whole = json.loads(json.dumps({**plain, "sha256": digest(file)}))  # as it will be read
+    text = json.dumps({**whole, SEAL: seal(whole)}, indent=2, ensure_ascii=False)
     write_text(text + "\n", folder / CONFIG)
 
 

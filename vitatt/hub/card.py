@@ -24,6 +24,7 @@ def hub_card(
     repository: str,
     licences: Sequence[Licence],
     *,
+    features: Sequence[str],
     licence: str,
     figures: str = "",
 ) -> str:
@@ -33,6 +34,7 @@ def hub_card(
         model: The exported model.
         repository: ``OWNER/NAME``.
         licences: Of data and weights.
+        features: Columns that the network uses.
         licence: Under which the model is published, as the hub names it.
         figures: The model card of a test run, see `figures_of_test`; empty if there is none.
     """
@@ -55,6 +57,12 @@ def hub_card(
             model=model,
             task=task,
             spec=spec,
+            features=features,
+            image={view: f"{view}.jpg" for view in task.views} or "lesion.jpg",
+            answers={
+                one.name: one.centres[0] if one.kind == "numeric" else one.categories[0]
+                for one in [one for one in task.features if one.name in features][:2]
+            },
             network=model.plain["network"],
             version=model.plain.get("vitatt", ""),
             checkpoint=model.plain.get("checkpoint") or {},

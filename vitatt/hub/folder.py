@@ -11,7 +11,13 @@ from vitatt.export.provenance import weights_source
 from vitatt.files import write_text
 from vitatt.hub.card import CARD, figures_of_test, hub_card
 from vitatt.hub.examples import write_examples
-from vitatt.hub.licences import Licence, data_licence, require_allowed, weights_licence
+from vitatt.hub.licences import (
+    Licence,
+    data_licence,
+    require_allowed,
+    require_no_freer,
+    weights_licence,
+)
 from vitatt.inference import Predictor
 from vitatt.models.checkpoint import read_hyper_parameters
 from vitatt.models.exported import CONFIG, ExportedModel, read_exported
@@ -62,6 +68,7 @@ def write_folder(source: Path, folder: Path, repository: str, stated: Statement)
         )
     licences = _licences(source, of_export, stated)
     require_allowed(licences, accept=stated.accept)
+    require_no_freer(stated.licence, licences, accept=stated.accept)
     if of_export is None:
         export_checkpoint(source, folder, "safetensors")
     else:
@@ -69,9 +76,17 @@ def write_folder(source: Path, folder: Path, repository: str, stated: Statement)
             shutil.copyfile(file, folder / file.name)
     model = read_exported(folder)
     figures = "" if stated.test_run is None else figures_of_test(stated.test_run, model.task)
-    card = hub_card(model, repository, licences, licence=stated.licence, figures=figures)
+    predictor = Predictor.load(folder, device="cpu")
+    card = hub_card(
+        model,
+        repository,
+        licences,
+        features=predictor.features,
+        licence=stated.licence,
+        figures=figures,
+    )
     write_text(card, folder / CARD)
-    write_examples(folder, model.task, Predictor.load(folder, device="cpu"))
+    write_examples(folder, model.task, predictor)
     return licences
 
 

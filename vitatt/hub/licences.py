@@ -20,10 +20,12 @@ class Licence(NamedTuple):
     Attributes:
         of: What it is of, for people.
         name: As its owner names it; empty if it is not known.
+        stated: Whether whoever publishes the model named it.
     """
 
     of: str
     name: str
+    stated: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -56,8 +58,8 @@ def data_licence(task: LesionTask, given: str = "") -> Licence:
     """
     publication = PUBLICATIONS.get(task.dataset)
     if publication is None:
-        return Licence(f"dataset {task.dataset}", given)
-    return Licence(f"dataset {publication.title}", _plain(publication.licence) or given)
+        return _known(f"dataset {task.dataset}", "", given)
+    return _known(f"dataset {publication.title}", _plain(publication.licence), given)
 
 
 def weights_licence(encoder: str, source: str, given: str = "") -> Licence:
@@ -76,8 +78,8 @@ def weights_licence(encoder: str, source: str, given: str = "") -> Licence:
     what = f"weights of the encoder {encoder}"
     if source == HUB:
         found = timm.get_pretrained_cfg(encoder)
-        return Licence(what, (found and found.license) or given)
-    return Licence(f"{what} ({source})" if source else f"{what}, of unknown origin", given)
+        return _known(what, (found and found.license) or "", given)
+    return _known(f"{what} ({source})" if source else f"{what}, of unknown origin", "", given)
 
 
 def require_allowed(licences: list[Licence], *, accept: bool) -> None:
@@ -99,6 +101,32 @@ def require_allowed(licences: list[Licence], *, accept: bool) -> None:
         "known here by --weights_licence or --data_licence. If you have the right to publish the "
         "model nevertheless, say so by --accept_licences."
     )
+
+
+def require_no_freer(name: str, licences: list[Licence], *, accept: bool) -> None:
+    """Refuse to publish a model under a licence that allows more than those of its parts.
+
+    Args:
+        name: Of the licence of the model.
+        licences: Of data and weights.
+        accept: Whether the user takes the responsibility.
+
+    Raises:
+        UsageError: If a part is for non-commercial use and the model would not be.
+    """
+    bound = [one for one in licences if one.verdict == "non-commercial"]
+    if accept or not bound or Licence("model", name).verdict != "free":
+        return
+    raise UsageError(
+        f"Expected `licence` to be for non-commercial use, as that of the {bound[0].of} is "
+        f"({bound[0].name}), but got '{name}', which allows any. Name one such as cc-by-nc-4.0, or "
+        "state by --accept_licences that you have the right."
+    )
+
+
+def _known(of: str, name: str, given: str) -> Licence:
+    """The licence that is known, or that which is given."""
+    return Licence(of, name or given, not name and bool(given))
 
 
 def _reason(licence: Licence) -> str:

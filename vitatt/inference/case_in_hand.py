@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vitatt.data.metadata.encoding import EncodedMetadata, Value, encode_rows
 from vitatt.inference.answers import AnswerReader
+from vitatt.inference.ensemble import Ensemble
 from vitatt.inference.images import CaseInput, read_case
 from vitatt.inference.predictor import Predictor
 from vitatt.inference.results import Prediction
@@ -64,13 +65,7 @@ class CaseInHand:
         self.predictor = predictor
         self._reader: AnswerReader = predictor.reader
         self._classes = predictor.classes
-        ensemble = predictor.ensemble
-        if ensemble.runtime == "onnx":
-            raise UsageError(
-                "Expected a checkpoint or a safetensors export, whose image can be encoded by "
-                f"itself, but {ensemble.models[0].path} is an ONNX export."
-            )
-        self._ensemble = ensemble
+        self._ensemble = ensemble = require_networks(predictor)
         self._images = []
         with ensemble.lock, torch.inference_mode():
             for model in ensemble.models:
@@ -176,6 +171,22 @@ class CaseInHand:
             dict(zip(self._classes, row.tolist(), strict=True)),
             tuple(name for name in self.predictor.features if name in missing),
         )
+
+
+def require_networks(predictor: Predictor) -> Ensemble:
+    """Return the networks of a predictor, if PyTorch runs them.
+
+    Raises:
+        UsageError: If ONNX Runtime runs them.
+    """
+    ensemble = predictor.ensemble
+    if ensemble.runtime == "onnx":
+        raise UsageError(
+            f"{ensemble.models[0].path} is an ONNX export, whose images cannot be encoded by "
+            "themselves and whose results gradients cannot explain. Name the checkpoint that it "
+            "was made from, or its export of the format safetensors."
+        )
+    return ensemble
 
 
 def _kept(model: TrainedNetwork, image: CaseInput, device: torch.device) -> Pixels | Tokens:

@@ -88,7 +88,7 @@ def read_pixels(image: ImageInput, size: int) -> NDArray[np.uint8]:
     if isinstance(image, Image.Image):
         return square_pixels(image, size, name)
     if isinstance(image, np.ndarray):
-        return square_pixels(_from_array(image), size, name)
+        return square_pixels(from_array(image), size, name)
     if image == "":
         raise UsageError("Expected the path of an image, but got an empty text.")
     if isinstance(image, str | Path):
@@ -96,10 +96,7 @@ def read_pixels(image: ImageInput, size: int) -> NDArray[np.uint8]:
             found = "is a folder" if path.is_dir() else "does not exist"
             raise UsageError(f"The image file {path} {found}.")
         return read_image(path, size)
-    raise UsageError(
-        "Expected an image as a path, bytes, a Pillow image or an array (H, W, 3), but got a "
-        f"{type(image).__name__}."
-    )
+    raise no_image(image)
 
 
 def image_name(image: CaseInput) -> str:
@@ -109,14 +106,27 @@ def image_name(image: CaseInput) -> str:
     return Path(image).name if isinstance(image, str | Path) else "image"
 
 
-def _names(case: Mapping[Any, object]) -> str:
-    return ", ".join(str(name) for name in case)
+def from_array(array: NDArray[Any]) -> Image.Image:
+    """Return pixels as a Pillow image.
 
-
-def _from_array(array: NDArray[Any]) -> Image.Image:
+    Raises:
+        UsageError: If the array has another shape or type than (H, W, 3) uint8.
+    """
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape or array.dtype != np.uint8:
         raise UsageError(
             "Expected an array of RGB pixels of shape (H, W, 3) and type uint8, but got shape "
             f"{array.shape} and type {array.dtype}."
         )
     return Image.fromarray(array)
+
+
+def no_image(given: object) -> UsageError:
+    """Return the error of something that is given as an image and can be none."""
+    return UsageError(
+        "Expected an image as a path, bytes, a Pillow image or an array (H, W, 3), but got a "
+        f"{type(given).__name__}."
+    )
+
+
+def _names(case: Mapping[Any, object]) -> str:
+    return ", ".join(str(name) for name in case)

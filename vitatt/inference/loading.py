@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vitatt.imports import without_collection
 from vitatt.inference.hub import PREFIX, downloaded
 from vitatt.models.checkpoint_files import find_checkpoint
-from vitatt.models.exported import format_of
+from vitatt.models.exported import FILES, format_of
 from vitatt.types import UsageError
 
 if TYPE_CHECKING:
@@ -57,8 +57,10 @@ def load_models(
 
 
 def _place(given: str | Path) -> Path:
-    """File of a checkpoint, or folder of an export."""
+    """File of a checkpoint, or folder of an export, whose file may be named as well."""
     if isinstance(given, str) and given.startswith(PREFIX):
         return downloaded(given)
     path = Path(given).expanduser()
+    if path.name in FILES.values() and format_of(path.parent):
+        return path.parent
     return path if path.is_dir() and format_of(path) else find_checkpoint(given, RUNS)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import requests
@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitatt.explain.cases import ExplainedCase, case_pixels
-from vitatt.inference.images import CaseInput, ImageInput, image_name, read_case
+from vitatt.inference.images import (
+    CaseInput,
+    ImageInput,
+    from_array,
+    image_name,
+    no_image,
+    read_case,
+)
 from vitatt.inference.predictor import Predictor
 from vitatt.inference.results import Explanation, Prediction
 from vitatt.types import UsageError
@@ -29,7 +36,7 @@ _SECONDS = 60
 class RemotePredictor(Predictor):
     """A model of `vitatt serve`; images are sent to it.
 
-    It has no networks: `ensemble`, `tasks`, `reader` and `spec` are those of the server alone.
+    It has no networks, and so no `ensemble`, `tasks`, `reader` and `spec`.
 
     Args:
         url: Address of the server, such as ``http://127.0.0.1:8000``.
@@ -46,7 +53,9 @@ class RemotePredictor(Predictor):
         if token := token or os.environ.get("VITATT_TOKEN"):
             self._session.headers["Authorization"] = f"Bearer {token}"
         self._model = model
-        models = {one["name"]: one for one in self.card["models"]}
+        if not (listed := self.card.get("models")):
+            raise UsageError(f"{url} is no server of vitatt: it names no models.")
+        models = {one["name"]: one for one in listed}
         if model is not None and model not in models:
             raise UsageError(f"{url} has no model '{model}'. It has: {', '.join(models)}.")
         self._own = models[model] if model is not None else next(iter(models.values()))
@@ -57,6 +66,18 @@ class RemotePredictor(Predictor):
     def card(self) -> dict[str, Any]:
         """What the server says of its models, see `/v1/model`."""
         return self._ask("GET", "/v1/model")
+
+    @property
+    def ensemble(self) -> NoReturn:  # type: ignore[override]
+        """Networks, of which there are none here.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            f"The models of {self._url} are on that server alone, which predicts and explains. "
+            "Name their checkpoints for everything else."
+        )
 
     def predict(self, image: CaseInput, answers: Mapping[str, object] | None = None) -> Prediction:
         """Return the class probabilities of a lesion, see `Predictor.predict`.
@@ -189,6 +210,8 @@ class RemotePredictor(Predictor):
                 f"The server {self._url} does not answer ({type(error).__name__}). Start one with "
                 "`vitatt serve --ckpt_path best.ckpt`."
             ) from error
+        if not isinstance(plain, dict):
+            raise UsageError(f"{self._url} is no server of vitatt: it answered other JSON.")
         if not response.ok:
             message = plain.get("error", {}).get("message", response.reason)
             raise UsageError(f"{self._url} refuses the request: {message}")
@@ -211,7 +234,9 @@ def _text(image: ImageInput) -> str:
         content = image
     else:
         file = io.BytesIO()
-        pixels = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        pixels = from_array(image) if isinstance(image, np.ndarray) else image
+        if not isinstance(pixels, Image.Image):
+            raise no_image(image)
         pixels.save(file, "PNG")
         content = file.getvalue()
     return base64.b64encode(content).decode()

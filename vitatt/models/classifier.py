@@ -24,7 +24,7 @@ from vitatt.models.fusion.naming import class_of, plain_fusion
 from vitatt.models.fusion.network import LesionNetwork
 from vitatt.models.fusion.vitatt import AttentionFusion
 from vitatt.models.losses import ClassWeights, WeightedLoss
-from vitatt.models.metrics import LesionMetrics
+from vitatt.models.metrics import LesionMetrics, logged_name
 from vitatt.models.optimizer import make_optimizer, warmup_cosine
 from vitatt.models.plain_values import read_arguments
 from vitatt.models.sharding import require_as_many_batches, shard
@@ -339,7 +339,7 @@ class LesionClassifier(lightning.LightningModule):
     def _log_metrics(self, stage: str) -> None:
         metrics = self.metrics_of(stage)
         for name, value in metrics.compute().items():
-            self.log(f"{stage}/{name}", value, prog_bar=name == "balanced_accuracy")
+            self.log(logged_name(stage, name), value, prog_bar=name == "balanced_accuracy")
         metrics.reset()
 
 

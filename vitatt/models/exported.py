@@ -7,6 +7,7 @@ nothing in it chooses what is imported or called.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -27,6 +28,9 @@ CONFIG = "config.json"
 """File of the description in a folder."""
 
 _KEY = "vitatt"
+
+SEAL = "sha256_of_description"
+"""Key of the digest of all other entries of the description."""
 
 
 class ExportedModel(NamedTuple):
@@ -85,8 +89,8 @@ def read_exported(path: Path) -> ExportedModel:
         path: The folder.
 
     Raises:
-        UsageError: If it holds no export, its file is missing or was changed since, or its task has
-            other values than such a task takes.
+        UsageError: If it holds no export, its file is missing, file or description was changed
+            since, or its task has other values than such a task takes.
     """
     from vitatt.reading import read_json
 
@@ -117,7 +121,24 @@ def read_exported(path: Path) -> ExportedModel:
             f"{model.file} is not the file that {CONFIG} beside it describes: it was changed, or "
             "cut short on its way. Copy the whole folder again."
         )
+    # Classes or categories in another order would fit the weights as well, and mean others.
+    if plain.get(SEAL) != seal(plain):
+        raise UsageError(
+            f"{path / CONFIG} is not as `vitatt export` wrote it: it was changed. Copy the whole "
+            "folder again, or export the checkpoint again."
+        )
     return model
+
+
+def seal(plain: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a description, in hexadecimal, however it is laid out.
+
+    Args:
+        plain: The description; its own entry `SEAL` does not count.
+    """
+    others = {key: value for key, value in plain.items() if key != SEAL}
+    text = json.dumps(others, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest(path: Path) -> str:

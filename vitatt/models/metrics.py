@@ -36,6 +36,29 @@ def direction(metric: str) -> Direction:
     return "min" if metric.partition("/")[2] in _LOWER_IS_BETTER else "max"
 
 
+def logged_name(split: str, metric: str) -> str:
+    """Name under which a metric of a split is logged, with one slash.
+
+    W&B makes a section of all that stands before the last slash, TensorBoard of all before the
+    first: so the few overall metrics are apart from the many of single classes in both.
+
+    Args:
+        split: ``train``, ``val`` or ``test``.
+        metric: Name in `LesionMetrics`, such as ``auroc`` or ``auroc/MEL``.
+
+    Returns:
+        Such as ``val/auroc`` or ``val_by_class/auroc_MEL``.
+    """
+    name, slash, label = metric.partition("/")
+    return f"{split}_by_class/{name}_{label}" if slash else f"{split}/{name}"
+
+
+def validation_metrics(task: LesionTask) -> list[str]:
+    """Names of all metrics that a validation run logs."""
+    names = ("loss", *_names(task.classes, task.positive))
+    return [logged_name("val", name) for name in names]
+
+
 def check_monitor(metric: str, task: LesionTask, setting: str) -> None:
     """Check that a validation run logs a metric.
 
@@ -47,7 +70,7 @@ def check_monitor(metric: str, task: LesionTask, setting: str) -> None:
     Raises:
         UsageError: If not; the message lists the metrics.
     """
-    known = [f"val/{name}" for name in ("loss", *_names(task.classes, task.positive))]
+    known = validation_metrics(task)
     if metric not in known:
         close = difflib.get_close_matches(metric, known, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""

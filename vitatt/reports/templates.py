@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from typing import Any
 
@@ -25,6 +26,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
+        "literal": lambda value: json.dumps(value, ensure_ascii=False),
         "markdown_cell": lambda text: text.replace("|", "\\|").replace("<", "&lt;"),
         "percent": format_percent,
         "png_address": png_address,

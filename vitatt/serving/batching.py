@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from vitatt.serving.refusals import Refusal
+from vitatt.serving.worker import Worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class _Waiting(NamedTuple):
+@dataclass(eq=False)
+class _Waiting:
+    """An item, and who waits for its result."""
+
     item: Any
     future: asyncio.Future[Any]
 
@@ -22,76 +27,79 @@ class Batcher(Generic[Item, Result]):
     """Runs a function on as many items at once as wait for it.
 
     Args:
-        run: From items to their results, in the same order; called in `executor`.
-        executor: Where it runs; one thread, so that models do not compete for the cores.
+        run: From items to their results, in the same order.
+        worker: Where it runs.
         batch: Largest number of items at once.
         queue: Largest number of items that wait.
+        urgent: Whether its items go before those of other queues of the worker.
     """
 
     def __init__(
         self,
         run: Callable[[Sequence[Item]], Sequence[Result]],
-        executor: Executor,
+        worker: Worker,
         *,
         batch: int,
         queue: int,
+        urgent: bool = False,
     ) -> None:
         self._run = run
-        self._executor = executor
+        self._worker = worker
+        self._urgent = urgent
         self._batch = batch
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue)
+        self._most = queue
+        self._queue: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
         """Number of items that wait."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     async def __call__(self, item: Item) -> Result:
-        """Return the result of an item.
+        """Return the result of an item; one that is cancelled leaves the queue.
 
         Raises:
             Refusal: If too many items wait.
         """
-        if self._task is None:
-            self._task = asyncio.create_task(self._work())
-        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
-        try:
-            self._queue.put_nowait(waiting)
-        except asyncio.QueueFull:
+        if len(self._queue) >= self._most:
             raise Refusal(
                 503,
-                f"{self._queue.maxsize} requests are waiting, as many as this server takes. Come "
-                "again in a second.",
+                f"{self._most} requests are waiting, as many as this server takes. Come again in a "
+                "second.",
                 {"retry-after": "1"},
-            ) from None
-        result: Result = await waiting.future
+            )
+        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+        try:
+            result: Result = await waiting.future
+        finally:
+            if waiting in self._queue:
+                self._queue.remove(waiting)
         return result
 
     async def close(self) -> None:
-        """Stop, after what waits has run."""
+        """Return when what waits has run."""
         if self._task is not None:
-            await self._queue.join()
-            self._task.cancel()
+            await self._task
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            batch = [await self._queue.get()]
-            while len(batch) < self._batch and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            alive = [one for one in batch if not one.future.cancelled()]
-            try:
-                results = await loop.run_in_executor(
-                    self._executor, self._run, [one.item for one in alive]
-                )
-                for one, result in zip(alive, results, strict=True):
-                    if not one.future.done():
-                        one.future.set_result(result)
-            except Exception as error:  # noqa: BLE001 (every waiting request gets it)
-                for one in alive:
-                    if not one.future.done():
-                        one.future.set_exception(error)
-            finally:
-                for _ in batch:
-                    self._queue.task_done()
+        while self._queue:
+            async with self._worker.turn(urgent=self._urgent):
+                count = min(self._batch, len(self._queue))
+                await self._answer([self._queue.popleft() for _ in range(count)])
+
+    async def _answer(self, batch: Sequence[_Waiting]) -> None:
+        if not batch:  # all were cancelled while others had their turn
+            return
+        try:
+            results = await self._worker.run(self._run, [one.item for one in batch])
+            for one, result in zip(batch, results, strict=True):
+                if not one.future.done():
+                    one.future.set_result(result)
+        except Exception as error:  # noqa: BLE001 (every waiting request gets it)
+            for one in batch:
+                if not one.future.done():
+                    one.future.set_exception(error)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-import uuid
+from collections.abc import Mapping
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from vitatt.serving.refusals import Refusal, error_body
+from vitatt.serving.refusals import Refusal, error_bytes
 from vitatt.types import UsageError
 
 
@@ -23,28 +20,15 @@ def add_error_answers(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(_invalid)
 
 
-def unexpected_error(where: str) -> Response:
-    """Return the answer to a request after an error that nobody expected; its text is logged.
-
-    Args:
-        where: The request, for the log.
-    """
-    number = uuid.uuid4().hex[:8]
-    print(f"error {number} in {where}", file=sys.stderr)
-    traceback.print_exc()
-    message = f"The server failed unexpectedly. Its log has the reason, as error {number}."
-    return JSONResponse(error_body(message), 500)
-
-
 async def _refused(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, Refusal)
-    return JSONResponse(error_body(error.message), error.status, error.headers)
+    return _error(error.status, error.message, error.headers)
 
 
 async def _usage(request: Request, error: Exception) -> Response:
     del request
-    return JSONResponse(error_body(str(error)), 422)
+    return _error(422, str(error))
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -57,11 +41,15 @@ async def _http(request: Request, error: Exception) -> Response:
         message = f"There is no {request.url.path[:200]!r}.{there}"
     if error.status_code == 405:
         message = f"{request.method} is not possible at {request.url.path[:200]!r}."
-    return JSONResponse(error_body(message), error.status_code, error.headers)
+    return _error(error.status_code, message, error.headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, RequestValidationError)
     found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-    return JSONResponse(error_body(f"Expected other values: {found[:500]}."), 422)
+    return _error(422, f"Expected other values: {found[:500]}.")
+
+
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(error_bytes(message), status, headers, "application/json")

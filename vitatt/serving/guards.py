@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
@@ -38,6 +40,8 @@ HEADERS = {
 class Guard:
     """Refuses requests of other hosts, without the token, too large or too slow.
 
+    It also ends the work on a request whose client has gone away.
+
     Args:
         app: What is guarded.
         bounds: Limits.
@@ -63,13 +67,13 @@ class Guard:
             key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
         if (refused := self._refused(scope, headers)) is not None:
-            await _answer(send, *refused)
+            await answer_error(send, *refused)
             return
         body = _Body(receive, self._bounds)
-        started = False
+        started = finished = False
 
         async def with_headers(message: Message) -> None:
-            nonlocal started
+            nonlocal started, finished
             if message["type"] == "http.response.start":
                 started = True
                 own = {key.lower() for key, _ in message["headers"]}
@@ -78,17 +82,31 @@ class Guard:
                 ]
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
+            if message["type"] == "http.response.body":
+                finished = not message.get("more_body", False)
 
+        work = asyncio.ensure_future(self._app(scope, body.receive, with_headers))
+        gone = asyncio.ensure_future(body.gone())
         try:
-            await self._app(scope, body.receive, with_headers)
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and not finished:
+                work.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await work
+            else:
+                await work
         except TooMuch as error:
             if not started:
-                await _answer(send, error.status, str(error), {"connection": "close"})
+                await answer_error(send, error.status, str(error), {"connection": "close"})
+        finally:
+            gone.cancel()
+            work.cancel()
 
     def _refused(
         self, scope: Scope, headers: dict[str, str]
     ) -> tuple[int, str, dict[str, str]] | None:
-        host = headers.get("host", "").rsplit(":", 1)[0].strip("[]").lower()
+        host = re.sub(r":\d*$", "", headers.get("host", "")).lower()  # [::1] has colons of its own
+        host = host.removeprefix("[").removesuffix("]")
         if self._hosts is not None and host not in self._hosts:
             known = ", ".join(sorted(self._hosts))
             return 421, f"This server is called {known}, but the request was for '{host}'.", {}
@@ -144,10 +162,16 @@ class _Body:
         self._bounds = bounds
         self._bytes = 0
         self._until = time.monotonic() + bounds.body_seconds
-        self._done = False
+        self._done = asyncio.Event()
+
+    async def gone(self) -> None:
+        """Return when the client goes away, after its whole request has been read."""
+        await self._done.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     async def receive(self) -> Message:
-        if self._done:  # what may still come is that the client goes away
+        if self._done.is_set():  # what may still come is that the client goes away
             return await self._receive()
         left = self._until - time.monotonic()
         try:
@@ -159,7 +183,8 @@ class _Body:
             ) from None
         if message["type"] == "http.request":
             self._bytes += len(message.get("body", b""))
-            self._done = not message.get("more_body", False)
+            if not message.get("more_body", False):
+                self._done.set()
             if self._bytes > self._bounds.body_bytes:
                 raise TooMuch(413, _too_large(self._bounds, self._bytes))
         return message
@@ -169,7 +194,15 @@ def _too_large(bounds: Bounds, found: int) -> str:
     return f"Expected a request of at most {bounds.body_bytes:,} bytes, but got {found:,} or more."
 
 
-async def _answer(send: Send, status: int, message: str, headers: dict[str, str]) -> None:
+async def answer_error(send: Send, status: int, message: str, headers: dict[str, str]) -> None:
+    """Send an error without the application.
+
+    Args:
+        send: See ASGI.
+        status: HTTP status.
+        message: What was found, and what is allowed.
+        headers: Beside `HEADERS`.
+    """
     body = error_bytes(message)
     named = {
         **HEADERS,

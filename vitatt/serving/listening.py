@@ -36,13 +36,18 @@ def run_app(app: App, listening: socket.socket, connections: int) -> None:
         timeout_graceful_shutdown=_SECONDS_TO_FINISH,
         h11_max_incomplete_event_size=16 * 1024,
         http="h11",
+        ws="none",
         lifespan="on",
     )
     _Server(config).run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at an address; who calls early waits until the server runs.
+    """Return a socket that listens at an address; who calls waits until the server runs.
+
+    Args:
+        host: Address to listen at.
+        port: Port to listen at; 0 for any that is free.
 
     Raises:
         UsageError: If there is no such address, or the port is taken.

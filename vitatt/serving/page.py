@@ -43,7 +43,7 @@ def add_page(
     files = {**page_files(_PACKAGE), **example_files(cards[0].views)}
     hidden: dict[str, Any] = {"include_in_schema": False}
 
-    @app.get("/", **hidden)
+    @app.api_route("/", methods=["GET", "HEAD"], **hidden)
     async def index(request: Request) -> Response:
         language = language_of(request)
         return html_answer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 
 class Refusal(Exception):  # noqa: N818 (not an error of the server)
@@ -22,11 +21,6 @@ class Refusal(Exception):  # noqa: N818 (not an error of the server)
         self.headers = headers or {}
 
 
-def error_body(message: str) -> dict[str, Any]:
-    """Return the body of every answer that is an error."""
-    return {"error": {"message": message}}
-
-
 def error_bytes(message: str) -> bytes:
-    """Return `error_body` as JSON."""
-    return json.dumps(error_body(message)).encode()
+    """Return the body of every answer that is an error: JSON in ASCII, so that any text fits."""
+    return json.dumps({"error": {"message": message}}).encode()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from PIL import Image
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -18,9 +16,7 @@ from starlette.requests import Request
 from vitatt.inference.images import CaseInput
 from vitatt.serving.bounds import Bounds
 from vitatt.serving.refusals import Refusal
-
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "MPO", "HEIF")
-"""Of images, as Pillow names them. Others, such as PostScript, would run a program."""
+from vitatt.words import did_you_mean
 
 _FORM_FIELDS = 64
 
@@ -31,7 +27,7 @@ class Asked(NamedTuple):
     Attributes:
         image: Content of the image file, or of those of the views; None if there is none.
         answers: By column.
-        options: Everything else, by name.
+        options: Everything else that is given, by name.
     """
 
     image: CaseInput | None
@@ -39,14 +35,20 @@ class Asked(NamedTuple):
     options: dict[str, Any]
 
 
-async def read_asked(request: Request, bounds: Bounds) -> Asked:
+async def read_asked(request: Request, bounds: Bounds, allowed: Collection[str]) -> Asked:
     """Return what a request asks about.
 
     A form has the files ``image``, or ``image.VIEW`` for each view, and ``answers`` as JSON. JSON
     has ``image`` in base64, or an object of them by view, and ``answers`` as an object.
 
+    Args:
+        request: The request.
+        bounds: Limits.
+        allowed: Fields that it may have.
+
     Raises:
-        Refusal: If the request cannot be read, or goes beyond the bounds.
+        Refusal: If the request cannot be read, goes beyond the bounds, or has another field, which
+            would have no effect.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -59,51 +61,17 @@ async def read_asked(request: Request, bounds: Bounds) -> Asked:
             "Expected a request of the type multipart/form-data or application/json, but got "
             f"'{kind}'.",
         )
+    for name in fields:
+        if name not in allowed:
+            raise Refusal(
+                422,
+                f"Expected no other fields than {', '.join(sorted(allowed))}, but got "
+                f"'{name[:80]}'.{did_you_mean(name[:80], sorted(allowed))}",
+            )
     image = _image(fields.pop("image", None))
     answers = _answers(fields.pop("answers", None), bounds)
-    return Asked(image, answers, fields)
-
-
-def checked_image(image: CaseInput | None, views: Sequence[str], bounds: Bounds) -> CaseInput:
-    """Return an image whose size and format are known to be within bounds, without decoding it.
-
-    Raises:
-        Refusal: If it is not, or there is none.
-    """
-    if image is None:
-        wanted = " or ".join(f"`image.{view}`" for view in views) or "`image`"
-        raise Refusal(422, f"Expected an image as the file {wanted}, but got none.")
-    for name, content in image.items() if isinstance(image, Mapping) else [("image", image)]:
-        if content is not None:
-            assert isinstance(content, bytes)
-            _check(content, name, bounds)
-    return image
-
-
-def _check(content: bytes, name: str, bounds: Bounds) -> None:
-    if content[4:8] == b"ftyp":  # HEIF, whose reader is registered when it is first read
-        return
-    try:
-        with Image.open(
-            io.BytesIO(content), formats=[one for one in FORMATS if one != "HEIF"]
-        ) as one:
-            width, height = one.size
-    except Image.DecompressionBombError:
-        raise _too_many_pixels(name, "more than Pillow opens", bounds) from None
-    except Exception as error:
-        raise Refusal(
-            422,
-            f"Expected `{name}` to be an image ({', '.join(FORMATS)}), but its content is none of "
-            "these, or damaged.",
-        ) from error
-    if width * height > bounds.pixels:
-        raise _too_many_pixels(name, f"{width} x {height}", bounds)
-
-
-def _too_many_pixels(name: str, found: str, bounds: Bounds) -> Refusal:
-    return Refusal(
-        413, f"Expected `{name}` to have at most {bounds.pixels:,} pixels, but it has {found}."
-    )
+    given = {name: value for name, value in fields.items() if value not in (None, "")}
+    return Asked(image, answers, given)
 
 
 async def _form(request: Request, bounds: Bounds) -> dict[str, Any]:
@@ -124,7 +92,6 @@ async def _form(request: Request, bounds: Bounds) -> dict[str, Any]:
 async def _fields(form: FormData) -> dict[str, Any]:
     """The fields of a form, images by view as one of them."""
     fields: dict[str, Any] = {}
-    views: dict[str, bytes] = {}
     for key, value in form.multi_items():
         content: Any = await value.read() if isinstance(value, UploadFile) else value
         if key == "image" or key.startswith("image."):
@@ -132,22 +99,32 @@ async def _fields(form: FormData) -> dict[str, Any]:
                 raise Refusal(422, f"Expected `{key}` to be a file, but got text.")
             if not content:
                 continue  # a form sends an empty file for what was not chosen
-            if key == "image":
-                fields[key] = content
-            else:
-                views[key.removeprefix("image.")] = content
         elif isinstance(content, bytes):
             raise Refusal(422, f"Expected the files `image` or `image.VIEW`, but got `{key}`.")
-        else:
-            fields[key] = content
+        _add(fields, key, content)
+    views = {name: fields.pop(name) for name in list(fields) if name.startswith("image.")}
     if views:
-        fields["image"] = views
+        _add(fields, "image", {name.removeprefix("image."): one for name, one in views.items()})
+    return fields
+
+
+def _add(fields: dict[str, Any], name: str, value: object) -> None:
+    """Add a field, of which there must be one: the other would have no effect."""
+    if name in fields:
+        raise Refusal(400, f"Expected one '{name[:80]}', but got several.")
+    fields[name] = value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        _add(fields, name, value)
     return fields
 
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        plain = json.loads(body)
+        plain = json.loads(body, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, f"The JSON cannot be read: {error}") from error
     if not isinstance(plain, dict):
@@ -180,7 +157,7 @@ def _answers(plain: object, bounds: Bounds) -> dict[str, Any]:
         return {}
     if isinstance(plain, str):
         try:
-            plain = json.loads(plain)
+            plain = json.loads(plain, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
             raise Refusal(422, f"Expected `answers` to be JSON: {error}.") from error
     if not isinstance(plain, dict):

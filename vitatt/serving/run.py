@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 
 from vitatt.inference.predictor import Predictor
 from vitatt.serving.api import create_app
 from vitatt.serving.bounds import Bounds
-from vitatt.serving.listening import LOCAL, address_of, listen, run_app
+from vitatt.serving.listening import LOCAL, address_of, run_app
 
 
-def run_server(models: Mapping[str, Predictor], *, host: str, port: int, token: str | None) -> int:
+def run_server(
+    models: Mapping[str, Predictor], listening: socket.socket, *, host: str, token: str | None
+) -> int:
     """Serve models, and return 0 after SIGINT or SIGTERM, when what ran is finished.
 
     Args:
         models: By name.
-        host: Address to listen at.
-        port: Port to listen at; 0 for any that is free.
+        listening: See `vitatt.serving.listening.listen`.
+        host: As it was named.
         token: What requests must carry; None for nothing.
-
-    Raises:
-        UsageError: If there is no such address, or the port is taken.
     """
     bounds = Bounds()
-    listening = listen(host, port)
     local = token is None
     hosts = LOCAL if local else None
     app = create_app(models, bounds=bounds, hosts=hosts, token=token)

@@ -16,6 +16,7 @@ from vitatt.inference.predictor import Predictor
 from vitatt.inference.results import Prediction
 from vitatt.serving.batching import Batcher
 from vitatt.serving.bounds import Bounds
+from vitatt.serving.worker import Worker
 from vitatt.types import LesionBatch, Pixels
 
 Result = TypeVar("Result")
@@ -34,16 +35,14 @@ class ServedModel:
     Args:
         name: Of the model, in requests and on the page.
         predictor: The model, or the mean of several.
-        worker: One thread, in which models run.
+        worker: In which models run.
         bounds: Limits.
 
     Attributes:
         ran: Called with the number of cases of each batch.
     """
 
-    def __init__(
-        self, name: str, predictor: Predictor, worker: ThreadPoolExecutor, bounds: Bounds
-    ) -> None:
+    def __init__(self, name: str, predictor: Predictor, worker: Worker, bounds: Bounds) -> None:
         self.name = name
         self.predictor = predictor
         self.ran: Callable[[int], None] = lambda count: None
@@ -51,14 +50,17 @@ class ServedModel:
         self._predictions: Batcher[_Ready, Prediction] = Batcher(
             self._run, worker, batch=bounds.batch, queue=bounds.queue
         )
-        self._others: Batcher[Callable[[], Any], Any] = Batcher(
-            lambda calls: [_caught(call) for call in calls], worker, batch=1, queue=bounds.queue
+        self._calls, self._urgent_calls = (
+            Batcher[Callable[[], Any], Any](
+                _each, worker, batch=1, queue=bounds.queue, urgent=urgent
+            )
+            for urgent in (False, True)
         )
 
     @property
     def waiting(self) -> int:
         """Number of requests that wait for this model."""
-        return self._predictions.waiting + self._others.waiting
+        return sum(one.waiting for one in self._queues)
 
     async def predict(self, image: CaseInput, answers: Mapping[str, object]) -> Prediction:
         """Return a prediction, which runs together with others that wait.
@@ -71,13 +73,19 @@ class ServedModel:
         ready = await loop.run_in_executor(self._readers, self._prepared, image, answers)
         return await self._predictions(ready)
 
-    async def call(self, function: Callable[[], Result]) -> Result:
+    async def call(self, function: Callable[[], Result], *, urgent: bool = False) -> Result:
         """Return the result of a function that runs networks.
+
+        Args:
+            function: Without arguments.
+            urgent: Whether a person waits for it at this moment, so that it goes first; for what is
+                fast.
 
         Raises:
             Refusal: If too many requests wait.
         """
-        result, error = await self._others(function)
+        calls = self._urgent_calls if urgent else self._calls
+        result, error = await calls(function)
         if error is not None:
             raise error
         found: Result = result
@@ -85,9 +93,13 @@ class ServedModel:
 
     async def close(self) -> None:
         """Stop, after what waits has run."""
-        await self._predictions.close()
-        await self._others.close()
+        for one in self._queues:
+            await one.close()
         self._readers.shutdown()
+
+    @property
+    def _queues(self) -> Sequence[Batcher[Any, Any]]:
+        return self._predictions, self._calls, self._urgent_calls
 
     def _prepared(self, image: CaseInput, answers: Mapping[str, object]) -> _Ready:
         reader = self.predictor.reader
@@ -102,6 +114,10 @@ class ServedModel:
             self.predictor.prediction(row, one.encoded, 0)
             for row, one in zip(rows, items, strict=True)
         ]
+
+
+def _each(calls: Sequence[Callable[[], Any]]) -> list[tuple[Any, BaseException | None]]:
+    return [_caught(call) for call in calls]
 
 
 def _caught(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:

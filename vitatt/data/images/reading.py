@@ -100,6 +100,38 @@ def square_pixels(image: Image.Image, size: int, name: str) -> NDArray[np.uint8]
     return _scaled(rgb, size)
 
 
+def learn_heif(source: Path | BinaryIO, name: str) -> bool:
+    """Return whether a file is HEIF, the format of some phones, and if so let Pillow read it.
+
+    Args:
+        source: The file, whatever its name, or its content from the beginning.
+        name: Name of the image, for error messages.
+
+    Raises:
+        DataError: If it is, and the package for it is not installed.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            begin = file.read(12)
+    else:
+        begin = source.read(12)
+        source.seek(0)
+    if begin[4:8] != b"ftyp" or begin[8:12] not in _HEIF_BRANDS:
+        return False
+    if importlib.util.find_spec("pillow_heif") is None:
+        raise DataError(
+            f"{name} is a HEIC image, which needs a package: pip install 'vitatt[heic]'. Or "
+            "convert it to JPEG."
+        )
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return True
+
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
 @contextmanager
 def _errors_naming(name: str) -> Iterator[None]:
     """Raise the errors of decoding an image as a `DataError` that names it."""
@@ -117,42 +149,11 @@ def _decoded(source: Path | BinaryIO, size: int, name: str) -> Image.Image:
     with _errors_naming(name), warnings.catch_warnings():
         # An image of 90 million pixels is a large photograph, not an attack.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        if _is_heif(source):
-            _learn_heif(name)
+        learn_heif(source, name)
         with Image.open(source) as image:
             # A JPEG is decoded at 1/2, 1/4 or 1/8, for speed, but not below twice the size.
             image.draft("RGB", (2 * size, 2 * size))
             return _to_rgb(_upright(image))
-
-
-def _is_heif(source: Path | BinaryIO) -> bool:
-    """Whether a file begins as HEIF does, the format of some phones, whatever its name."""
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            begin = file.read(12)
-    else:
-        begin = source.read(12)
-        source.seek(0)
-    return begin[4:8] == b"ftyp" and begin[8:12] in _HEIF_BRANDS
-
-
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-
-
-def _learn_heif(name: str) -> None:
-    """Let Pillow read HEIF.
-
-    Raises:
-        DataError: If the package for it is not installed.
-    """
-    if importlib.util.find_spec("pillow_heif") is None:
-        raise DataError(
-            f"{name} is a HEIC image, which needs a package: pip install 'vitatt[heic]'. Or "
-            "convert it to JPEG."
-        )
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
 
 
 def _scaled(rgb: Image.Image, size: int) -> NDArray[np.uint8]:

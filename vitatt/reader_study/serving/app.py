@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from vitatt.reader_study.serving.study_state import StudyState
 from vitatt.reader_study.study_folder import sha256
 from vitatt.reader_study.submission import Profile
 from vitatt.serving.bounds import Bounds
-from vitatt.serving.error_answers import add_error_answers, unexpected_error
-from vitatt.serving.guards import Guard, TooMuch
+from vitatt.serving.error_answers import add_error_answers
+from vitatt.serving.guards import Guard
 from vitatt.serving.languages import languages
+from vitatt.serving.observer import Observer
 from vitatt.serving.refusals import Refusal
 from vitatt.serving.templates import file_answer, html_answer, language_of, page_files
 
@@ -78,7 +79,7 @@ def create_study_app(
         redoc_url=None,
     )
     app.add_middleware(Guard, bounds=bounds, hosts=hosts, token=None)
-    app.middleware("http")(_observed)
+    app.add_middleware(Observer, count=lambda path, status, seconds: None)
     add_error_answers(app)
     sessions = Sessions(manifest, state, recorder, clock)
     _add_pages(app, manifest, sessions)
@@ -170,19 +171,6 @@ def _add_steps(app: FastAPI, sessions: Sessions, folder: Path) -> None:
 
 
 _DONE = {"status": "done"}
-
-
-async def _observed(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    """Answer a request; an unexpected error leaves no trace outside, nor a token in the log."""
-    try:
-        return await call_next(request)
-    except TooMuch:
-        raise
-    except Exception:  # noqa: BLE001 (its text is for the log alone)
-        route = getattr(request.scope.get("route"), "path", "another address")
-        return unexpected_error(f"{request.method} {route}")
 
 
 def _content(folder: Path, shown: ShownFile) -> bytes:

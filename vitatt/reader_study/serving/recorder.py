@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from vitatt.reader_study.event_chain import Event, EventKind, NewEvent
@@ -16,6 +15,7 @@ from vitatt.reader_study.study_folder import TamperingError
 from vitatt.reader_study.submission import ClockJump
 from vitatt.serving.batching import Batcher
 from vitatt.serving.refusals import Refusal
+from vitatt.serving.worker import Worker
 
 _TOGETHER = 64
 _WAITING = 1024
@@ -47,9 +47,9 @@ class Recorder:
         self.trouble = ""
         self._log, self._state, self._clock = log, state, clock
         self._jump = 0.0
-        self._thread = ThreadPoolExecutor(1, "log")
+        self._worker = Worker()
         self._batches: Batcher[_Asked, Event] = Batcher(
-            self._write, self._thread, batch=_TOGETHER, queue=_WAITING
+            self._write, self._worker, batch=_TOGETHER, queue=_WAITING
         )
 
     async def record(self, kind: EventKind, reader: str, data: Mapping[str, Any]) -> Event:
@@ -78,7 +78,7 @@ class Recorder:
     async def close(self) -> None:
         """Stop, after what waits is written."""
         await self._batches.close()
-        self._thread.shutdown()
+        self._worker.close()
 
     def _write(self, asked: Sequence[_Asked]) -> list[Event]:
         now = self._clock.now()

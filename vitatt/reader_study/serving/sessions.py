@@ -16,6 +16,7 @@ from vitatt.reader_study.serving.steps import Agreed, Paused, Withdrawn
 from vitatt.reader_study.serving.study_clock import StudyClock
 from vitatt.reader_study.serving.study_state import StudyState
 from vitatt.reader_study.serving.submissions import made_submission, possible_seconds
+from vitatt.reader_study.serving.unbroken import unbroken
 from vitatt.reader_study.serving.visits import Visit
 from vitatt.reader_study.submission import CaseShown, Consented, Pause, Profile, Withdrawal
 from vitatt.serving.refusals import Refusal
@@ -55,6 +56,7 @@ class Sessions:
             raise Refusal(404, "This address opens no study. Please check it letter by letter.")
         return found
 
+    @unbroken
     async def now(self, token: str) -> dict[str, Any]:
         """Return the page that a reader is at; a case that is shown for the first time is noted."""
         state = self.reader(token)
@@ -72,6 +74,7 @@ class Sessions:
                 content["case"] = shown_case(self._manifest, state, due, token)
             return content
 
+    @unbroken
     async def agree(self, token: str, agreed: Agreed) -> None:
         """Record a consent."""
         state = self.reader(token)
@@ -84,6 +87,7 @@ class Sessions:
             data = Consented(version=agreed.version, language=agreed.language)
             await self._record("consented", state, data)
 
+    @unbroken
     async def introduce(self, token: str, profile: Profile) -> None:
         """Record the experience of a reader."""
         state = self.reader(token)
@@ -95,6 +99,7 @@ class Sessions:
                 raise Refusal(422, "Expected `experience` to be one of the bands of the study.")
             await self._record("profile", state, profile)
 
+    @unbroken
     async def submit(self, token: str, answers: Answers) -> dict[str, Any]:
         """Record the answers on the case that is due.
 
@@ -126,6 +131,7 @@ class Sessions:
             await self._record(kind, state, made_submission(visit, answers, seconds))
             return self._acknowledged(visit, state.recorded[visit.key])
 
+    @unbroken
     async def pause(self, token: str, paused: Paused) -> None:
         """Record a pause."""
         state = self.reader(token)
@@ -142,6 +148,7 @@ class Sessions:
             data = Pause(case=due.case, arm=due.arm, reason=paused.reason, visible_seconds=seconds)
             await self._record("paused", state, data)
 
+    @unbroken
     async def resume(self, token: str) -> None:
         """Record the end of a pause."""
         state = self.reader(token)
@@ -149,6 +156,7 @@ class Sessions:
             if state.paused_since is not None and self._stage(state) in _OPEN:
                 await self._recorder.record("resumed", state.reader.code, {})
 
+    @unbroken
     async def withdraw(self, token: str, withdrawn: Withdrawn) -> None:
         """Record that a reader withdraws."""
         state = self.reader(token)

@@ -54,16 +54,18 @@ export function clearErrors() {
     field.removeAttribute("aria-invalid");
     errorOf(field).textContent = "";
   }
-  byId("problem").textContent = "";
+  byId("problem").textContent = byId("pictures-error").textContent = "";
 }
 
-// Shows an error of the API beside the field that it names, or else elsewhere; returns where.
+// Shows an error of the API beside the field that it names, or else elsewhere; returns where, or
+// null if it is there already, since it would be read out again.
 export function showError(message, elsewhere) {
-  clearErrors();
   const name = /^Expected '([^']+)' in the answers/.exec(message)?.[1];
   const field = name && fieldOf(name);
-  field?.setAttribute("aria-invalid", "true");
   const place = field ? errorOf(field) : elsewhere;
+  if (place.textContent === message) return null;
+  clearErrors();
+  field?.setAttribute("aria-invalid", "true");
   place.textContent = message;
   return place;
 }

@@ -97,7 +97,10 @@ function showMissing(predictions) {
   const same = new Set(predictions.map(named)).size === 1;
   const lines = same
     ? [say("missing", { features: named(predictions[0]) })]
-    : predictions.map((one) => say("missing_of", { model: one.model, features: named(one) }));
+    : predictions.map((one) => {
+        const values = { model: one.model, features: named(one) };
+        return values.features ? say("missing_of", values) : say("missing_none_of", values);
+      });
   const complete = same && !named(predictions[0]);
   byId("missing").replaceChildren(
     ...(complete ? [say("missing_none")] : lines).map((line) => make("p.quiet", {}, line)),

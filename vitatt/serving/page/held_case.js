@@ -1,29 +1,31 @@
 // The case that the server holds, so that its pictures are sent once.
 
-import { ask } from "./server.js";
+import { ask, mayPass } from "./server.js";
 
 let files = new Map();
 let held = null;
 let name = null; // of the case, when it is known
+let isLost = false; // the pictures did not arrive, but may when they are sent again
 
 // Sends pictures by view, in place of those sent before.
 export function hold(chosen) {
   forget();
   files = new Map(chosen);
-  held = files.size ? send() : null;
-  held?.catch(() => {}); // whoever asks next is told
+  held = null;
+  if (files.size) start();
 }
 
 export const isHeld = () => held !== null;
 
-// Returns the answer about the case; if the server has forgotten it, it is sent once more.
+// Returns the answer about the case; if the server does not have it, it is sent once more.
 export async function askCase(question, body, signal) {
+  if (isLost) start();
   const asked = held;
   try {
     return await ask(`/v1/cases/${await asked}/${question}`, body, { signal });
   } catch (error) {
     if (error.status !== 404) throw error;
-    if (held === asked) held = send();
+    if (held === asked) start();
     return ask(`/v1/cases/${await held}/${question}`, body, { signal });
   }
 }
@@ -31,6 +33,16 @@ export async function askCase(question, body, signal) {
 // Resolves to the address of a picture as the server reads it.
 export async function pictureAddress(view) {
   return `/cases/${await held}/pictures/${encodeURIComponent(view)}`;
+}
+
+function start() {
+  isLost = false;
+  const sent = send();
+  held = sent;
+  sent.catch((error) => {
+    // Whoever asks is told.
+    if (held === sent) isLost = mayPass(error);
+  });
 }
 
 async function send() {

@@ -4,15 +4,19 @@ import { answers, clearErrors, showError, startAnswers } from "./answers.js";
 import { forgetChances, inWords, showChances } from "./chances.js";
 import { byId } from "./elements.js";
 import { askCase, hold, isHeld } from "./held_case.js";
+import { startLanguages } from "./languages.js";
 import { startPictures } from "./pictures.js";
 import { showQuestions } from "./questions.js";
-import { showEvidence, showMaps, showNoMaps, startOpacity } from "./reasons.js";
+import { showEvidence, showMaps, showNoMaps, showOpacity, startOpacity } from "./reasons.js";
 import { clearRecord, startRecord } from "./record.js";
+import { mayPass } from "./server.js";
 import { models, say } from "./words.js";
 
 // Milliseconds without a change after which map and questions follow: as long as these take, since
 // the server runs one thing after the other, and a further change would wait for them.
 const REST = { least: 300, most: 1500 };
+
+const AGAIN = 4000; // milliseconds after which is asked again what failed for a reason that may pass
 
 const model = byId("model");
 const target = byId("target");
@@ -100,7 +104,9 @@ function brief() {
 function complain(error) {
   if (error.name === "AbortError") return;
   if (!(error instanceof Error) || error.status === undefined) throw error;
-  const isShown = showError(error.message, byId(shown ? "problem" : "pictures-error"));
+  const isAskedAgain = isHeld() && mayPass(error);
+  const message = isAskedAgain ? `${error.message} ${say("again")}` : error.message;
+  const place = showError(message, byId(shown ? "problem" : "pictures-error"));
   if (shown) {
     document.body.classList.add("stale");
     byId("waiting").hidden = false;
@@ -110,7 +116,8 @@ function complain(error) {
     reveal(false);
     byId("waiting").hidden = isHeld();
   }
-  isShown.scrollIntoView({ block: "nearest" });
+  place?.scrollIntoView({ block: "nearest" });
+  if (isAskedAgain) resting = setTimeout(update, AGAIN);
 }
 
 function why() {
@@ -135,6 +142,13 @@ function changedContrast() {
   update();
 }
 
+// What scripts have written is written again; the case is asked about again.
+function translated() {
+  byId("waiting").textContent = say("waiting");
+  showOpacity();
+  update();
+}
+
 startPictures((chosen) => {
   hold(chosen);
   shown = null;
@@ -144,7 +158,8 @@ startPictures((chosen) => {
   reveal(false);
   if (chosen.size) byId("waiting").textContent = say("reading");
   update();
-});
+}, complain);
+startLanguages(translated, complain);
 startAnswers(update);
 byId("case").addEventListener("input", () => ready(false));
 startOpacity();

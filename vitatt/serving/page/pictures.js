@@ -2,20 +2,22 @@
 
 import { pictureAddress } from "./held_case.js";
 import { byId, make } from "./elements.js";
-import { say } from "./words.js";
+import { askFile } from "./server.js";
 
 const zones = [...document.querySelectorAll(".zone")];
 const chosen = new Map();
 const addresses = new Map();
+let latest = 0; // choice of pictures: an example that comes late does not replace a later one
 
-// Calls `changed` with the pictures by view whenever they change.
-export function startPictures(changed) {
+// Calls `changed` with the pictures by view whenever they change, and `failed` with the reason if
+// an example cannot be had.
+export function startPictures(changed, failed) {
   function put(files) {
+    latest += 1;
     for (const [view, file] of files) {
       if (file) chosen.set(view, file);
       else chosen.delete(view);
     }
-    byId("pictures-error").textContent = "";
     changed(chosen);
     for (const view of files.keys()) show(zones.find((one) => one.dataset.view === view));
   }
@@ -53,11 +55,18 @@ export function startPictures(changed) {
   });
   for (const button of document.querySelectorAll(".example")) {
     button.addEventListener("click", async () => {
+      latest += 1;
+      const mine = latest;
       const drawn = zones.map(async (zone, index) => {
         const name = `example-${button.dataset.number}-${index}.jpg`;
-        return [zone.dataset.view, new File([await (await fetch(`/static/${name}`)).blob()], name)];
+        return [zone.dataset.view, new File([await askFile(`/static/${name}`)], name)];
       });
-      put(new Map(await Promise.all(drawn)));
+      try {
+        const files = new Map(await Promise.all(drawn));
+        if (mine === latest) put(files);
+      } catch (error) {
+        failed(error);
+      }
     });
   }
 }
@@ -69,12 +78,12 @@ function show(zone) {
   const { view } = zone.dataset;
   const file = chosen.get(view);
   const image = zone.querySelector(".preview");
-  const hint = zone.querySelector(".hint");
   if (addresses.has(view)) URL.revokeObjectURL(addresses.get(view));
   addresses.delete(view);
   zone.classList.toggle("filled", Boolean(file));
   image.hidden = zone.querySelector(".remove").hidden = !file;
-  hint.textContent = file ? "" : say("drop");
+  zone.querySelector(".hint").hidden = Boolean(file);
+  zone.querySelector(".as-read").hidden = true;
   if (!file) return;
   addresses.set(view, URL.createObjectURL(file));
   image.onerror = async () => {
@@ -86,7 +95,7 @@ function show(zone) {
     }
     addresses.set(view, address);
     image.src = address;
-    hint.textContent = say("as_read");
+    zone.querySelector(".as-read").hidden = false;
     for (const map of document.querySelectorAll("img.photo")) {
       if (map.dataset.view === view) map.src = address;
     }

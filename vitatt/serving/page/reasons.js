@@ -77,13 +77,14 @@ export function showNoMaps() {
 }
 
 export function startOpacity() {
-  const slider = byId("opacity");
-  const fade = () => {
-    document.documentElement.style.setProperty("--opacity", slider.value / 100);
-    byId("opacity-text").value = wholePercent(slider.value / 100);
-  };
-  slider.addEventListener("input", fade);
-  fade();
+  byId("opacity").addEventListener("input", showOpacity);
+  showOpacity();
+}
+
+export function showOpacity() {
+  const share = byId("opacity").value / 100;
+  document.documentElement.style.setProperty("--opacity", share);
+  byId("opacity-text").value = wholePercent(share);
 }
 
 function shares({ image_share: image }) {

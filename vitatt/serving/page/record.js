@@ -8,26 +8,36 @@ const SIDE = 1024; // of saved pictures, in pixels
 const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 export function startRecord() {
-  byId("save").addEventListener("click", async () => download(await file()));
+  byId("save").addEventListener("click", async () => {
+    await loaded();
+    download(await file());
+  });
   byId("print").addEventListener("click", async () => {
-    await fill();
+    await loaded();
+    fill();
     print();
   });
-  // By the browser's own menu: pictures that are loaded already are written at once.
-  addEventListener("beforeprint", () => byId("record").childElementCount || fill());
+  addEventListener("beforeprint", fill); // by the browser's own menu, which does not wait
 }
 
 // What was recorded does not hold any more.
 export const clearRecord = () => byId("record").replaceChildren();
 
 // Fills the record of this page, which only print shows.
-async function fill() {
-  byId("record").replaceChildren(...(await content()));
+function fill() {
+  const isReady = !byId("print").disabled; // result, map and answers belong together
+  const shown = isReady ? content() : [make("p.notice", {}, say("not_ready"))];
+  byId("record").replaceChildren(...shown);
 }
 
-async function content() {
+function loaded() {
+  const photos = [...document.querySelectorAll("#maps .photo")];
+  return Promise.allSettled(photos.map((one) => one.decode()));
+}
+
+function content() {
   const now = new Date();
-  const maps = await Promise.all([...byId("maps").querySelectorAll("figure")].map(figure));
+  const maps = [...byId("maps").querySelectorAll("figure")].map(figure);
   const facts = [
     [say("record_date"), now.toLocaleString(language)],
     [models.length > 1 ? say("models") : say("model"), models.map((one) => one.name).join(", ")],
@@ -59,10 +69,10 @@ async function content() {
 }
 
 // A picture without and with its map.
-async function figure(one) {
+function figure(one) {
   const photo = one.querySelector(".photo");
   const overlay = one.querySelector(".overlay");
-  const picture = await pixels(photo);
+  const picture = pixels(photo);
   const bare = make("div.frame", {}, make("img.photo", { src: picture, alt: photo.alt }));
   const title = [say("record_picture")];
   const shown = [bare];
@@ -87,8 +97,8 @@ async function figure(one) {
 }
 
 // A picture as a data address, upright and without what a camera writes beside it.
-async function pixels(photo) {
-  await photo.decode();
+function pixels(photo) {
+  if (!photo.naturalWidth) return photo.src;
   const scale = Math.min(1, SIDE / Math.max(photo.naturalWidth, photo.naturalHeight));
   const canvas = make("canvas", {
     width: Math.round(scale * photo.naturalWidth),
@@ -109,7 +119,7 @@ async function file() {
   const styles = await Promise.all(
     ["tables.css", "record.css"].map(async (name) => (await fetch(`/static/${name}`)).text()),
   );
-  const body = make("body", {}, make("article.record", {}, ...(await content())));
+  const body = make("body", {}, make("article.record", {}, ...content()));
   return [
     `<!doctype html><html lang="${language}"><head><meta charset="utf-8">`,
     `<meta http-equiv="Content-Security-Policy" content="${POLICY}">`,

@@ -9,12 +9,22 @@ export class Refused extends Error {
   }
 }
 
+// Whether the same request may be answered later.
+export const mayPass = ({ status }) => [0, 408, 502, 503, 504].includes(status);
+
 // Returns the answer to a request; an error of the API is a `Refused` in the API's own words.
-export async function ask(path, body, { signal, method = "POST", keepalive = false } = {}) {
+export async function ask(path, body, { signal, keepalive = false } = {}) {
   const isForm = body instanceof FormData;
-  const options = { method, signal, keepalive };
-  if (body) options.body = isForm ? body : JSON.stringify(body);
-  if (body && !isForm) options.headers = { "content-type": "application/json" };
+  const sent = isForm ? body : JSON.stringify(body);
+  const options = { method: "POST", signal, keepalive, body: sent };
+  if (!isForm) options.headers = { "content-type": "application/json" };
+  return (await fetched(path, options)).json();
+}
+
+export const askText = async (path) => (await fetched(path)).text();
+export const askFile = async (path) => (await fetched(path)).blob();
+
+async function fetched(path, options) {
   let answer;
   try {
     answer = await fetch(path, options);
@@ -24,7 +34,7 @@ export async function ask(path, body, { signal, method = "POST", keepalive = fal
   }
   if (answer.status === 401) location.assign("/login");
   if (!answer.ok) throw new Refused(answer.status, await reason(answer));
-  return answer.json();
+  return answer;
 }
 
 async function reason(answer) {
