@@ -19,6 +19,8 @@ FLOORS = (
     ("data", "models.fusion"),
     ("data.checks", "models.classical"),
     ("models", "evaluation"),
+    ("reader_study",),
+    ("reader_study.analysis",),
     ("explain.attention",),
     ("explain.methods",),
     ("explain.checks", "explain"),
