@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import polars as pl
 
-READINGS = pl.Schema(
-    {
-        "reader": pl.String,
-        "experience": pl.String,
-        "arm": pl.String,
-        "period": pl.Int64,
-        "position": pl.Int64,
-        "case_id": pl.String,
-        "group": pl.String,
-        "truth": pl.String,
-        "ai_predicted": pl.String,
-        "ai_probability": pl.Float64,
-        "ai_correct": pl.Boolean,
-        "diagnosis": pl.String,
-        "second": pl.String,
-        "third": pl.String,
-        "confidence": pl.Float64,
-        "score": pl.Float64,
-        "management": pl.String,
-        "trust": pl.Int64,
-        "seconds": pl.Float64,
-        "submitted": pl.Datetime("us", "UTC"),
-        "evidence_mask": pl.String,
-        "evidence_features": pl.String,
-        "drawn_shape": pl.String,
-    }
-)
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "reader": pl.String,
+    "experience": pl.String,
+    "arm": pl.String,
+    "period": pl.Int64,
+    "position": pl.Int64,
+    "case_id": pl.String,
+    "group": pl.String,
+    "truth": pl.String,
+    "ai_predicted": pl.String,
+    "ai_probability": pl.Float64,
+    "ai_correct": pl.Boolean,
+    "diagnosis": pl.String,
+    "second": pl.String,
+    "third": pl.String,
+    "confidence": pl.Float64,
+    "score": pl.Float64,
+    "management": pl.String,
+    "trust": pl.Int64,
+    "seconds": pl.Float64,
+    "submitted": pl.Datetime("us", "UTC"),
+    "evidence_mask": pl.String,
+    "evidence_features": pl.String,
+    "drawn_shape": pl.String,
+}
+
+READINGS = pl.Schema(_COLUMNS)
 """Types of the columns, in their order.
 
 ``reader`` is a code and ``experience`` the reader's band. ``period`` and ``position``, the place
