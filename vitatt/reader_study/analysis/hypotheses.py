@@ -38,8 +38,9 @@ def status_of_gains(gains: pl.DataFrame, metric: str, contrast: tuple[str, str])
 def status_of_interactions(
     interactions: pl.DataFrame, metric: str, contrast: tuple[str, str]
 ) -> pl.DataFrame:
-    """The interactions with the ``status`` of each row: the contrast's, in the primary metric, is a
-    secondary hypothesis.
+    """The interactions with the ``status`` of each row.
+
+    That of the contrast, in the primary metric, is a secondary hypothesis.
 
     Args:
         interactions: As `interaction_table` has them.

@@ -10,7 +10,13 @@ from scipy.stats import f as f_distribution
 from scipy.stats import t as student
 
 from vitatt.evaluation.bootstrap import Floats
-from vitatt.reader_study.analysis.laplace import Fit, LaplaceModel, Levels
+from vitatt.reader_study.analysis.laplace import Levels
+from vitatt.reader_study.analysis.laplace_fit import (
+    Fit,
+    RestrictedFit,
+    maximum_likelihood,
+    restricted_likelihood,
+)
 from vitatt.reader_study.analysis.means import ALL_READERS, BOUNDS, PAIR, pairs_of, table
 from vitatt.reader_study.analysis.reading_arrays import ReadingArrays
 from vitatt.types import UsageError
@@ -73,26 +79,27 @@ def fit_correctness(arrays: ReadingArrays, *, level: float = 0.95) -> Correctnes
     factors = _factors(arrays, arm, reader, case)
     levels = list(factors.values())
     cells = np.eye(len(arrays.arms) * bands)
-    full = LaplaceModel(outcome, cells[cell], levels).fit()
+    full = maximum_likelihood(outcome, cells[cell], levels)
+    fit = restricted_likelihood(outcome, cells[cell], levels)
 
     additive = _additive(len(arrays.arms), bands)
     tests = []
     if bands > 1:
-        smaller = LaplaceModel(outcome, additive[cell], levels).fit()
+        smaller = maximum_likelihood(outcome, additive[cell], levels)
         count = (len(arrays.arms) - 1) * (bands - 1)
         tests.append(_likelihood_ratio(SAME_GAINS, full, smaller, count, df))
     without_arms = np.tile(np.eye(bands), (len(arrays.arms), 1))
-    none = LaplaceModel(outcome, without_arms[cell], levels).fit()
+    none = maximum_likelihood(outcome, without_arms[cell], levels)
     tests.append(_likelihood_ratio(SAME_ARMS, full, none, (len(arrays.arms) - 1) * bands, df))
     kinds = {"hypothesis": pl.String, "f": pl.Float64, "df1": pl.Int64, "df2": pl.Int64}
     return CorrectnessModel(
-        odds=_odds(arrays, names, full, df, level),
-        ratios=_ratios(arrays, names, full, df, level),
+        odds=_odds(arrays, names, fit, df, level),
+        ratios=_ratios(arrays, names, fit, df, level),
         tests=table(tests, {**kinds, "p": pl.Float64}),
         deviations=table(
             [
                 {"factor": name, "deviation": float(deviation)}
-                for name, deviation in zip(factors, full.deviations, strict=True)
+                for name, deviation in zip(factors, fit.deviations, strict=True)
             ],
             {"factor": pl.String, "deviation": pl.Float64},
         ),
@@ -152,7 +159,7 @@ def _likelihood_ratio(
     return {"hypothesis": hypothesis, "f": f, "df1": count, "df2": df, "p": p}
 
 
-def _wald(fit: Fit, weights: Floats, df: int, level: float) -> dict[str, float]:
+def _wald(fit: RestrictedFit, weights: Floats, df: int, level: float) -> dict[str, float]:
     """Exponential of a contrast of coefficients, with its interval and p."""
     value = float(weights @ fit.coefficients)
     error = float(np.sqrt(weights @ fit.covariance @ weights))
@@ -162,7 +169,9 @@ def _wald(fit: Fit, weights: Floats, df: int, level: float) -> dict[str, float]:
     return {"value": middle, "low": low, "high": high, "p": p}
 
 
-def _odds(arrays: ReadingArrays, names: list[str], fit: Fit, df: int, level: float) -> pl.DataFrame:
+def _odds(
+    arrays: ReadingArrays, names: list[str], fit: RestrictedFit, df: int, level: float
+) -> pl.DataFrame:
     cells = np.eye(len(arrays.arms) * len(names))
     rows = []
     for number, arm in enumerate(arrays.arms):
@@ -174,7 +183,7 @@ def _odds(arrays: ReadingArrays, names: list[str], fit: Fit, df: int, level: flo
 
 
 def _ratios(
-    arrays: ReadingArrays, names: list[str], fit: Fit, df: int, level: float
+    arrays: ReadingArrays, names: list[str], fit: RestrictedFit, df: int, level: float
 ) -> pl.DataFrame:
     bands = len(names)
     of_band = {ALL_READERS: np.full(bands, 1 / bands)}
