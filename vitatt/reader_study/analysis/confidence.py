@@ -19,7 +19,7 @@ from vitatt.reader_study.analysis.means import (
     table,
 )
 from vitatt.reader_study.analysis.reading_arrays import ReadingArrays
-from vitatt.reader_study.analysis.resampling import two_way_jackknife
+from vitatt.reader_study.analysis.resampling import ratio, sums_of, two_way_jackknife
 from vitatt.types import CALIBRATION_BINS
 
 CALIBRATION_ERROR = "calibration error"
@@ -68,7 +68,12 @@ def _measures(arrays: ReadingArrays) -> dict[str, Floats]:
 
 
 def _calibration_errors(arrays: ReadingArrays, level: float) -> pl.DataFrame:
-    """Gaps of confidence and correctness in bins, weighted by readings (Guo et al. 2017)."""
+    """Gaps of confidence and correctness in bins, weighted by readings (Guo et al. 2017).
+
+    The error is the mean over readings of correctness minus confidence, with the sign that this has
+    in the reading's bin. Intervals take these signs as given, and do not remove the error's bias:
+    few readings raise it.
+    """
     confidence = arrays.numbers("confidence") / 100
     gaps = arrays.correct() - confidence
     rows = []
@@ -77,20 +82,12 @@ def _calibration_errors(arrays: ReadingArrays, level: float) -> pl.DataFrame:
             own = gaps[number][chosen]
             if np.isnan(own).all():
                 continue
-            there = ~np.isnan(own)
             bins = confidence_bins(np.nan_to_num(confidence[number][chosen]))
-            in_bin = (bins[..., None] == np.arange(CALIBRATION_BINS)) & there[..., None]
-            gap_sums = arrays.by_group(np.moveaxis(np.nan_to_num(own)[..., None] * in_bin, 2, 0))
-            numbers = arrays.by_group(there.astype(np.float64))
-            sums = np.concatenate([np.moveaxis(gap_sums, 0, 2), numbers[..., None]], axis=2)
-            found = two_way_jackknife(sums, _calibration_error, level=level)
+            of_bin = np.bincount(bins.ravel(), np.nan_to_num(own).ravel(), CALIBRATION_BINS)
+            signed = np.sign(of_bin)[bins] * own
+            found = two_way_jackknife(sums_of(signed, arrays.group), ratio, level=level)
             names = {"measure": CALIBRATION_ERROR, "arm": arm, "experience": experience}
             rows.append({**names, **counts(own), **bounds(found)})
     names_only = {"measure": pl.String, "arm": pl.String, "experience": pl.String}
-    return table(rows, {**names_only, **COUNTS, **BOUNDS})
-
-
-def _calibration_error(sums: Floats) -> Floats:
-    """From summed gaps of the bins and the number of readings, (..., bins + 1)."""
-    error: Floats = np.abs(sums[..., :-1]).sum(-1) / sums[..., -1]
-    return error
+    found_rows = table(rows, {**names_only, **COUNTS, **BOUNDS})
+    return found_rows.with_columns(pl.col("low").clip(lower_bound=0))

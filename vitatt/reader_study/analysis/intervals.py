@@ -81,10 +81,14 @@ TINY = 1e-18
 """Variances below this are those of rounding."""
 
 
+_SMALLEST_LOG_P = -230.0  # a p below 1e-100 counts as 0
+
+
 def _quantile(tail: float, variances: Variances) -> float:
     readers, readers_df, cases, cases_df = variances
-    weighted = readers * student.isf(tail, readers_df) + cases * student.isf(tail, cases_df)
-    return float(weighted) / (readers + cases)
+    share = cases / (readers + cases)
+    quantile = float(student.isf(tail, readers_df))
+    return quantile + share * (float(student.isf(tail, cases_df)) - quantile)
 
 
 def _two_sided(ratio: float, variances: Variances) -> float:
@@ -93,7 +97,6 @@ def _two_sided(ratio: float, variances: Variances) -> float:
     def beyond(log_p: float) -> float:
         return _quantile(np.exp(log_p) / 2, variances) - ratio
 
-    smallest = -700.0  # exp() of less would be 0
-    if beyond(smallest) <= 0:
+    if beyond(_SMALLEST_LOG_P) <= 0:
         return 0.0
-    return float(np.exp(brentq(beyond, smallest, 0.0, xtol=1e-12)))
+    return float(np.exp(brentq(beyond, _SMALLEST_LOG_P, 0.0, xtol=1e-12)))
