@@ -22,6 +22,8 @@ from vitatt.reader_study.analysis.reading_arrays import ReadingArrays
 from vitatt.types import UsageError
 
 SAME_ARMS = "all arms are equal"
+"""Tested without interaction of arms and experience."""
+
 SAME_GAINS = "arms differ equally at every level of experience"
 
 
@@ -79,22 +81,20 @@ def fit_correctness(arrays: ReadingArrays, *, level: float = 0.95) -> Correctnes
     factors = _factors(arrays, arm, reader, case)
     levels = list(factors.values())
     cells = np.eye(len(arrays.arms) * bands)
-    full = maximum_likelihood(outcome, cells[cell], levels)
+    arms = len(arrays.arms)
     fit = restricted_likelihood(outcome, cells[cell], levels)
-
-    additive = _additive(len(arrays.arms), bands)
-    tests = []
+    additive = maximum_likelihood(outcome, _additive(arms, bands)[cell], levels)
+    without_arms = maximum_likelihood(outcome, np.tile(np.eye(bands), (arms, 1))[cell], levels)
+    within = df * (arms - 1)
+    tests = [_likelihood_ratio(SAME_ARMS, additive, without_arms, arms - 1, within)]
     if bands > 1:
-        smaller = maximum_likelihood(outcome, additive[cell], levels)
-        count = (len(arrays.arms) - 1) * (bands - 1)
-        tests.append(_likelihood_ratio(SAME_GAINS, full, smaller, count, df))
-    without_arms = np.tile(np.eye(bands), (len(arrays.arms), 1))
-    none = maximum_likelihood(outcome, without_arms[cell], levels)
-    tests.append(_likelihood_ratio(SAME_ARMS, full, none, (len(arrays.arms) - 1) * bands, df))
+        full = maximum_likelihood(outcome, cells[cell], levels)
+        count = (arms - 1) * (bands - 1)
+        tests.append(_likelihood_ratio(SAME_GAINS, full, additive, count, within))
     kinds = {"hypothesis": pl.String, "f": pl.Float64, "df1": pl.Int64, "df2": pl.Int64}
     return CorrectnessModel(
         odds=_odds(arrays, names, fit, df, level),
-        ratios=_ratios(arrays, names, fit, df, level),
+        ratios=_ratios(arrays, names, fit, within, level),
         tests=table(tests, {**kinds, "p": pl.Float64}),
         deviations=table(
             [
@@ -153,7 +153,7 @@ def _additive(arms: int, bands: int) -> Floats:
 def _likelihood_ratio(
     hypothesis: str, full: Fit, smaller: Fit, count: int, df: int
 ) -> dict[str, object]:
-    """Likelihood ratio over its number of parameters, as F with the readers' degrees of freedom."""
+    """Likelihood ratio over its number of parameters, as an F."""
     f = max(2 * (full.log_likelihood - smaller.log_likelihood), 0) / count
     p = float(f_distribution.sf(f, count, df))
     return {"hypothesis": hypothesis, "f": f, "df1": count, "df2": df, "p": p}
