@@ -53,9 +53,10 @@ def fit_correctness(arrays: ReadingArrays, *, level: float = 0.95) -> Correctnes
 
     Random intercepts are of readers, of cases, and of both within arms, since AI helps some readers
     more than others, and is right on some cases only: without the latter two, intervals of arms
-    would be too narrow. If groups have several cases, of groups too. Readings that are missing need
-    not be complete. Intervals are Wald's, tests are of likelihood ratios; with the number of
-    readers minus that of bands as degrees of freedom, since few readers estimate their variance.
+    would be too narrow. If groups have several cases, of groups too. Readings may be missing.
+    Intervals are Wald's, tests are of likelihood ratios. Their degrees of freedom are those of the
+    analysis of variance, since few readers estimate the variance between them: in one arm, R - B
+    for R readers in B bands; between A arms, (R - B) (A - 1).
 
     Args:
         arrays: The readings.

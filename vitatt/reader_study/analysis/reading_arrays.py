@@ -162,7 +162,7 @@ def require_crossed(arrays: ReadingArrays) -> None:
         if (count := int((~arrays.present[number, place]).sum()))
     ]
     if gaps:
-        more = f", and {len(gaps) - _NAMED} more such gaps" if len(gaps) > _NAMED else ""
+        more = f", and {len(gaps) - _NAMED} more" if len(gaps) > _NAMED else ""
         raise UsageError(
             "Expected every reader to have read every case in every arm, which the analysis of "
             f"variance needs, but {'; '.join(gaps[:_NAMED])}{more}. Complete these readings, or "
