@@ -95,7 +95,11 @@ class LaplaceModel:
         return float(value), np.concatenate([by_coefficient, by_deviation])
 
     def modes(self, coefficients: Floats, deviations: Floats) -> Modes:
-        """Newton's method with halved steps, from the modes found last."""
+        """Newton's method with halved steps, from the modes found last.
+
+        Raises:
+            RuntimeError: If it does not converge.
+        """
         scale = self.scale_of(deviations)
         fixed = self.design @ coefficients
 
@@ -105,20 +109,20 @@ class LaplaceModel:
             return float(fitted - values @ (self._prior * values) / 2)
 
         values = self._values
-        reached = objective(values)
         for _ in range(_STEPS):
             state = self._state(fixed, scale, values)
             gradient = scale * self._over(self.outcome - state.mean) - self._prior * values
             step = cho_solve(cho_factor(state.curvature, lower=True), gradient)
-            if gradient @ step < _CONVERGED:
-                break
+            rise = gradient @ step
+            if rise < _CONVERGED:
+                self._values = values
+                return state
             size = 1.0
-            while objective(values + size * step) < reached and size > _SMALLEST_STEP:
+            # Near the maximum, rounding hides a rise, and whole steps converge.
+            while rise > _NEAR and objective(values + size * step) < objective(values):
                 size /= 2
             values = values + size * step
-            reached = objective(values)
-        self._values = values
-        return state
+        raise RuntimeError(f"The modes were not found in {_STEPS} steps of Newton's method.")
 
     def scale_of(self, deviations: Floats) -> Floats:
         """Deviation of each level, and 1 of each free coefficient, (F + Q,)."""
@@ -135,10 +139,12 @@ class LaplaceModel:
     def _product(self, weight: Floats) -> Floats:
         count, columns = len(self._factor), self.free.shape[1]
         flat = np.zeros(count * count)
-        for one in self._places:
-            for other in self._places:
+        for number, one in enumerate(self._places):
+            for other in self._places[:number]:
                 flat += np.bincount(one * count + other, weight, count * count)
         product = flat.reshape(count, count)
+        product += product.T
+        product[np.diag_indices(count)] = self._over(weight)
         for column in range(columns):
             product[column] = self._over(weight * self.free[:, column])
             product[:, column] = product[column]
@@ -172,5 +178,5 @@ class LaplaceModel:
 
 
 _STEPS = 100
-_CONVERGED = 1e-20
-_SMALLEST_STEP = 1e-6
+_NEAR = 1e-6
+_CONVERGED = 1e-18
