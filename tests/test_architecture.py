@@ -36,6 +36,7 @@ FLOORS = (
     ("reports",),
     ("reports.benchmark", "reports.explanations"),
     ("environment", "options", "serving", "hub"),
+    ("reader_study.serving",),
     ("commands",),
     ("cli",),
     ("__main__",),

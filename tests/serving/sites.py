@@ -148,18 +148,23 @@ class Visit:
 
     def axe(self) -> list[str]:
         """What axe-core finds that is serious or critical."""
-        if importlib.util.find_spec("axe_playwright_python") is None:
-            pytest.skip("axe-playwright-python is not installed")
-        from axe_playwright_python.base import AXE_SCRIPT
+        return axe_of(self.page)
 
-        self.page.evaluate(AXE_SCRIPT)
-        found = self.page.evaluate("axe.run()")
-        return [
-            f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"
-            for one in found["violations"]
-            if one["impact"] in ("serious", "critical")
-            for node in one["nodes"]
-        ]
+
+def axe_of(page: Any) -> list[str]:
+    """What axe-core finds on a page that is serious or critical."""
+    if importlib.util.find_spec("axe_playwright_python") is None:
+        pytest.skip("axe-playwright-python is not installed")
+    from axe_playwright_python.base import AXE_SCRIPT
+
+    page.evaluate(AXE_SCRIPT)
+    found = page.evaluate("axe.run()")
+    return [
+        f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
 
 
 def photo(path: Path, *, orientation: int = 1, size: tuple[int, int] = (60, 40)) -> Path:

@@ -26,6 +26,7 @@ EventKind = Literal[
     "paused",
     "resumed",
     "withdrawn",
+    "clock_jumped",
 ]
 """Kinds of events. Every log begins with ``opened``, which holds the digest of the manifest."""
 

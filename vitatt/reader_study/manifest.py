@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from vitatt.reader_study.consent import DEFAULT_CONSENT, Consent
 from vitatt.reader_study.frozen_model import Digest, FrozenModel, Name, Share
 from vitatt.reader_study.manifest_checks import contradictions
 from vitatt.reader_study.study_case import MapMethod, StudyCase
@@ -20,6 +21,11 @@ Metric = Literal["balanced accuracy", "sensitivity", "specificity", "AUROC"]
 """Metrics of readers: of diagnoses, of positive and negative classes, and of confidence."""
 
 Count = Annotated[int, Field(ge=1)]
+
+IdleMinutes = Annotated[float, Field(gt=0, le=60)]
+
+DEFAULT_IDLE_MINUTES = 3.0
+"""Readers look at an image for seconds, not minutes, before they touch anything."""
 
 
 class Choice(FrozenModel):
@@ -151,7 +157,12 @@ class Source(FrozenModel):
 
 
 class Manifest(FrozenModel):
-    """The frozen plan of a reader study, see the module."""
+    """The frozen plan of a reader study, see the module.
+
+    Attributes:
+        consent: What readers are told and agree to.
+        idle_minutes: Without any activity on the page, after which it pauses.
+    """
 
     version: Literal[1]
     name: str
@@ -165,6 +176,8 @@ class Manifest(FrozenModel):
     experience: Annotated[tuple[Choice, ...], Field(min_length=1)]
     management: tuple[Choice, ...]
     ask: Questions
+    consent: Consent = DEFAULT_CONSENT
+    idle_minutes: IdleMinutes = DEFAULT_IDLE_MINUTES
     features: tuple[PatientFeature, ...]
     cases: Annotated[tuple[StudyCase, ...], Field(min_length=1)]
     training_cases: tuple[StudyCase, ...]

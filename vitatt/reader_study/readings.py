@@ -13,16 +13,16 @@ from vitatt.reader_study.frozen_model import first_problem
 from vitatt.reader_study.manifest import Manifest, Reader
 from vitatt.reader_study.readings_schema import READINGS, score_of
 from vitatt.reader_study.study_case import StudyCase
-from vitatt.reader_study.submission import Profile, Submission
+from vitatt.reader_study.submission import Profile, Submission, Withdrawal
 from vitatt.types import UsageError
 
-_Kind = TypeVar("_Kind", Profile, Submission)
+_Kind = TypeVar("_Kind", Profile, Submission, Withdrawal)
 
 
 def make_readings(manifest: Manifest, events: Sequence[Event]) -> pl.DataFrame:
     """One row for each reader, case and arm that was submitted, in the order of the log.
 
-    Readings of readers who have withdrawn their consent are left out.
+    Readings of readers who have withdrawn their consent and their data are left out.
 
     Args:
         manifest: Of the study.
@@ -52,8 +52,16 @@ def make_readings(manifest: Manifest, events: Sequence[Event]) -> pl.DataFrame:
 
 
 def withdrawn_readers(events: Sequence[Event]) -> set[str]:
-    """Codes of the readers who have withdrawn their consent."""
-    return {event.reader for event in events if event.kind == "withdrawn" and event.reader}
+    """Codes of the readers who have withdrawn their consent, and whose readings are left out.
+
+    Raises:
+        UsageError: If a withdrawal is not as it is written; the message names the line.
+    """
+    return {
+        event.reader
+        for line, event in enumerate(events, 1)
+        if event.kind == "withdrawn" and event.reader and _data(event, line, Withdrawal).exclude
+    }
 
 
 def experience_of(manifest: Manifest, events: Sequence[Event]) -> dict[str, str]:

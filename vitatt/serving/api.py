@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import traceback
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -13,9 +10,6 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
 import vitatt
 from vitatt.inference.case_in_hand import CaseInHand
@@ -25,10 +19,11 @@ from vitatt.reports.addresses import overlay_address
 from vitatt.serving.bounds import Bounds
 from vitatt.serving.cards import model_card
 from vitatt.serving.case_store import CaseStore
+from vitatt.serving.error_answers import add_error_answers, unexpected_error
 from vitatt.serving.guards import Guard, TooMuch
 from vitatt.serving.monitoring import CONTENT_TYPE, Monitoring
 from vitatt.serving.page import add_page
-from vitatt.serving.refusals import Refusal, error_body
+from vitatt.serving.refusals import Refusal
 from vitatt.serving.requests import Asked, checked_image, read_asked
 from vitatt.serving.schemas import (
     Error,
@@ -42,7 +37,6 @@ from vitatt.serving.schemas import (
     WhatIfAnswers,
 )
 from vitatt.serving.served import ServedModel
-from vitatt.types import UsageError
 from vitatt.words import did_you_mean
 
 _FORMATS = ("numbers", "png")
@@ -75,10 +69,7 @@ def create_app(
     app.state.server = server
     app.add_middleware(Guard, bounds=bounds, hosts=hosts, token=token)
     app.middleware("http")(server.observed)
-    app.exception_handler(Refusal)(_refused)
-    app.exception_handler(UsageError)(_usage)
-    app.exception_handler(HTTPException)(_http)
-    app.exception_handler(RequestValidationError)(_invalid)
+    add_error_answers(app)
     _add_routes(app, server)
     cards = [model_card(one.name, one.predictor) for one in server.models.values()]
     add_page(app, cards, server.cases, token)
@@ -133,15 +124,7 @@ class Server:
         except TooMuch:
             raise
         except Exception:  # noqa: BLE001 (its text is for the log alone)
-            number = uuid.uuid4().hex[:8]
-            print(f"error {number} in {request.method} {request.url.path}", file=sys.stderr)
-            traceback.print_exc()
-            response = JSONResponse(
-                error_body(
-                    f"The server failed unexpectedly. Its log has the reason, as error {number}."
-                ),
-                500,
-            )
+            response = unexpected_error(f"{request.method} {request.url.path}")
         route = request.scope.get("route")
         path = getattr(route, "path", "other")
         self.monitoring.request(path, response.status_code, time.perf_counter() - start)
@@ -374,36 +357,6 @@ def _explanation(served: ServedModel, found: Explanation, kind: str) -> Explanat
         image_share=found.image_share,
         view_shares=dict(zip(found.case.views, found.case.view_shares, strict=False)),
     )
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    del request
-    assert isinstance(error, Refusal)
-    return JSONResponse(error_body(error.message), error.status, error.headers)
-
-
-async def _usage(request: Request, error: Exception) -> Response:
-    del request
-    return JSONResponse(error_body(str(error)), 422)
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    routes = [one for one in request.app.routes if getattr(one, "include_in_schema", False)]
-    known = sorted({getattr(one, "path", "") for one in routes})
-    message = str(error.detail)
-    if error.status_code == 404:
-        message = f"There is no {request.url.path[:200]!r}. There are {', '.join(known)}."
-    if error.status_code == 405:
-        message = f"{request.method} is not possible at {request.url.path[:200]!r}."
-    return JSONResponse(error_body(message), error.status_code, error.headers)
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    del request
-    assert isinstance(error, RequestValidationError)
-    found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-    return JSONResponse(error_body(f"Expected other values: {found[:500]}."), 422)
 
 
 _IMAGE = {"image": {"type": "string", "description": "The image; `image.VIEW` for each view."}}

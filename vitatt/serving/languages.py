@@ -12,9 +12,13 @@ DEFAULT = "en"
 
 
 @functools.cache
-def languages() -> Mapping[str, Mapping[str, str]]:
-    """Return the words of the page by key, of each language by its code."""
-    folder = resources.files("vitatt.serving").joinpath("page", "strings")
+def languages(package: str = "vitatt.serving") -> Mapping[str, Mapping[str, str]]:
+    """Return the words of a page by key, of each language by its code.
+
+    Args:
+        package: Whose folder ``page/strings`` holds them.
+    """
+    folder = resources.files(package).joinpath("page", "strings")
     files = sorted(folder.iterdir(), key=lambda one: (one.name != f"{DEFAULT}.yaml", one.name))
     return {
         one.name.removesuffix(".yaml"): yaml.safe_load(one.read_text(encoding="utf-8"))

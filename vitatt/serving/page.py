@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import io
-import mimetypes
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
-from urllib.parse import parse_qs
 
-import jinja2
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
@@ -23,11 +18,13 @@ from vitatt.serving.case_store import CaseStore
 from vitatt.serving.examples import EXAMPLES, example_files
 from vitatt.serving.form import class_choices, form_fields, unused_features
 from vitatt.serving.guards import COOKIE, is_token
-from vitatt.serving.languages import chosen_language, languages
+from vitatt.serving.languages import languages
 from vitatt.serving.refusals import Refusal
 from vitatt.serving.schemas import ModelCard
+from vitatt.serving.templates import file_answer, html_answer, language_of, page_files
+from vitatt.serving.token_form import token_of_form
 
-_SERVED = (".css", ".js", ".svg")
+_PACKAGE = "vitatt.serving"
 _SIDE = 640
 """Of a picture for browsers that cannot show its format, in pixels."""
 
@@ -43,20 +40,19 @@ def add_page(
         cases: Cases in hand.
         token: What requests must carry; None for nothing.
     """
-    files = {**_files(), **example_files(cards[0].views)}
+    files = {**page_files(_PACKAGE), **example_files(cards[0].views)}
     hidden: dict[str, Any] = {"include_in_schema": False}
 
     @app.get("/", **hidden)
     async def index(request: Request) -> Response:
-        language = _language(request)
-        return _html("index.html.jinja", language, **_values(cards, language, token is not None))
+        language = language_of(request)
+        return html_answer(
+            _PACKAGE, "index.html.jinja", language, **_values(cards, language, token is not None)
+        )
 
     @app.get("/static/{name}", **hidden)
     async def static(name: str) -> Response:
-        if name not in files:
-            raise Refusal(404, f"The page has no file '{name[:80]}'.")
-        kind = "text/javascript" if name.endswith(".js") else mimetypes.guess_type(name)[0]
-        return Response(files[name], media_type=kind)
+        return file_answer(name, files)
 
     @app.get("/cases/{case}/pictures/{view}", **hidden)
     async def picture(case: str, view: str) -> Response:
@@ -70,16 +66,16 @@ def add_page(
     async def login(request: Request) -> Response:
         if token is None:
             return RedirectResponse("/", 303)
-        return _html("login.html.jinja", _language(request), wrong=False)
+        return html_answer(_PACKAGE, "login.html.jinja", language_of(request), wrong=False)
 
     @app.post("/login", **hidden)
     async def sign_in(request: Request) -> Response:
-        language = _language(request)
+        language = language_of(request)
         if token is None:
             return RedirectResponse("/", 303)
-        given = _token(await request.body())
+        given = token_of_form(await request.body())
         if not is_token(token, given):
-            return _html("login.html.jinja", language, status=401, wrong=True)
+            return html_answer(_PACKAGE, "login.html.jinja", language, status=401, wrong=True)
         answer = RedirectResponse(f"/?lang={language}", 303)
         answer.set_cookie(
             COOKIE, given, httponly=True, samesite="strict", secure=request.url.scheme == "https"
@@ -132,50 +128,6 @@ def _model(card: ModelCard) -> dict[str, Any]:
         "method": method,
         "method_title": METHODS[method].title if method else None,
     }
-
-
-def _html(template: str, language: str, *, status: int = 200, **values: Any) -> Response:
-    text = languages()[language]
-    page = _templates().get_template(template)
-    html = page.render(text=text, language=language, version=vitatt.__version__, **values)
-    headers = {"content-language": language, "vary": "accept-language"}
-    return HTMLResponse(html, status, headers)
-
-
-@functools.cache
-def _templates() -> jinja2.Environment:
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("vitatt.serving", "page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.policies["json.dumps_kwargs"] = {"sort_keys": False}  # features in the dataset's order
-    return made
-
-
-def _files() -> dict[str, bytes]:
-    """Styles and scripts by name."""
-    folder = resources.files("vitatt.serving").joinpath("page")
-    return {one.name: one.read_bytes() for one in folder.iterdir() if one.name.endswith(_SERVED)}
-
-
-def _language(request: Request) -> str:
-    asked = request.query_params.get("lang")
-    return chosen_language(asked, request.headers.get("accept-language", ""))
-
-
-def _token(body: bytes) -> str:
-    """The token in a form.
-
-    Raises:
-        Refusal: If it cannot be read.
-    """
-    try:
-        return parse_qs(body.decode(), max_num_fields=4).get("token", [""])[0]
-    except ValueError as error:
-        raise Refusal(400, "The form cannot be read.") from error
 
 
 def _jpeg(image: ImageInput) -> bytes:

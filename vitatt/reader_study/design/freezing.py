@@ -36,7 +36,7 @@ def freeze(manifest: Manifest, tokens: Mapping[str, str], folder: Path) -> str:
 
 def write_tokens(tokens: Mapping[str, str], folder: Path) -> None:
     """Write ``tokens.csv``: reader, token and path of the address to send to the reader."""
-    rows = [(code, token, f"/read/{token}") for code, token in tokens.items()]
+    rows = [(code, token, f"/r/{token}") for code, token in tokens.items()]
     path = folder / TOKENS
     write_frame(pl.DataFrame(rows, schema=["reader", "token", "address"], orient="row"), path)
     path.chmod(0o600)

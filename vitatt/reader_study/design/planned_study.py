@@ -110,6 +110,8 @@ def make_manifest(
         experience=protocol.experience,
         management=protocol.management,
         ask=protocol.ask,
+        consent=protocol.consent,
+        idle_minutes=protocol.idle_minutes,
         features=tuple(_feature(one) for one in model.task.features),
         cases=cases,
         training_cases=_cases(model, datamodule, chosen.training, "t", folder),

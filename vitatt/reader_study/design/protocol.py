@@ -9,8 +9,17 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from vitatt.reader_study.consent import DEFAULT_CONSENT, Consent
 from vitatt.reader_study.frozen_model import FrozenModel, first_problem
-from vitatt.reader_study.manifest import AnalysisPlan, Arm, Choice, Metric, Questions
+from vitatt.reader_study.manifest import (
+    DEFAULT_IDLE_MINUTES,
+    AnalysisPlan,
+    Arm,
+    Choice,
+    IdleMinutes,
+    Metric,
+    Questions,
+)
 from vitatt.reader_study.simulation.reader_model import DEFAULT_READERS, ReaderModel
 from vitatt.reading import read_yaml
 from vitatt.types import UsageError
@@ -66,6 +75,8 @@ class Protocol(FrozenModel):
         primary_contrast: The reference arm, and the arm that is compared with it; by default the
             last two.
         experience: Bands, the lowest first.
+        consent: Text that readers agree to, and what becomes of their data if they withdraw.
+        idle_minutes: Without activity on the page, after which it pauses.
         readers: Assumptions about readers, for the power.
         question: Of the study; by default that of the primary contrast.
     """
@@ -80,6 +91,8 @@ class Protocol(FrozenModel):
     ask: Questions = Questions(
         top=1, confidence=True, management=True, trust=True, drawing="both", features=True
     )
+    consent: Consent = DEFAULT_CONSENT
+    idle_minutes: IdleMinutes = DEFAULT_IDLE_MINUTES
     primary_metric: Metric = "balanced accuracy"
     primary_contrast: tuple[str, str] | None = None
     metrics: tuple[Metric, ...] = _METRICS
@@ -157,7 +170,7 @@ def _message(error: ValidationError, file: Path | None) -> str:
     parts = place.split(".")
     hint = ""
     if found["type"] == "extra_forbidden":
-        fields: dict[str, type[FrozenModel]] = {"arms": Arm, "ask": Questions}
+        fields: dict[str, type[FrozenModel]] = {"arms": Arm, "ask": Questions, "consent": Consent}
         kind = fields.get(parts[0], Protocol) if len(parts) > 1 else Protocol
         hint = did_you_mean(parts[-1], list(kind.model_fields))
     return f"{file}: {place}: {found['msg']}.{hint}"

@@ -1,11 +1,11 @@
 // Reasons of a result: the map over the pictures, and the answers for and against.
 
 import { shownAnswer } from "./answers.js";
-import { bar, byId, make } from "./elements.js";
+import { byId, make } from "./elements.js";
+import { evidenceBar, mostOf } from "./evidence.js";
+import { strongest } from "./map_place.js";
 import { mapped, shownPictures } from "./pictures.js";
-import { classes, features, percent, say, text, wholePercent, withSign } from "./words.js";
-
-const SMALL = 0.005; // log-odds that are shown as 0
+import { classes, features, percent, say, wholePercent } from "./words.js";
 
 // Shows the evidence of a what-if answer.
 export function showEvidence({ evidence, target, contrast }) {
@@ -14,7 +14,7 @@ export function showEvidence({ evidence, target, contrast }) {
     byId("evidence").replaceChildren(make("p.quiet", {}, say("evidence_none")));
     return;
   }
-  const most = Math.max(1, ...found.map(([, value]) => Math.abs(value)));
+  const most = mostOf(evidence);
   const names = { target: classes[target], contrast: classes[contrast] };
   const heads = [say("feature"), say("answer"), say("direction")];
   byId("evidence").replaceChildren(
@@ -30,24 +30,12 @@ export function showEvidence({ evidence, target, contrast }) {
 }
 
 function evidenceRow(name, value, most) {
-  const way = Math.abs(value) < SMALL ? "neither" : value > 0 ? "for" : "against";
-  const words = { for: say("for"), against: say("against"), neither: say("neither") };
-  const share = Math.abs(value) / most / 2;
   return make(
     "tr",
     {},
     make("th", { scope: "row" }, features[name] ?? name),
     make("td", {}, shownAnswer(name) ?? ""),
-    make(
-      "td",
-      {},
-      make(
-        "div.track.two-sided",
-        { "aria-hidden": "true" },
-        bar(share, way, value > 0 ? 0.5 : 0.5 - share),
-      ),
-      make("span.number", {}, `${words[way]} ${withSign(value)}`),
-    ),
+    make("td", {}, ...evidenceBar(value, most)),
   );
 }
 
@@ -100,23 +88,4 @@ export function startOpacity() {
 
 function shares({ image_share: image }) {
   return `${say("share_picture")} ${percent(image)}, ${say("share_answers")} ${percent(1 - image)}`;
-}
-
-// Says where a map is strongest, for those who do not see it.
-async function strongest(address) {
-  const image = new Image();
-  image.src = address;
-  await image.decode();
-  const { naturalWidth: width, naturalHeight: height } = image;
-  const canvas = make("canvas", { width, height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
-  const { data } = context.getImageData(0, 0, width, height);
-  let best = 0;
-  for (let pixel = 0; pixel < width * height; pixel += 1) {
-    if (data[4 * pixel + 3] > data[4 * best + 3]) best = pixel;
-  }
-  const row = Math.floor((3 * Math.floor(best / width)) / height);
-  const column = Math.floor((3 * (best % width)) / width);
-  return text.places.split("|")[3 * row + column];
 }

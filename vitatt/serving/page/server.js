@@ -10,9 +10,9 @@ export class Refused extends Error {
 }
 
 // Returns the answer to a request; an error of the API is a `Refused` in the API's own words.
-export async function ask(path, body, { signal, method = "POST" } = {}) {
+export async function ask(path, body, { signal, method = "POST", keepalive = false } = {}) {
   const isForm = body instanceof FormData;
-  const options = { method, signal };
+  const options = { method, signal, keepalive };
   if (body) options.body = isForm ? body : JSON.stringify(body);
   if (body && !isForm) options.headers = { "content-type": "application/json" };
   let answer;

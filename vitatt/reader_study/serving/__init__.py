@@ -1,0 +1,1 @@
+"""The server of a reader study: readers' pages, the operator's view, and the log behind them."""
