@@ -15,6 +15,7 @@ from vitatt.plotting.style import FONT, GREY, SERIES
 
 _WIDTH = 5.5  # inches
 _LETTERS = 26  # in a line
+_LEGEND = 46  # letters in a line of the legend
 
 
 def forest_figure(
@@ -43,7 +44,8 @@ def forest_figure(
     wrapped = [textwrap.fill(label, _LETTERS) for label in labels]
     lines = max(label.count("\n") + 1 for label in wrapped)
     row = max(0.4, 0.1 + 0.19 * lines, 0.2 * len(series))
-    figure = new_figure(_WIDTH, 1.8 + row * len(labels) + 0.2 * max(0, len(series) - 2))
+    entries = sum(len(textwrap.wrap(name, _LEGEND)) for name in series)
+    figure = new_figure(_WIDTH, 1.8 + row * len(labels) + 0.2 * max(0, entries - 2))
     axes = figure.add_subplot()
     axes.set_xlabel(
         "\n".join(textwrap.fill(part, _LETTERS) for part in xlabel.splitlines()), fontsize=FONT
@@ -79,5 +81,5 @@ def _draw_intervals(axes: Axes, series: Mapping[str, NDArray[np.float64]]) -> No
             markersize=7,
             elinewidth=1.6,
             capsize=3,
-            label=name,
+            label=textwrap.fill(name, _LEGEND),
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vitatt.plotting.canvas import new_figure, pixels_of, plain_axes
 from vitatt.plotting.style import BLUE, FONT, GREY
 
-_LETTERS = 12  # in a line of an arm's name
+_LETTERS = 14  # in a line of an arm's name
 _PANEL = 2.6  # inches
 
 
@@ -30,9 +30,9 @@ def reader_lines_figure(
     Returns:
         The figure (H, W, 3).
     """
-    wrapped = [textwrap.fill(arm, _LETTERS) for arm in arms]
+    wrapped = [textwrap.fill(arm, _LETTERS, break_long_words=False) for arm in arms]
     lines = max(name.count("\n") + 1 for name in wrapped)
-    width = 1.0 + max(_PANEL, 0.95 * len(arms)) * len(groups)
+    width = 1.0 + max(_PANEL, 1.15 * len(arms)) * len(groups)
     figure = new_figure(width, 3.6 + 0.2 * lines)
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for axes, (name, values) in zip(panels, groups.items(), strict=True):

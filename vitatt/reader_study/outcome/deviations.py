@@ -58,9 +58,7 @@ def _of_order(record: StudyRecord) -> Iterator[str]:
     other = [
         str(code)
         for (code,), own in record.readings.group_by("reader", maintain_order=True)
-        if not own.select(planned).equals(
-            own.sort(planned, maintain_order=True).select(planned)
-        )
+        if not own.select(planned).equals(own.sort(planned, maintain_order=True).select(planned))
     ]
     if other:
         yield f"{_readers(sorted(other))} submitted readings in another order than planned."

@@ -72,5 +72,8 @@ def _of_answers(case: StudyCase) -> dict[str, float]:
 
 def _cases(names: Iterable[str]) -> str:
     found = list(names)
-    return f"case {found[0]}" if len(found) == 1 else f"{len(found)} cases ({', '.join(found[:5])}"\
-        + (", ...)" if len(found) > 5 else ")")
+    return (
+        f"case {found[0]}"
+        if len(found) == 1
+        else f"{len(found)} cases ({', '.join(found[:5])}" + (", ...)" if len(found) > 5 else ")")
+    )

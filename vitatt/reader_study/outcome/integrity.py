@@ -51,7 +51,9 @@ def _jumps(record: StudyRecord) -> Iterator[str]:
             try:
                 jump = ClockJump.model_validate(event.data, strict=False)
             except ValidationError as error:
-                raise UsageError(f"events.jsonl, line {line}: this is no jump of a clock.") from error
+                raise UsageError(
+                    f"events.jsonl, line {line}: this is no jump of a clock."
+                ) from error
             yield f"line {line}: {jump.seconds:+,.0f} s"
         elif (last - event.time).total_seconds() > _TOLERANCE:
             yield f"line {line}: {(event.time - last).total_seconds():+,.0f} s"

@@ -54,10 +54,11 @@ def reliance_section(outcome: StudyOutcome) -> Section:
             "measure",
             "arm",
             names,
-            xlabel="share of the readings on which the AI is right, or wrong",
+            xlabel="share of readings",
             ylabel="change of diagnosis",
             caption="The four kinds of switches. Appropriate: wrong to right where the AI is right, "
-            "and no switch from right to wrong where it is wrong.",
+            "and no switch from right to wrong where it is wrong. Shares are of the readings on which "
+            "the AI is right, or wrong.",
         ),
         *_relative_plots(relative, names),
     ]
@@ -118,7 +119,9 @@ def time_section(outcome: StudyOutcome) -> Section:
     ratios = results.time_ratios.filter(experience=ALL_READERS)
     tables = [
         by_arm("Seconds of a reading", results.times, ["experience"], names, digits=1),
-        differences("Ratios of times, all readers", ratios, [], names, value="ratio", digits=2),
+        differences(
+            "Ratios of times, all readers", ratios, [], names, value="ratio", sign=":", digits=2
+        ),
     ]
     plots = [
         forest(

@@ -79,9 +79,7 @@ def _case(
 def _features(case: StudyCase, titles: dict[str, str]) -> list[GalleryFeature]:
     total = sum(case.relevance.values())
     features = [
-        GalleryFeature(
-            titles[name], case.answers.get(name), (value / total if total > 0 else 0.0,)
-        )
+        GalleryFeature(titles[name], case.answers.get(name), (value / total if total > 0 else 0.0,))
         for name, value in case.relevance.items()
     ]
     return sorted(features, key=lambda feature: (-feature.shares[0], feature.value is None))
@@ -109,7 +107,7 @@ def _occurring(classes: Sequence[str], names: Sequence[str | None]) -> list[str]
 
 def _table(manifest: Manifest, cases: pl.DataFrame) -> Table:
     skin = cases["skin_type"].is_not_null().any()
-    names = ["id", "true", "AI predicts", "AI", "probability", "difficulty"]
+    names = ["id", "true", "AI predicts", "AI is", "probability", "difficulty"]
     names += ["skin type"] if skin else []
     columns = [Column(name, number=name == "probability") for name in names]
     columns += [Column(f"right, {arm.name}", "share of readings") for arm in manifest.arms]

@@ -28,7 +28,7 @@ def design_section(outcome: StudyOutcome) -> Section:
             names=names_of(manifest),
             positive=[one.title for one in manifest.classes if one.positive],
             asked=asked(manifest),
-            strata=strata(manifest),
+            strata=" ".join(f"By {name}: {text}." for name, text in strata(manifest).items()),
             secondary=[
                 one for one in manifest.analysis.metrics if one != manifest.analysis.primary_metric
             ],

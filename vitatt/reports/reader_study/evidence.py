@@ -7,7 +7,7 @@ import polars as pl
 from vitatt.reader_study.analysis.agreement import BASELINES
 from vitatt.reader_study.analysis.means import ALL_READERS
 from vitatt.reader_study.outcome.study_outcome import StudyOutcome
-from vitatt.reports.reader_study.names import names_of
+from vitatt.reports.reader_study.names import capital, names_of
 from vitatt.reports.reader_study.result_tables import by_arm, differences, forest
 from vitatt.reports.section import Section
 from vitatt.reports.templates import paragraphs
@@ -38,7 +38,7 @@ def _drawn(outcome: StudyOutcome) -> list[Section]:
             names,
             xlabel=measure,
             ylabel="map",
-            caption=f"{measure} of drawn evidence and each map; the last two are baselines.",
+            caption=f"{capital(measure)} of drawn evidence and each map; the last two are baselines.",
         )
         for measure in ("IoU", "pointing")
     ]
@@ -68,7 +68,7 @@ def _drawn(outcome: StudyOutcome) -> list[Section]:
             ),
             tables=[
                 by_arm("Agreement, all readers", everybody, ["measure", "method"], names),
-                differences("Maps against the centre", against, ["measure"], names),
+                differences("Maps against the centre", against, ["measure"], names, folded=True),
                 by_arm(
                     "Agreement by experience",
                     found.filter(pl.col("experience") != ALL_READERS),

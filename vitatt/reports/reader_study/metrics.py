@@ -139,16 +139,13 @@ def gains_section(outcome: StudyOutcome) -> Section:
     names, results = names_of(outcome.record.manifest), outcome.results
     plan = outcome.record.manifest.analysis
     reference, arm = plan.primary_contrast
-    gains = results.gains.with_columns(
-        pl.when(pl.col("status") != EXPLORATORY)
-        .then(pl.concat_str("metric", pl.lit(" ("), "status", pl.lit(")")))
-        .otherwise("metric")
-        .alias("metric")
-    )
+    gains = results.gains.with_columns(_marked())
     of_metric = results.gains.filter(metric=plan.primary_metric)
     pairs = of_metric.with_columns(
         pairs=pl.concat_str(
-            pl.col("arm").replace(names.arms), pl.lit(" − "), pl.col("reference").replace(names.arms)
+            pl.col("arm").replace(names.arms),
+            pl.lit(" − "),
+            pl.col("reference").replace(names.arms),
         )
     )
     everybody = gains.filter(experience=ALL_READERS)
@@ -157,7 +154,7 @@ def gains_section(outcome: StudyOutcome) -> Section:
         tables.append(
             differences(
                 "Gain of the least experienced minus that of the others",
-                results.interactions,
+                results.interactions.with_columns(_marked()),
                 ["metric"],
                 names,
             )
@@ -199,7 +196,9 @@ def regression_section(outcome: StudyOutcome) -> list[Section]:
             "Exploratory: right diagnoses by a mixed model",
             paragraphs(_TEMPLATE, block="regression", readings=model.readings),
             tables=[
-                differences("Odds ratios, all readers", everybody, [], names, value="odds ratio"),
+                differences(
+                    "Odds ratios, all readers", everybody, [], names, value="odds ratio", sign=":"
+                ),
                 _tests(model),
                 by_arm("Odds of a right diagnosis", model.odds, ["experience"], names, folded=True),
                 differences(
@@ -208,6 +207,7 @@ def regression_section(outcome: StudyOutcome) -> list[Section]:
                     ["experience"],
                     names,
                     value="odds ratio",
+                    sign=":",
                     folded=True,
                 ),
                 plain_table(
@@ -224,6 +224,13 @@ def regression_section(outcome: StudyOutcome) -> list[Section]:
 def complete_readers(arrays: ReadingArrays) -> ReadingArrays:
     """The readers who read all cases in all arms."""
     return arrays.of_readers(np.asarray(arrays.present.all((0, 2))))
+
+
+def _marked() -> pl.Expr:
+    """The metric, and whether the hypothesis was specified beforehand."""
+    specified = pl.concat_str("metric", pl.lit(" ("), "status", pl.lit(")"))
+    known = pl.when(pl.col("status") != EXPLORATORY).then(specified)
+    return known.otherwise("metric").alias("metric")
 
 
 def _variances(outcome: StudyOutcome, names: Names) -> Table:
@@ -269,4 +276,3 @@ def _tests(model: CorrectnessModel) -> Table:
 def _classes(outcome: StudyOutcome) -> list[str]:
     positive = outcome.record.manifest.positive
     return [one.name for one in outcome.record.manifest.classes if one.name in positive]
-

@@ -28,9 +28,9 @@ class Names(NamedTuple):
         """Title of a band, or of all readers."""
         return "all readers" if name == ALL_READERS else self.bands.get(name, name)
 
-    def pair(self, arm: str, reference: str) -> str:
+    def pair(self, arm: str, reference: str, sign: str = "−") -> str:
         """Two arms that are compared."""
-        return f"{self.arms.get(arm, arm)} − {self.arms.get(reference, reference)}"
+        return f"{self.arms.get(arm, arm)} {sign} {self.arms.get(reference, reference)}"
 
 
 def names_of(manifest: Manifest) -> Names:

@@ -62,6 +62,7 @@ def differences(
     *,
     holm: bool = False,
     value: str = "difference",
+    sign: str = "−",
     digits: int = 3,
     folded: bool = False,
 ) -> Table:
@@ -74,6 +75,7 @@ def differences(
         names: Words of the study.
         holm: Whether there is a column ``p_holm``.
         value: Name of the difference.
+        sign: Between the arms.
         digits: Of the numbers.
         folded: Whether the table is hidden until the reader opens it.
     """
@@ -83,7 +85,7 @@ def differences(
     rows = [
         [
             *(Cell(_word(key, row[key], names)) for key in keys),
-            Cell(names.pair(row["arm"], row["reference"])),
+            Cell(names.pair(row["arm"], row["reference"], sign)),
             value_cell(row, digits),
             p_value(row["p"]),
             *([p_value(row["p_holm"])] if holm else []),
@@ -146,9 +148,7 @@ def value_cell(row: dict[str, Any], digits: int = 3) -> Cell:
     cell = number(value, digits)
     if cell.value is None or low is None or high is None:
         return cell
-    return Cell(
-        cell.text, cell.value, f"[{number(low, digits).text}, {number(high, digits).text}]"
-    )
+    return Cell(cell.text, cell.value, f"[{number(low, digits).text}, {number(high, digits).text}]")
 
 
 def _numbers(rows: Sequence[dict[str, Any] | None]) -> Floats:

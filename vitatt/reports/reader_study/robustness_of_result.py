@@ -37,7 +37,12 @@ def sensitivity_section(outcome: StudyOutcome) -> Section:
     tables = [Table("Primary contrast by other analyses", columns, rows, highlighted={0})]
     if outcome.periods is not None:
         adjusted = [
-            [Cell(capital(row["analysis"])), cell(row["readers"]), value_cell(row), p_value(row["p"])]
+            [
+                Cell(capital(row["analysis"])),
+                cell(row["readers"]),
+                value_cell(row),
+                p_value(row["p"]),
+            ]
             for row in outcome.periods.adjusted.iter_rows(named=True)
         ]
         heads = [columns[0], columns[1], *columns[3:]]
@@ -94,7 +99,7 @@ def precision_section(outcome: StudyOutcome) -> Section:
             else row["low"] <= assumed <= row["high"],
         ),
         tables=[
-            plain_table("Planned and obtained", ("", "planned, assumed", "obtained"), rows),
+            plain_table("Planned and obtained", ("quantity", "planned, assumed", "obtained"), rows),
             plain_table(
                 "Assumptions of the power",
                 ("assumption", "value"),
