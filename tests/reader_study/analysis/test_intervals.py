@@ -185,3 +185,44 @@ def test_coverage_of_many_studies(readers, cases, deviations):
     print(readers, cases, deviations, {name: round(share, 3) for name, share in found.items()})
     for name, share in found.items():
         assert 0.93 <= share <= 0.975, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("readers", "cases"), [(6, 60), (12, 60), (20, 100)])
+def test_coverage_of_means_of_readers(readers, cases):
+    """Of a share in an arm, of the gain of a band, and of the difference of two bands' gains."""
+    band = np.arange(readers) % 2
+    fixed = np.array([[0.3], [0.8]]) + np.array([[0.0], [0.5]]) * (band == 0)  # same without AI
+
+    def shares(rng, fixed, cases):
+        return logistic_outcomes(rng, fixed, cases, (0.3, 1.0, 0.3, 0.5))
+
+    rng = np.random.default_rng(1)
+    large = [shares(rng, np.tile(fixed, (1, 100))[:, :200], 1000).mean(2) for _ in range(60)]
+    mean = np.mean(large, axis=0)
+    of_band = [mean[:, place::2].mean(1) for place in (0, 1)]
+    gains = [one[1] - one[0] for one in of_band]
+    true = {
+        "share": (of_band[0][0] + of_band[1][0]) / 2,
+        "gain of a band": gains[0],
+        "interaction": gains[0] - gains[1],
+    }
+    covered = dict.fromkeys(true, 0)
+    rng = np.random.default_rng(2)
+    for _ in range(2000):
+        outcome = shares(rng, fixed, cases)
+        values = outcome.mean(2)
+        without = (values * cases - np.moveaxis(outcome, 2, 0)) / (cases - 1)
+        gain, gain_without = values[1] - values[0], without[:, 1] - without[:, 0]
+        found = {
+            "share": band_contrast(
+                values[0], without[:, 0], np.zeros(readers, dtype=int), np.ones(1), share=True
+            ),
+            "gain of a band": band_contrast(gain, gain_without, band, np.array([1.0, 0.0])),
+            "interaction": band_contrast(gain, gain_without, band, np.array([1.0, -1.0])),
+        }
+        for name, one in found.items():
+            covered[name] += one.low <= true[name] <= one.high
+    print(readers, cases, {name: round(count / 2000, 3) for name, count in covered.items()})
+    for name, count in covered.items():
+        assert 0.93 <= count / 2000 <= 0.975, name

@@ -203,7 +203,7 @@ def test_one_reader_at_each_level_is_refused():
 @pytest.mark.slow
 def test_coverage_and_size_in_simulated_studies():
     """Log odds of an arm's gain, over readers of two bands, with and without interaction."""
-    studies, readers, cases, gain = 300, 10, 60, 0.5
+    studies, readers, cases, gain = 800, 10, 60, 0.5
     rng = np.random.default_rng(11)
     band = np.arange(readers) % 2
     fixed = np.stack([0.4 + 0.4 * band, 0.4 + 0.4 * band + gain])
@@ -227,9 +227,9 @@ def test_coverage_and_size_in_simulated_studies():
         rejected += ratio > student.ppf(0.975, readers - 2) ** 2  # F with 1 degree is t squared
     shares = [one / studies for one in (covered, covered_interaction, rejected)]
     print(f"coverage of gain {shares[0]:.3f}, of interaction {shares[1]:.3f}, size {shares[2]:.3f}")
-    assert 0.93 <= shares[0] <= 0.98  # of 300, with a standard error of 1.3 points
-    assert 0.93 <= shares[1] <= 0.98
-    assert 0.01 <= shares[2] <= 0.07
+    assert 0.93 <= shares[0] <= 0.97
+    assert 0.93 <= shares[1] <= 0.97
+    assert 0.03 <= shares[2] <= 0.07
 
 
 def test_the_design_of_bands_that_have_no_reader():

@@ -37,8 +37,6 @@ RANDOM = "random"
 BASELINES = (CENTRE, RANDOM)
 """Maps that do not depend on the image. A map that is not better than the centre says nothing."""
 
-_RANDOM_MAPS = 20
-
 Maps = Mapping[str, Mapping[str, Floats]]
 """Relevance (h, w) of each case, by method and case."""
 
@@ -128,6 +126,9 @@ def ticked_agreement(
         for measure in FEATURE_MEASURES
     ]
     return pl.concat(parts)
+
+
+_RANDOM_MAPS = 20
 
 
 def _agreements(arrays: ReadingArrays, maps: Maps) -> dict[str, dict[str, Floats]]:

@@ -162,7 +162,7 @@ def _scores(arrays: ReadingArrays, names: Sequence[str]) -> tuple[dict[str, Scor
 def _correctness(arrays: ReadingArrays, level: float) -> tuple[CorrectnessModel | None, list[str]]:
     try:
         return fit_correctness(arrays, level=level), []
-    except UsageError as error:
+    except (UsageError, RuntimeError) as error:  # the other results do not depend on it
         return None, [f"No mixed logistic regression: {error}"]
 
 

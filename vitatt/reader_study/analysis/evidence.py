@@ -24,8 +24,6 @@ MASK_MEASURES = ("IoU", "pointing", "mass")
 FEATURE_MEASURES = ("AUROC", "Kendall")
 """How well relevance ranks ticked features above others: area, and rank correlation tau-b."""
 
-_SIGMA = 0.25  # of the centre Gaussian, as in `vitatt.explain.checks.localization`
-
 
 def as_mask_grid(relevance: Floats) -> Floats:
     """A map of relevance of any grid, at the cells of a mask, (64, 64).
@@ -132,3 +130,6 @@ def feature_agreement(relevance: Mapping[str, float], ticked: frozenset[str]) ->
     area = (ranks[chosen].sum() - positive * (positive + 1) / 2) / (positive * negative)
     tau = float(kendalltau(chosen, values).statistic) if np.ptp(values) > 0 else nan
     return {"AUROC": float(area), "Kendall": tau}
+
+
+_SIGMA = 0.25  # of the centre Gaussian, as in `vitatt.explain.checks.localization`

@@ -14,8 +14,6 @@ from vitatt.reader_study.readings_schema import READINGS
 from vitatt.types import UsageError, class_index
 from vitatt.words import require_known
 
-_NAMED = 5
-
 
 @dataclasses.dataclass(frozen=True)
 class ReadingArrays:
@@ -168,6 +166,9 @@ def require_crossed(arrays: ReadingArrays) -> None:
             f"variance needs, but {'; '.join(gaps[:_NAMED])}{more}. Complete these readings, or "
             "leave out these readers."
         )
+
+
+_NAMED = 5
 
 
 def _check_words(readings: pl.DataFrame, column: str, known: Sequence[str]) -> None:
