@@ -68,8 +68,15 @@ def predictors(folder: Path, kind: str) -> tuple[dict[str, Predictor], list[Path
 
 @contextmanager
 def serving(models: Mapping[str, Predictor], **options: Any) -> Iterator[tuple[str, Any]]:
-    """A server in a thread, on a free port."""
+    """A server of models in a thread, on a free port."""
     app = create_app(models, **options)
+    with running(app) as address:
+        yield address, app
+
+
+@contextmanager
+def running(app: Any) -> Iterator[str]:
+    """An application in a thread; its address."""
     config = uvicorn.Config(app, port=0, log_level="error", http="h11", ws="none", lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -78,7 +85,7 @@ def serving(models: Mapping[str, Predictor], **options: Any) -> Iterator[tuple[s
     while not server.started and time.monotonic() < until:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}", app
+    yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(20)
 

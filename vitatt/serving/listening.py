@@ -42,7 +42,7 @@ def run_app(app: App, listening: socket.socket, connections: int) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address.
+    """Return a socket that listens at an address; who calls early waits until the server runs.
 
     Raises:
         UsageError: If there is no such address, or the port is taken.
@@ -52,6 +52,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen()
     except OSError as error:
         listening.close()
         raise UsageError(

@@ -72,6 +72,7 @@ def create_study_app(
         title="vitatt study",
         version=vitatt.__version__,
         lifespan=lifespan,
+        include_in_schema=False,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

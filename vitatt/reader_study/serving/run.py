@@ -40,9 +40,9 @@ def run_study(folder: Path, *, host: str, port: int) -> int:
         ) from error
     with lock, EventLog(folder, digest) as log:
         token = operator_token(folder)
-        listening = listen(host, port)
         hosts = LOCAL if host in LOCAL else None
         app = create_study_app(folder, manifest, log, operator_token=token, hosts=hosts)
+        listening = listen(host, port)
         address = address_of(host, listening)
         if log.torn is not None:
             print(

@@ -9,9 +9,9 @@ export function patientPanel(one) {
   const { evidence } = one;
   const heads = [say("question"), say("answer"), ...(evidence ? [say("direction")] : [])];
   const most = evidence ? mostOf(evidence) : 1;
-  const rows = study.questions
-    .toSorted((a, b) => (b.name in one.answers) - (a.name in one.answers))
-    .map((question) => row(question, one, most));
+  const known = study.questions.filter(({ name }) => name in one.answers);
+  const unknown = study.questions.filter(({ name }) => !(name in one.answers));
+  const features = unknown.map(({ title }) => title).join(", ");
   return make(
     "section.panel",
     { "aria-labelledby": "patient-title" },
@@ -21,8 +21,9 @@ export function patientPanel(one) {
       evidence ? "table.bars.evidence" : "table.bars",
       { "aria-labelledby": "patient-title" },
       make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
-      make("tbody", {}, ...rows),
+      make("tbody", {}, ...known.map((question) => row(question, one, most))),
     ),
+    features ? make("p.quiet", {}, say("not_recorded", { features })) : null,
     evidence ? make("p.quiet", {}, say("evidence_hint")) : null,
   );
 }
@@ -66,27 +67,16 @@ export function aiPanel({ probabilities, predicted }) {
 }
 
 function row({ name, title }, { answers, evidence }, most) {
-  const answer = answers[name];
-  const isTicked = study.ask.features && answer !== undefined;
-  const label = isTicked
-    ? make(
-        "label.tick",
-        {},
-        make("input", {
-          type: "checkbox",
-          name: "features",
-          value: name,
-          "aria-describedby": "tick-hint",
-        }),
-        make("span", {}, title),
-      )
+  const box = { type: "checkbox", name: "features", value: name, "aria-describedby": "tick-hint" };
+  const label = study.ask.features
+    ? make("label.tick", {}, make("input", box), make("span", {}, title))
     : title;
   const value = evidence?.[name];
   return make(
-    answer === undefined ? "tr.unknown" : "tr",
+    "tr",
     {},
     make("th", { scope: "row" }, label),
-    make("td", {}, answer ?? say("not_recorded")),
+    make("td", {}, answers[name]),
     evidence ? make("td", {}, ...(value === undefined ? [""] : evidenceBar(value, most))) : null,
   );
 }

@@ -96,11 +96,11 @@ export function drawingTools(frame, before, changed) {
     {},
     make("div.group", { role: "radiogroup", "aria-label": say("tool") }, ...radios),
     make("div.group", {}, undo, clear),
-    said,
   );
   show();
   return {
     tools,
+    said,
     keys: study.ask.drawing === "brush" ? null : boxKeys(() => marks, set),
     marks: () => marks,
     drawing() {

@@ -19,7 +19,8 @@ export function questions(one) {
   }
   if (ask.confidence) {
     const ends = [say("confidence_low"), say("confidence_high")];
-    found.push(slider("confidence", say("confidence"), ends));
+    const title = ask.top === 1 ? say("confidence") : say("confidence_first");
+    found.push(slider("confidence", title, ends));
   }
   if (ask.management) {
     found.push(choice("management", say("management"), options("management", study.management)));

@@ -21,6 +21,7 @@ export function imagePanel(one, marks, changed) {
     drawing ? make("p.quiet", {}, say("draw"), shown.length > 1 ? ` ${say("draw_first")}` : "") : null,
     make("div.tools", {}, zoomed, drawing?.tools ?? null),
     ...shown.map(({ figure }) => figure),
+    drawing?.said ?? null,
     hasMap ? opacityTools() : null,
     drawing?.keys ?? null,
   );

@@ -32,7 +32,7 @@ export function arrive(heading) {
 }
 
 function consent(now, next) {
-  const { text, version, language: code } = study.consent;
+  const { text: written, version, language: code } = study.consent;
   const box = make("input", { type: "checkbox", id: "agree", "aria-describedby": "agree-error" });
   const error = make("p.problem", { id: "agree-error", role: "alert" });
   const form = make(
@@ -50,7 +50,7 @@ function consent(now, next) {
     }
     return ask(`${base}/consent`, { version, language: code });
   });
-  const paragraphs = text.split(/\n\s*\n/).map((one) => make("p", {}, one.trim()));
+  const paragraphs = written.split(/\n\s*\n/).map((one) => make("p", {}, one.trim()));
   return [say("consent_title"), make("div.consent", { lang: code }, ...paragraphs), form];
 }
 
