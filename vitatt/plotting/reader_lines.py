@@ -20,7 +20,7 @@ _PANEL = 2.6  # inches
 def reader_lines_figure(
     arms: Sequence[str], groups: Mapping[str, NDArray[np.float64]], *, ylabel: str
 ) -> NDArray[np.uint8]:
-    """Draw a panel for each group of readers: a thin line for each reader, a thick one for the mean.
+    """Draw a panel for each group of readers: thin lines of readers, a thick one of their mean.
 
     Args:
         arms: Names of the A arms, from the left.

@@ -71,9 +71,9 @@ def period_effects(
     numbers = arrays.numbers("period")
     period = numbers[:, :, 0].astype(np.int64) - 1
     before = np.full((arms, readers), arms)  # of the first period: none
-    for reader in range(readers):
-        order = np.argsort(period[:, reader])
-        before[order[1:], reader] = order[:-1]
+    for person in range(readers):
+        order = np.argsort(period[:, person])
+        before[order[1:], person] = order[:-1]
     arm, reader = np.indices((arms, readers))
     of_reader, of_arm = _columns(reader, readers), _columns(arm, arms)
     of_period = _columns(period, int(period.max()) + 1)
@@ -111,7 +111,8 @@ def _columns(levels: NDArray[np.int64], count: int) -> Floats:
 
 
 def _fit(design: Floats, outcome: Floats) -> _Fit:
-    coefficients, _, rank, _ = np.linalg.lstsq(design, outcome, rcond=1e-9)
+    found, _, rank, _ = np.linalg.lstsq(design, outcome, rcond=1e-9)
+    coefficients = found.astype(np.float64)
     residual = float(((outcome - design @ coefficients) ** 2).sum())
     return _Fit(coefficients, residual, len(outcome) - int(rank))
 

@@ -13,7 +13,7 @@ from vitatt.reader_study.simulation.study_arrays import bands_of
 from vitatt.reader_study.submission import CaseShown, Drawing, Profile, Submission
 
 SIMULATED = " (simulated readers)"
-"""End of the name of a study whose readers are simulated, so that nobody takes it for a real one."""
+"""End of the name of a study whose readers are simulated, not to be taken for a real one."""
 
 _MINUTE = datetime.timedelta(minutes=1)
 

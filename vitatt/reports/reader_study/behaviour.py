@@ -56,9 +56,9 @@ def reliance_section(outcome: StudyOutcome) -> Section:
             names,
             xlabel="share of readings",
             ylabel="change of diagnosis",
-            caption="The four kinds of switches. Appropriate: wrong to right where the AI is right, "
-            "and no switch from right to wrong where it is wrong. Shares are of the readings on which "
-            "the AI is right, or wrong.",
+            caption="The four kinds of switches, as shares of the readings on which the AI is "
+            "right, or wrong. Appropriate: wrong to right where the AI is right, and no switch "
+            "from right to wrong where it is wrong.",
         ),
         *_relative_plots(relative, names),
     ]

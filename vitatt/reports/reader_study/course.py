@@ -88,7 +88,7 @@ def asked(manifest: Manifest) -> list[str]:
 def strata(manifest: Manifest) -> dict[str, str]:
     """Numbers of cases by stratum, in words."""
     cases = manifest.cases
-    found = {
+    found: dict[str, Counter[str]] = {
         "class": Counter(case.truth for case in cases),
         "difficulty": Counter(case.stratum.difficulty for case in cases),
     }

@@ -38,7 +38,7 @@ def _drawn(outcome: StudyOutcome) -> list[Section]:
             names,
             xlabel=measure,
             ylabel="map",
-            caption=f"{capital(measure)} of drawn evidence and each map; the last two are baselines.",
+            caption=f"{capital(measure)} of drawings and each map; the last two are baselines.",
         )
         for measure in ("IoU", "pointing")
     ]

@@ -29,7 +29,7 @@ def study_methods(outcome: StudyOutcome) -> str:
             asked=asked(manifest),
             strata=strata(manifest),
             flow=flow,
-            bands=[row for row in outcome.flow.iter_rows(named=True)][1:],
+            bands=outcome.flow[1:].to_dicts(),
             complete=int(results.readers["complete"].sum()),
             counted=record.readings.height,
             wrong=sum(not case.stratum.ai_correct for case in manifest.cases),

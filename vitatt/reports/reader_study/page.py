@@ -13,19 +13,21 @@ from vitatt.reports.reader_study.behaviour import (
 )
 from vitatt.reports.reader_study.case_gallery import case_gallery
 from vitatt.reports.reader_study.course import (
-    deviations_section,
     design_section,
+    deviations_section,
     flow_section,
     integrity_section,
 )
 from vitatt.reports.reader_study.evidence import evidence_sections
 from vitatt.reports.reader_study.metrics import (
-    gains_section,
     metrics_section,
-    readers_section,
-    regression_section,
     result_section,
     specified_section,
+)
+from vitatt.reports.reader_study.readers import (
+    gains_section,
+    readers_section,
+    regression_section,
 )
 from vitatt.reports.reader_study.robustness_of_result import (
     limits_section,

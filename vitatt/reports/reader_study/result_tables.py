@@ -151,6 +151,11 @@ def value_cell(row: dict[str, Any], digits: int = 3) -> Cell:
     return Cell(cell.text, cell.value, f"[{number(low, digits).text}, {number(high, digits).text}]")
 
 
+def degrees(value: float | None) -> str:
+    """Degrees of freedom as text."""
+    return "∞" if value is None or np.isinf(value) else f"{value:.1f}"
+
+
 def _numbers(rows: Sequence[dict[str, Any] | None]) -> Floats:
     nan = float("nan")
     return np.array(
