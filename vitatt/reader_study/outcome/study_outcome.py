@@ -78,7 +78,8 @@ def analyse_study(record: StudyRecord, now: datetime.datetime) -> StudyOutcome:
         "classes": [one.name for one in manifest.classes],
         "positive": sorted(manifest.positive),
         "bands": [one.name for one in manifest.experience],
-        "arms": [one.name for one in manifest.arms],
+        # Reliance compares arms with the first one.
+        "arms": [one.name for one in sorted(manifest.arms, key=lambda one: one.shows_ai)],
     }
     results = analyse_readings(
         readings,
@@ -111,7 +112,8 @@ def _timed(readings: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     short = readings.filter(pl.col("seconds") < LEAST_SECONDS).height
     if not short:
         return readings, []
-    note = f"{short} readings of less than {LEAST_SECONDS:g} s count as {LEAST_SECONDS:g} s."
+    number = "1 reading" if short == 1 else f"{short} readings"
+    note = f"{number} of less than {LEAST_SECONDS:g} s counted as {LEAST_SECONDS:g} s."
     return readings.with_columns(pl.col("seconds").clip(lower_bound=LEAST_SECONDS)), [note]
 
 

@@ -15,6 +15,8 @@ def study_tables(outcome: StudyOutcome) -> dict[str, pl.DataFrame]:
         field.name: getattr(outcome.results, field.name)
         for field in dataclasses.fields(outcome.results)
     }
+    if outcome.record.manifest.arm_by_name[outcome.arrays.arms[0]].shows_ai:
+        results = {name: one for name, one in results.items() if "reliance" not in name}
     tables = {name: one for name, one in results.items() if isinstance(one, pl.DataFrame)}
     if (model := outcome.results.correctness) is not None:
         tables |= {
