@@ -24,7 +24,7 @@ Events = list[NewEvent]
 
 
 def reader_model(low: Sequence[float], high: Sequence[float], **more: float) -> ReaderModel:
-    """Two bands, each with skill, and adoption of the AI where it is right and where it is wrong."""
+    """Two bands with skill, and adoption of the AI where it is right and where it is wrong."""
     names = (
         "skill",
         "adopt_right",

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.reader_study.made_study import npy, plain_study, sha256
+from tests.reader_study.made_study import npy, sha256
 from tests.reader_study.simulated_study import write_simulated
 from vitatt.reader_study.outcome.case_table import case_table
 from vitatt.reader_study.outcome.evidence_sources import evidence_sources
@@ -56,8 +56,6 @@ def test_maps_of_the_first_view_and_relevance_of_the_answers(tmp_path: Path) -> 
 def test_a_map_of_zeros_says_nothing_and_is_named(tmp_path: Path) -> None:
     stream = io.BytesIO()
     np.save(stream, np.zeros((4, 4), dtype=np.float32))
-    plan, files = plain_study(cases=6)
-    files["maps/c001-tmme.npy"] = stream.getvalue()
     digest = sha256(stream.getvalue())
 
     def change(plan: dict[str, Any]) -> None:
