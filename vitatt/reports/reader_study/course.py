@@ -95,7 +95,7 @@ def strata(manifest: Manifest) -> dict[str, str]:
     if any(case.stratum.skin_type for case in cases):
         found["skin type"] = Counter(case.stratum.skin_type or "unknown" for case in cases)
     return {
-        name: ", ".join(f"{key} {count}" for key, count in sorted(counts.items()))
+        name: ", ".join(f"{key} ({count})" for key, count in sorted(counts.items()))
         for name, counts in found.items()
     }
 

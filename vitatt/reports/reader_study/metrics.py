@@ -36,12 +36,16 @@ def result_section(outcome: StudyOutcome) -> Section:
 def specified_section(outcome: StudyOutcome) -> Section:
     """The hypotheses specified beforehand."""
     names, results = names_of(outcome.record.manifest), outcome.results
-    primary = results.primary.with_columns(hypothesis=pl.lit("difference between arms"))
-    keys = ("hypothesis", "metric")
-    tables = [differences("Primary hypothesis", primary, keys, names)]
+    tables = [differences("Primary hypothesis", results.primary, ["metric"], names)]
     if results.secondary.height:
         tables.append(
-            differences("Secondary hypotheses", results.secondary, keys, names, holm=True)
+            differences(
+                "Secondary hypotheses",
+                results.secondary,
+                ["metric", "hypothesis"],
+                names,
+                holm=True,
+            )
         )
     tables.append(_variances(outcome, names))
     lowest = next(iter(names.bands.values()))

@@ -68,6 +68,8 @@ def differences(
 ) -> Table:
     """A row for each difference between two arms.
 
+    If all rows have the same two arms, the title names them.
+
     Args:
         title: Of the table.
         values: With the keys, ``arm``, ``reference``, ``value``, ``low``, ``high`` and ``p``.
@@ -79,19 +81,26 @@ def differences(
         digits: Of the numbers.
         folded: Whether the table is hidden until the reader opens it.
     """
+    pairs = {
+        names.pair(arm, reference, sign)
+        for arm, reference in values.select("arm", "reference").iter_rows()
+    }
+    one_pair = len(pairs) == 1 and bool(keys)
     columns = [Column(_HEADS.get(key, key), number=False) for key in keys]
-    columns += [Column("arms", number=False), Column(value, f"[{names.percent}]"), Column("p")]
+    columns += [] if one_pair else [Column("arms", number=False)]
+    columns += [Column(value, f"[{names.percent}]"), Column("p")]
     columns += [Column("p after Holm")] if holm else []
     rows = [
         [
             *(Cell(_word(key, row[key], names)) for key in keys),
-            Cell(names.pair(row["arm"], row["reference"], sign)),
+            *([] if one_pair else [Cell(names.pair(row["arm"], row["reference"], sign))]),
             value_cell(row, digits),
             p_value(row["p"]),
             *([p_value(row["p_holm"])] if holm else []),
         ]
         for row in values.iter_rows(named=True)
     ]
+    title = f"{title}: {pairs.pop()}" if one_pair else title
     return Table(title, columns, rows, folded=folded)
 
 
