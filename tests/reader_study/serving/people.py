@@ -72,9 +72,11 @@ class Server:
 def served(folder: Path) -> Iterator[Server]:
     server = Server(folder)
     server.start()
-    yield server
-    if server.process is not None and server.process.poll() is None:
-        server.stop()
+    try:
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.stop()
 
 
 def tokens(folder: Path) -> dict[str, str]:
@@ -156,7 +158,8 @@ class Person:
             f"input[name={name}]", "all => all.map(one => one.value)"
         )
         value: str = self.random.choice(values)
-        self.page.check(f"input[name={name}][value='{value}']")
+        # Without the wait for two frames that stand still, since nothing here moves.
+        self.page.check(f"input[name={name}][value='{value}']", force=True)
         return value
 
     def answer(self, draw: str | None = None) -> Clicked:
@@ -168,7 +171,7 @@ class Person:
         )
         ticked = tuple(one for one in features if self.random.random() < 0.5)
         for one in ticked:
-            page.check(f"input[name=features][value='{one}']")
+            page.check(f"input[name=features][value='{one}']", force=True)
         if draw:
             self.draw(draw)
         diagnosis = self.choose("diagnosis")

@@ -235,7 +235,7 @@ def test_nobody_fills_the_disk_with_pauses(study: Study, monkeypatch: pytest.Mon
     [("exclude", False, True), ("keep", True, False), ("ask", True, True), ("ask", False, False)],
 )
 def test_withdrawal(start: Start, rule: str, asked: bool, left_out: bool) -> None:
-    text = {"en": "Read this.", "de": "Lesen Sie dies."}
+    text = {"en": "Read this.", "de": "Text."}
     consent = {"version": "1", "text": text, "withdrawal": rule}
     study = start(lambda plan: plan.update(consent=consent))
     study.begin()

@@ -15,15 +15,9 @@ from vitatt.reader_study.serving.shown import ShownFile, item_of, shown_case, sh
 from vitatt.reader_study.serving.steps import Agreed, Paused, Withdrawn
 from vitatt.reader_study.serving.study_clock import StudyClock
 from vitatt.reader_study.serving.study_state import StudyState
+from vitatt.reader_study.serving.submissions import made_submission, possible_seconds
 from vitatt.reader_study.serving.visits import Visit
-from vitatt.reader_study.submission import (
-    CaseShown,
-    Consented,
-    Pause,
-    Profile,
-    Submission,
-    Withdrawal,
-)
+from vitatt.reader_study.submission import CaseShown, Consented, Pause, Profile, Withdrawal
 from vitatt.serving.refusals import Refusal
 
 MOST_PAUSES = 200
@@ -128,7 +122,8 @@ class Sessions:
             kind: Literal["training_submitted", "submitted"] = (
                 "training_submitted" if visit.practice else "submitted"
             )
-            await self._record(kind, state, self._submission(state, visit, answers))
+            seconds = possible_seconds(state.shown[visit.key], self._clock)
+            await self._record(kind, state, made_submission(visit, answers, seconds))
             return self._acknowledged(visit, state.recorded[visit.key])
 
     async def pause(self, token: str, paused: Paused) -> None:
@@ -137,14 +132,14 @@ class Sessions:
         async with self._locks[state.reader.code]:
             due = state.due
             is_due = due is not None and item_of(token, due) == paused.item
-            if due is None or not is_due or self._stage(state) not in _OPEN:
+            if due is None or not is_due or due.key not in state.shown:
                 return  # a page of before says that it is hidden
+            if self._stage(state) not in _OPEN:
+                return
             if state.paused_since is not None or state.pauses >= MOST_PAUSES:
                 return
-            seconds = min(paused.seconds, self._possible_seconds(state, due, paused.seconds))
-            data = Pause(
-                case=due.case, arm=due.arm, reason=paused.reason, visible_seconds=max(0.0, seconds)
-            )
+            seconds = min(paused.seconds, possible_seconds(state.shown[due.key], self._clock))
+            data = Pause(case=due.case, arm=due.arm, reason=paused.reason, visible_seconds=seconds)
             await self._record("paused", state, data)
 
     async def resume(self, token: str) -> None:
@@ -201,31 +196,6 @@ class Sessions:
             position=visit.position,
             monotonic=self._clock.monotonic(),
         )
-
-    def _submission(self, state: ReaderState, visit: Visit, answers: Answers) -> Submission:
-        given = answers.model_dump(exclude={"item", "seconds", "drawing"})
-        possible = self._possible_seconds(state, visit, answers.seconds)
-        return Submission(
-            **given,
-            drawing=answers.drawing,
-            case=visit.case,
-            arm=visit.arm,
-            period=visit.period,
-            position=visit.position,
-            visible_seconds=min(answers.seconds, possible),
-            reported_seconds=answers.seconds if answers.seconds > possible else None,
-        )
-
-    def _possible_seconds(self, state: ReaderState, visit: Visit, otherwise: float) -> float:
-        """Seconds since a case was first shown, by whichever clock has moved further.
-
-        Both fail only if the clock was set back and the machine restarted: then there is no limit.
-        """
-        shown = state.shown[visit.key]
-        by_wall = (self._clock.now() - shown.time).total_seconds()
-        by_steady = self._clock.monotonic() - shown.monotonic
-        longest = max(by_wall, by_steady)
-        return round(longest, 3) if longest >= 0 else otherwise
 
     def _acknowledged(self, visit: Visit, recorded: Recorded) -> dict[str, Any]:
         answer: dict[str, Any] = {"recorded": _iso(recorded.time), "receipt": recorded.receipt}

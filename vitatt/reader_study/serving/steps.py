@@ -27,7 +27,7 @@ class Paused(FrozenModel):
 
     item: Item
     reason: Literal["button", "idle", "hidden"]
-    seconds: float
+    seconds: Annotated[float, Field(ge=0)]
 
 
 class Withdrawn(FrozenModel):

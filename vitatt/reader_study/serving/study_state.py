@@ -69,7 +69,7 @@ class StudyState:
         due = state.due
         if state.withdrawal is not None:
             return "withdrawn"
-        if due is None:
+        if due is None or state.readings == state.planned:
             return "finished"
         if self._is_over(now):
             return "ended"

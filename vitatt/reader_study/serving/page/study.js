@@ -23,9 +23,9 @@ async function refresh(notice = "") {
     return;
   }
   byId("problem").replaceChildren();
-  byId("notice").textContent = notice;
-  byId("notice").className = notice ? "notice" : "";
   const isCase = Boolean(now.case);
+  byId("notice").textContent = isCase ? notice : ""; // other pages say by themselves why
+  byId("notice").className = isCase && notice ? "notice" : "";
   byId("pause").hidden = !isCase;
   byId("withdraw").hidden = !WITHDRAWABLE.includes(now.stage);
   if (isCase && shown === now.stage && shownItem() === now.case.item) return; // as on "back"
