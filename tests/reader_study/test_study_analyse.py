@@ -101,7 +101,7 @@ def test_a_running_study_needs_interim(tmp_path: Path, capsys: pytest.CaptureFix
     assert "is not over: 132 of 144 readings. Results before its end unblind" in said
     assert "add --interim" in said
     assert not (study / "analysis").exists()
-    assert main(["study", "analyse", str(study), "--interim", "true"]) == 0
+    assert main(["study", "analyse", str(study), "--interim"]) == 0
     page = (study / "analysis/report.html").read_text()
     assert "Interim: 132 of 144 readings." in page
     assert "<dd>interim</dd>" in page
@@ -113,7 +113,7 @@ def test_a_running_study_needs_interim(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_a_study_without_readings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_simulated(tmp_path / "study", cases=6, events=lambda events: [])
-    assert main(["study", "analyse", str(tmp_path / "study"), "--interim", "true"]) == 2
+    assert main(["study", "analyse", str(tmp_path / "study"), "--interim"]) == 2
     assert "has no reading to analyse" in capsys.readouterr().err
 
 
