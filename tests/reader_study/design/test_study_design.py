@@ -256,6 +256,7 @@ def test_other_networks(marked_root, study_options, tmp_path, capsys, fusion, ma
     assert all(set(case.maps) == maps for case in plan.cases)
     assert all(bool(case.evidence) == (fusion != "image_only") for case in plan.cases)
     assert main(["study", "simulate", str(tmp_path / "study")]) == 0
+    assert main(["study", "analyse", str(tmp_path / "study-simulated")]) == 0
     capsys.readouterr()
     assert main([*words, f"--output={tmp_path / 'other'}"]) == (2 if said else 0)
     assert said in capsys.readouterr().err
@@ -277,6 +278,8 @@ def test_cases_of_several_views(tmp_path) -> None:
             assert [one.view for one in maps] == [image.view for image in case.images]
             for one in maps:
                 assert np.load(tmp_path / "study" / one.grid).shape == (2, 2)
+    assert main(["study", "simulate", str(tmp_path / "study"), "--readers=4"]) == 0
+    assert main(["study", "analyse", str(tmp_path / "study-simulated")]) == 0
 
 
 @pytest.mark.parametrize(
