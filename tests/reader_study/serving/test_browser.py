@@ -427,14 +427,14 @@ def test_a_finger_draws_a_stroke_and_scrolls_otherwise(visit: Visit, study: Path
         page.check(".tool input[value=brush]")
         points = [(share, 0.5) for share in (0.2, 0.4, 0.6, 0.8)]
         touch(page, points)
-        assert page.inner_text(".said") == "Drawn: 0 boxes, 1 strokes."
+        assert page.inner_text(".said") == "Boxes: 0, strokes: 1."
         page.click("text=Undo")
         assert page.inner_text(".said") == "Nothing drawn."
         touch(page, points)
         touch(page, [(0.5, 0.1)])
         page.click("text=Clear")
         page.click("text=Undo")
-        assert page.inner_text(".said") == "Drawn: 0 boxes, 2 strokes."
+        assert page.inner_text(".said") == "Boxes: 0, strokes: 2."
         person.submit()
     mask = drawn_mask(study)
     rows, columns = (np.indices((64, 64)) + 0.5) / 64
