@@ -32,6 +32,8 @@ def simulated_power(
 ) -> Power:
     """Return the share of simulated studies in which the primary contrast is significant.
 
+    Readers and their answers are drawn anew for each study; the cases are those of the manifest.
+
     Args:
         manifest: Of the study; its `power` is not looked at.
         model: Assumptions about readers.
