@@ -28,7 +28,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sweep test test-fast test-slow lint lint-style lint-spelling lint-types \
+.PHONY: help install train sweep study-demo test test-fast test-slow lint lint-style lint-spelling lint-types \
 	lint-yaml format docs docs-serve bench clean
 
 help:  ## Show this help
@@ -59,6 +59,17 @@ ifeq ($(DATASET),demo)
 	$(BIN)/vitatt demo-data demo-data --num_cases 1600 --image_size 128
 endif
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/vitatt sweep --config 'conf/sweep/$(DATASET).yaml' --engine wandb $(ROOT) $(ARGS)
+
+# Data and model of an earlier call are used again; the study is made anew.
+study-demo: $(READY)  ## A reader study with simulated readers: design, readings, report (minutes)
+	test -d demo-data || $(BIN)/vitatt demo-data demo-data --num_cases 1600 --image_size 128
+	test -f study-demo/model/best.ckpt || { $(BIN)/vitatt fit --config conf/demo.yaml --trainer.max_epochs 5 $(ARGS) \
+		&& mkdir -p study-demo/model && cp "$$(ls -t runs/vitatt/*/checkpoints/best.ckpt | head -n 1)" study-demo/model/; }
+	rm -rf study-demo/study study-demo/readings
+	$(BIN)/vitatt study design --ckpt_path study-demo/model/best.ckpt --data.root demo-data --data.cache_dir demo-data/.cache \
+		--cases 24 --readers 12 --output study-demo/study
+	$(BIN)/vitatt study simulate study-demo/study --output study-demo/readings
+	$(BIN)/vitatt study analyse study-demo/readings
 
 test: $(READY)  ## Run the tests (minutes)
 	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder --durations=15 -m "not slow and not bench" $(ARGS)
@@ -100,4 +111,4 @@ bench: $(READY)  ## Measure speed and memory, as ratios
 	$(BIN)/python -m pytest -m bench -s tests/performance $(ARGS)
 
 clean:  ## Remove all generated files except the runs
-	rm -rf .venv build demo-data .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf .venv build demo-data study-demo .pytest_cache .mypy_cache .ruff_cache *.egg-info

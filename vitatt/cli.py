@@ -30,6 +30,7 @@ OWN = {
     "report": "one HTML file and a model card of a benchmark or a test run",
     "study design": "plan a reader study: cases, arms, power; frozen with digests",
     "study serve": "the readers' pages of a study, on this machine",
+    "study analyse": "results of a study: report, methods, every reading and table",
     "study simulate": "simulated readers of a study, written as real ones",
     "summarise": "metrics of several test runs pooled: all folds together",
     "score": "the official score of an ISIC challenge, from predictions and ground truth",

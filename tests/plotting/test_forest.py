@@ -46,3 +46,21 @@ def test_undefined_values_leave_their_row_empty() -> None:
     assert upper.size
     assert not lower.size
     assert upper.max() < pixels.shape[0] / 2
+
+
+def test_five_series_stand_beside_each_other_under_a_legend_of_whole_names(
+    figures: list[Any],
+) -> None:
+    names = [
+        f"series {n} with a name that is longer than one line of the legend is" for n in "abcde"
+    ]
+    series = {name: np.array([[0.5, 0.4, 0.6], [0.2, 0.1, 0.3]]) for name in names}
+    forest_figure(["first", "second"], series, xlabel="x", ylabel="row")
+    (axes,) = figures[0].axes
+    assert len(axes.containers) == 5
+    heights = [one.lines[0].get_ydata()[0] for one in axes.containers]
+    assert heights == sorted(set(heights))
+    assert max(heights) - min(heights) < 0.6  # rows are 1 apart
+    legend = [" ".join(one.get_text().split()) for one in figures[0].legends[0].get_texts()]
+    assert legend == names
+    assert len({one.get_color() for one in [c.lines[0] for c in axes.containers]}) == 5

@@ -24,6 +24,8 @@ def write(path: Path, *sections: Section) -> str:
     [
         (number(-0.12345), "−0.123", -0.12345),
         (number(2298, 0), "2,298", 2298),
+        (number(-0.0001), "0.000", -0.0001),
+        (number(-0.4, 0), "0", -0.4),
         (number(None), "–", None),
         (number(float("nan")), "–", None),
         (p_value(0.0004), "< 0.001", 0.0004),

@@ -17,7 +17,7 @@ from vitatt.reader_study.manifest import Manifest, Reader
 from vitatt.reader_study.readings import make_readings
 from vitatt.reader_study.simulation.drawn_evidence import with_evidence
 from vitatt.reader_study.simulation.reader_model import DEFAULT_READERS, read_reader_model
-from vitatt.reader_study.simulation.simulated_log import simulated_events
+from vitatt.reader_study.simulation.simulated_log import SIMULATED, simulated_events
 from vitatt.reader_study.simulation.simulated_readings import SimulatedStudy
 from vitatt.reader_study.study_folder import check_files, read_manifest, sha256
 
@@ -61,7 +61,7 @@ def study_simulate(
     )
     if readers is not None:
         manifest = _with_readers(manifest, planned_readers(str(readers), ()))
-    manifest = manifest.model_copy(update={"name": f"{manifest.name} (simulated readers)"})
+    manifest = manifest.model_copy(update={"name": f"{manifest.name}{SIMULATED}"})
     tokens = new_tokens([PlannedReader(one.code, one.experience) for one in manifest.readers])
     manifest = with_tokens(manifest, tokens)
     place = user_path(output or f"{folder.resolve()}-simulated", "--output")

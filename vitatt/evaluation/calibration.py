@@ -40,8 +40,17 @@ def reliability_curve(probabilities: Floats, targets: NDArray[np.int64]) -> Reli
         probabilities: (N, C).
         targets: Class of each case, (N,).
     """
-    confidence = probabilities.max(1)
     right = (probabilities.argmax(1) == targets).astype(np.float64)
+    return confidence_curve(probabilities.max(1), right)
+
+
+def confidence_curve(confidence: Floats, right: Floats) -> ReliabilityCurve:
+    """Confidence and accuracy in the same bins, of predictions whose confidence was stated.
+
+    Args:
+        confidence: Of each prediction, 0 to 1, (N,).
+        right: 1 or 0 for each, (N,).
+    """
     bins = confidence_bins(confidence)
     cases = np.bincount(bins, minlength=CALIBRATION_BINS)
     with np.errstate(invalid="ignore"):

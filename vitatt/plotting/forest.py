@@ -15,6 +15,7 @@ from vitatt.plotting.style import FONT, GREY, SERIES
 
 _WIDTH = 5.5  # inches
 _LETTERS = 26  # in a line
+_LEGEND = 46  # letters in a line of the legend
 
 
 def forest_figure(
@@ -31,7 +32,7 @@ def forest_figure(
     Args:
         labels: Names of the N rows, from the top.
         series: Value, lower and upper end of each row, (N, 3), NaN for none; by the series' name.
-            At most two.
+            At most five.
         xlabel: Name of the values, with their unit; long lines are broken.
         ylabel: Name of the rows.
         line: A value to compare with, drawn as a vertical line.
@@ -42,7 +43,9 @@ def forest_figure(
     """
     wrapped = [textwrap.fill(label, _LETTERS) for label in labels]
     lines = max(label.count("\n") + 1 for label in wrapped)
-    figure = new_figure(_WIDTH, 1.8 + max(0.4, 0.1 + 0.19 * lines) * len(labels))
+    row = max(0.4, 0.1 + 0.19 * lines, 0.2 * len(series))
+    entries = sum(len(textwrap.wrap(name, _LEGEND)) for name in series)
+    figure = new_figure(_WIDTH, 1.8 + row * len(labels) + 0.2 * max(0, entries - 2))
     axes = figure.add_subplot()
     axes.set_xlabel(
         "\n".join(textwrap.fill(part, _LETTERS) for part in xlabel.splitlines()), fontsize=FONT
@@ -62,7 +65,8 @@ def forest_figure(
 
 
 def _draw_intervals(axes: Axes, series: Mapping[str, NDArray[np.float64]]) -> None:
-    offsets = np.linspace(-0.18, 0.18, len(series)) if len(series) > 1 else [0.0]
+    reach = 0.18 if len(series) == 2 else 0.27
+    offsets = np.linspace(-reach, reach, len(series)) if len(series) > 1 else [0.0]
     for (name, values), offset, (colour, marker, filling) in zip(
         series.items(), offsets, SERIES, strict=False
     ):
@@ -77,5 +81,5 @@ def _draw_intervals(axes: Axes, series: Mapping[str, NDArray[np.float64]]) -> No
             markersize=7,
             elinewidth=1.6,
             capsize=3,
-            label=name,
+            label=textwrap.fill(name, _LEGEND),
         )

@@ -13,11 +13,20 @@ from vitatt.plotting.canvas import legend_above, new_figure, pixels_of, plain_ax
 from vitatt.plotting.style import FONT, GREY, SERIES
 
 
-def reliability_figure(curves: Mapping[str, ReliabilityCurve]) -> NDArray[np.uint8]:
+def reliability_figure(
+    curves: Mapping[str, ReliabilityCurve],
+    *,
+    xlabel: str = "confidence: probability of the predicted class",
+    ylabel: str = "share predicted right",
+    counted: str = "cases",
+) -> NDArray[np.uint8]:
     """Draw the accuracy of predictions over their confidence, and a histogram of the confidence.
 
     Args:
-        curves: By name; at most two.
+        curves: By name; at most five.
+        xlabel: Name of the confidence.
+        ylabel: Name of the accuracy.
+        counted: Name of what the histogram counts.
 
     Returns:
         The figure (H, W, 3).
@@ -46,10 +55,10 @@ def reliability_figure(curves: Mapping[str, ReliabilityCurve]) -> NDArray[np.uin
             linewidth=1.8,
             linestyle="-" if filling == colour else "--",
         )
-    upper.set_ylabel("share predicted right", fontsize=FONT)
+    upper.set_ylabel(ylabel, fontsize=FONT)
     upper.set_ylim(-0.03, 1.03)
-    lower.set_ylabel("cases", fontsize=FONT)
-    lower.set_xlabel("confidence: probability of the predicted class", fontsize=FONT)
+    lower.set_ylabel(counted, fontsize=FONT)
+    lower.set_xlabel(xlabel, fontsize=FONT)
     lower.set_xlim(0, 1)
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     for axes in (upper, lower):

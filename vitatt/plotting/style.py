@@ -23,8 +23,14 @@ DARK_VERMILION = "#C24A00"  # dark enough for white text on it
 FONT = 12
 """Font size in points. Figures shown 640 pixels wide have letters of 17 pixels."""
 
-SERIES: tuple[tuple[str, str, str], ...] = ((BLUE, "o", BLUE), (VERMILION, "D", PAPER))
-"""Colour, marker and filling of two series; the second is hollow, for prints without colour."""
+SERIES: tuple[tuple[str, str, str], ...] = (
+    (BLUE, "o", BLUE),
+    (VERMILION, "D", PAPER),
+    (GREEN, "s", GREEN),
+    (PURPLE, "^", PAPER),
+    (INK, "v", INK),
+)
+"""Colour, marker and filling of series; every second is hollow, for prints without colour."""
 
 
 def load_font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:

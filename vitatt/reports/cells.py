@@ -63,7 +63,8 @@ def number(value: float | None, digits: int = 3) -> Cell:
     """A cell with a number; a dash if it is not defined."""
     if value is None or math.isnan(value):
         return Cell(UNDEFINED)
-    return Cell(f"{value:,.{digits}f}".replace("-", "−"), value)
+    text = f"{value:,.{digits}f}".replace("-", "−")
+    return Cell(text if text.strip("−0.") else text.lstrip("−"), value)
 
 
 def interval(value: float | None, low: float | None, high: float | None) -> Cell:

@@ -23,6 +23,7 @@ def write_page(
     facts: Mapping[str, str],
     sections: Sequence[Section],
     gallery: Gallery | None = None,
+    columns: bool = True,
 ) -> None:
     """Write a page; an earlier one stays until the new one is complete.
 
@@ -31,8 +32,9 @@ def write_page(
         title: Heading of the page.
         subtitle: Below it.
         facts: Short values by name, shown below the heading.
-        sections: The content; above a gallery they stand in two columns on wide screens.
+        sections: The content.
         gallery: Cases below the sections.
+        columns: Whether sections above a gallery stand in two columns on wide screens.
 
     Raises:
         ValueError: If there is nothing to show, a table or plot is malformed, or two sections have
@@ -51,6 +53,7 @@ def write_page(
             facts=facts,
             sections=sections,
             gallery=gallery,
+            columns=columns and gallery is not None,
             style=_asset("page.css"),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -128,3 +128,18 @@ def test_the_order_says_nothing_about_the_ai() -> None:
         for seed in range(20)
     ]
     assert abs(np.mean(places) - 29.5) < 3
+
+
+def test_every_class_has_two_cases_even_if_the_ai_is_right_in_one_class_only() -> None:
+    table = candidates(wrong=1.0).with_columns(
+        pl.when(pl.col("truth") == "NEV").then("truth").otherwise("predicted").alias("predicted")
+    )
+    chosen = choose(table, cases=12, wrong_share=0.25)
+    counts = Counter(chosen.cases["truth"])
+    assert set(counts) == set(table["truth"])
+    assert min(counts.values()) >= 2
+    wrong = int((~chosen.cases["ai_correct"]).sum())
+    assert chosen.notes[0] == (
+        f"The AI is wrong in {wrong} of 12 cases and not in 3, as asked, so that each class has at "
+        "least 2 cases."
+    )

@@ -250,12 +250,13 @@ def test_other_networks(marked_root, study_options, tmp_path, capsys, fusion, ma
     settings = {"root": str(marked_root), "cache_dir": option(study_options, "data.cache_dir")}
     module = LesionDataModule("pad_ufes_20", image_size=32, num_folds=2, **settings)
     path = save_model(tmp_path / "other.ckpt", module, fusion=class_of(fusion))
-    words = ["study", "design", *study_options, f"--ckpt_path={path}", "--cases=6"]
+    words = ["study", "design", *study_options, f"--ckpt_path={path}"]
     assert main([*words, "--arms=no_ai,ai", f"--output={tmp_path / 'study'}"]) == 0
     plan, _ = read_manifest(tmp_path / "study")
     assert all(set(case.maps) == maps for case in plan.cases)
     assert all(bool(case.evidence) == (fusion != "image_only") for case in plan.cases)
     assert main(["study", "simulate", str(tmp_path / "study")]) == 0
+    assert main(["study", "analyse", str(tmp_path / "study-simulated")]) == 0
     capsys.readouterr()
     assert main([*words, f"--output={tmp_path / 'other'}"]) == (2 if said else 0)
     assert said in capsys.readouterr().err
@@ -267,7 +268,7 @@ def test_cases_of_several_views(tmp_path) -> None:
     module = LesionDataModule("derm7pt", image_size=32, num_folds=2, **settings)
     path = save_model(tmp_path / "views.ckpt", module)
     words = [f"--ckpt_path={path}", *(f"--data.{name}={one}" for name, one in settings.items())]
-    words += ["--cases=8", "--readers=2", "--simulations=2", f"--output={tmp_path / 'study'}"]
+    words += ["--cases=10", "--readers=2", "--simulations=2", f"--output={tmp_path / 'study'}"]
     assert main(["study", "design", *words]) == 0
     plan, _ = read_manifest(tmp_path / "study")
     views = [tuple(image.view for image in case.images) for case in plan.cases]
@@ -277,6 +278,8 @@ def test_cases_of_several_views(tmp_path) -> None:
             assert [one.view for one in maps] == [image.view for image in case.images]
             for one in maps:
                 assert np.load(tmp_path / "study" / one.grid).shape == (2, 2)
+    assert main(["study", "simulate", str(tmp_path / "study"), "--readers=4"]) == 0
+    assert main(["study", "analyse", str(tmp_path / "study-simulated")]) == 0
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score
 
 from tests.reader_study.made_study import plain_study
-from vitatt.reader_study.design.power import reader_metric, simulated_power
+from vitatt.reader_study.analysis.analysis import analyse_readings
+from vitatt.reader_study.design.power import simulated_power, variance_test
 from vitatt.reader_study.manifest import Manifest
 from vitatt.reader_study.readings_schema import NULLABLE, READINGS
 from vitatt.reader_study.simulation.reader_model import (
@@ -162,21 +163,39 @@ def test_power_by_another_test() -> None:
     assert (power.value, power.method, power.assumptions["mean difference"]) == (1.0, "mine", 0.1)
 
 
-def test_reader_metrics_against_sklearn() -> None:
-    plan = manifest(30, 4)
-    table, positive = simulate(plan, DEFAULT_READERS), plan.positive
-    for metric in ("balanced accuracy", "sensitivity", "specificity", "AUROC"):
-        found = reader_metric(table, metric, positive)
-        for reader, arm, value in found.iter_rows():
-            part = table.filter(reader=reader, arm=arm)
-            truth, said = (part[name].is_in(sorted(positive)) for name in ("truth", "diagnosis"))
-            expected = {
-                "balanced accuracy": balanced_accuracy_score(part["truth"], part["diagnosis"]),
-                "sensitivity": recall_score(truth, said),
-                "specificity": recall_score(~truth, ~said),
-                "AUROC": roc_auc_score(truth, part["score"]),
-            }
-            assert value == pytest.approx(expected[metric])
+def test_power_is_that_of_the_analysis_of_the_study() -> None:
+    plan = manifest(12, 6)
+    for contrast, sign in ((("no_ai", "ai"), 1), (("ai", "no_ai"), -1)):
+        analysis = plan.analysis.model_copy(update={"primary_contrast": contrast})
+        turned = plan.model_copy(update={"analysis": analysis})
+        table = simulate(turned, DEFAULT_READERS)
+        difference, p = variance_test(table, turned)
+        primary = analyse_readings(
+            table,
+            classes=["BCC", "MEL", "NEV"],
+            positive=["BCC", "MEL"],
+            bands=["low", "high"],
+            arms=["no_ai", "ai"],
+            primary_metric="balanced accuracy",
+            primary_contrast=contrast,
+            metrics=["balanced accuracy"],
+        ).primary
+        assert (difference, p) == pytest.approx((primary["value"][0], primary["p"][0]))
+        wide = _accuracy(table).pivot("arm", index="reader", values="value")
+        assert difference == pytest.approx(sign * (wide["ai"] - wide["no_ai"]).mean())
+
+
+def _accuracy(table: pl.DataFrame) -> pl.DataFrame:
+    rows = [
+        (*key, balanced_accuracy_score(part["truth"], part["diagnosis"]))
+        for key, part in table.group_by("reader", "arm")
+    ]
+    return pl.DataFrame(rows, schema=["reader", "arm", "value"], orient="row")
+
+
+def test_no_power_where_the_metric_cannot_be_analysed() -> None:
+    with pytest.raises(UsageError, match="cases of at least 2 groups of the class BCC"):
+        simulated_power(manifest(3, 4), DEFAULT_READERS, simulations=1)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ def choose_cases(
 
     A share of the cases is one that the AI gets wrong. Within both parts one case after the other
     is drawn at random among those whose diagnosis, then whose diagnosis and difficulty, then whose
-    skin type has been chosen least so far.
+    skin type has been chosen least so far. A class with a single case has no variance over cases:
+    cases of frequent classes are exchanged until every class has two, as far as there are.
 
     Args:
         candidates: Columns ``case_id``, ``group``, ``truth``, ``predicted``, ``of_truth`` (the AI's
@@ -58,7 +59,7 @@ def choose_cases(
         )
     rng = np.random.default_rng([seed, _STREAM])
     table = with_strata(candidates).sort("case_id")
-    chosen, note = _part(table, cases, wrong_share, rng)
+    chosen, note = _part(table, cases, wrong_share, rng, least=_LEAST)
     rest = table.filter(~pl.col("group").is_in(chosen["group"].to_list()))
     training, _ = _part(rest, training_cases, wrong_share, rng)
     notes = [note] if note else []
@@ -75,11 +76,16 @@ def with_strata(candidates: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+_LEAST = 2  # cases of each class
 _STREAM = 1  # random numbers of their own, whatever else the seed decides
 
 
 def _part(
-    table: pl.DataFrame, count: int, wrong_share: float, rng: np.random.Generator
+    table: pl.DataFrame,
+    count: int,
+    wrong_share: float,
+    rng: np.random.Generator,
+    least: int = 0,
 ) -> tuple[pl.DataFrame, str]:
     """Choose cases, and say if the share of wrong AI could not be had."""
     rows = table.to_dicts()
@@ -87,9 +93,16 @@ def _part(
     chosen = _draw(rows, {False}, asked, [], rng)
     chosen = _draw(rows, {True}, count - len(chosen), chosen, rng)
     chosen = _draw(rows, {False}, count - len(chosen), chosen, rng)  # if too few are right
+    before = sum(not rows[place]["ai_correct"] for place in chosen)
+    chosen = _with_classes(rows, chosen, least, rng)
     wrong = sum(not rows[place]["ai_correct"] for place in chosen)
     note = ""
-    if wrong != asked:
+    if wrong != asked and wrong != before:
+        note = (
+            f"The AI is wrong in {wrong} of {count} cases and not in {asked}, as asked, so that "
+            f"each class has at least {least} cases."
+        )
+    elif wrong != asked:
         groups = table.filter(pl.col("ai_correct") == (wrong > asked))["group"].n_unique()
         kind = "right" if wrong > asked else "wrong"
         note = (
@@ -139,6 +152,36 @@ def _draw(
 
 def _key(row: dict[str, object], names: tuple[str, ...]) -> tuple[object, ...]:
     return tuple(row[name] for name in names)
+
+
+def _with_classes(
+    rows: list[dict[str, object]], chosen: list[int], least: int, rng: np.random.Generator
+) -> list[int]:
+    """Exchange cases of classes with more than the least number for those of classes with fewer."""
+    chosen, lots = list(chosen), [int(place) for place in rng.permutation(len(rows))]
+    while True:
+        used = {rows[place]["group"] for place in chosen}
+        counts = Counter(rows[place]["truth"] for place in chosen)
+        free = [place for place in lots if rows[place]["group"] not in used]
+        groups = {(rows[place]["truth"], rows[place]["group"]) for place in free}
+        there = counts + Counter(name for name, _ in groups)
+        added = next(
+            (
+                place
+                for place in free
+                if counts[rows[place]["truth"]] < least <= there[rows[place]["truth"]]
+            ),
+            None,
+        )
+        if added is None or max(counts.values()) <= least:
+            return chosen
+        frequent = max(counts, key=lambda name: (counts[name], str(name)))
+        # The first drawn of those with the same error, if there is one, so that their share stays.
+        removed = min(
+            (place for place in chosen if rows[place]["truth"] == frequent),
+            key=lambda place: rows[place]["ai_correct"] != rows[added]["ai_correct"],
+        )
+        chosen[chosen.index(removed)] = added
 
 
 def _empty_classes(table: pl.DataFrame, chosen: pl.DataFrame) -> list[str]:

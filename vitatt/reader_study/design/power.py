@@ -6,16 +6,18 @@ from collections.abc import Callable
 
 import numpy as np
 import polars as pl
-from scipy.stats import ttest_1samp
-from sklearn.metrics import roc_auc_score
 
-from vitatt.reader_study.manifest import AnalysisPlan, Manifest, Metric, Power
+from vitatt.reader_study.analysis.obuchowski_rockette import analyse_variance
+from vitatt.reader_study.analysis.reading_arrays import reading_arrays
+from vitatt.reader_study.analysis.scores import jackknife_scores
+from vitatt.reader_study.manifest import Manifest, Power
 from vitatt.reader_study.simulation.reader_model import ReaderModel
 from vitatt.reader_study.simulation.simulated_readings import SimulatedStudy
 
-ContrastTest = Callable[[pl.DataFrame, AnalysisPlan, frozenset[str]], tuple[float, float]]
-"""From readings, the plan of their analysis and the positive classes to the difference of the
-primary contrast and its p-value."""
+ContrastTest = Callable[[pl.DataFrame, Manifest], tuple[float, float]]
+"""From readings and the plan of the study to the difference of the primary contrast and its p."""
+
+METHOD = "Obuchowski-Rockette analysis of variance, random readers and cases"
 
 _STREAM = 3  # random numbers of their own, whatever else the seed decides
 
@@ -26,29 +28,30 @@ def simulated_power(
     *,
     simulations: int,
     test: ContrastTest | None = None,
-    method: str = "paired t-test of the readers' own metrics",
+    method: str = METHOD,
 ) -> Power:
     """Return the share of simulated studies in which the primary contrast is significant.
+
+    Readers and their answers are drawn anew for each study; the cases are those of the manifest.
 
     Args:
         manifest: Of the study; its `power` is not looked at.
         model: Assumptions about readers.
         simulations: Number of simulated studies.
-        test: Of a table of readings; by default `paired_test`.
+        test: Of a table of readings; by default `variance_test`.
         method: Its name.
+
+    Raises:
+        UsageError: If the primary metric cannot be analysed with these readers and cases.
     """
     study = SimulatedStudy(manifest, model)
-    plan, run = manifest.analysis, test or paired_test
+    run = test or variance_test
     results = [
-        run(
-            study.readings(np.random.default_rng([manifest.seed, _STREAM, number])),
-            plan,
-            manifest.positive,
-        )
+        run(study.readings(np.random.default_rng([manifest.seed, _STREAM, number])), manifest)
         for number in range(simulations)
     ]
     differences, p_values = np.array(results).T
-    significant = p_values < 1 - plan.level
+    significant = p_values < 1 - manifest.analysis.level
     assumptions: dict[str, float | int | str] = {
         "readers": len(manifest.readers),
         "cases": len(manifest.cases),
@@ -71,42 +74,29 @@ def simulated_power(
     )
 
 
-def paired_test(
-    readings: pl.DataFrame, plan: AnalysisPlan, positive: frozenset[str]
-) -> tuple[float, float]:
-    """Mean difference of each reader's metric between two arms, and the p-value of a t-test.
+def variance_test(readings: pl.DataFrame, manifest: Manifest) -> tuple[float, float]:
+    """The primary contrast and its p-value by the analysis of variance of Obuchowski and Rockette.
 
-    Readers are random and cases fixed, so that the power for other cases is overstated a little.
+    It is the test of the analysis itself, for random readers and random cases.
 
     Args:
-        readings: Of all readers.
-        plan: Has the metric and the contrast.
-        positive: Names of the positive classes.
+        readings: Of all readers, every case in every arm.
+        manifest: Of the study.
+
+    Raises:
+        UsageError: If the metric cannot be analysed with these readers and cases.
     """
-    reference, arm = plan.primary_contrast
-    values = reader_metric(readings, plan.primary_metric, positive)
-    wide = values.pivot("arm", index="reader", values="value").drop_nulls()
-    differences = (wide[arm] - wide[reference]).to_numpy()
-    if len(differences) < 2 or np.ptp(differences) == 0:
-        return float(differences.mean()) if len(differences) else 0.0, 1.0
-    return float(differences.mean()), float(ttest_1samp(differences, 0).pvalue)
-
-
-def reader_metric(readings: pl.DataFrame, metric: Metric, positive: frozenset[str]) -> pl.DataFrame:
-    """A metric of each reader in each arm: columns ``reader``, ``arm`` and ``value``."""
-    by = ("reader", "arm")
-    right = (pl.col("diagnosis") == pl.col("truth")).alias("value")
-    if metric == "balanced accuracy":
-        of_class = readings.group_by(*by, "truth").agg(right.mean())
-        return of_class.group_by(by).agg(pl.col("value").mean())
-    is_positive = pl.col("truth").is_in(sorted(positive))
-    said = pl.col("diagnosis").is_in(sorted(positive))
-    if metric in ("sensitivity", "specificity"):
-        wanted = metric == "sensitivity"
-        some = readings.filter(is_positive == wanted)
-        return some.group_by(by).agg((said == wanted).mean().alias("value"))
-    rows = [
-        (*key, roc_auc_score(part["truth"].is_in(sorted(positive)), part["score"]))
-        for key, part in readings.group_by(by)
-    ]
-    return pl.DataFrame(rows, schema=[*by, "value"], orient="row")
+    plan, arms = manifest.analysis, [arm.name for arm in manifest.arms]
+    arrays = reading_arrays(
+        readings,
+        classes=[one.name for one in manifest.classes],
+        positive=sorted(manifest.positive),
+        bands=[one.name for one in manifest.experience],
+        arms=arms,
+    )
+    found = analyse_variance(jackknife_scores(arrays, plan.primary_metric), plan.level)
+    one, other = (arms.index(name) for name in plan.primary_contrast)
+    difference = found.differences[min(one, other), max(one, other)]
+    # Without any variance between readings there is no p-value.
+    p = 1.0 if np.isnan(difference.p) else difference.p
+    return (difference.value if one < other else -difference.value), p
