@@ -40,7 +40,18 @@ from vitatt.sweep.parameters import read_parameters
 pytestmark = pytest.mark.long
 
 LANGUAGES = {"python", "bash", "yaml", "diff", "text"}
-PROGRAMS = {"cd", "git", "pip", "make", "vitatt", "torchrun", "srun", "wandb", "python"}
+PROGRAMS = {
+    "cd",
+    "git",
+    "pip",
+    "make",
+    "vitatt",
+    "torchrun",
+    "srun",
+    "wandb",
+    "tensorboard",
+    "python",
+}
 MADE = {block.caption for page in PAGES for block in blocks(page)}
 """Files that recipes make."""
 RUNNABLE = [

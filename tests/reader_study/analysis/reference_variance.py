@@ -32,13 +32,14 @@ def recall_mean(right, truth, left_out=frozenset()):
     return mean(recalls)
 
 
-def analysis(metric, ratings, groups):
+def analysis(metric, ratings, groups, strata=None):
     """F, its degrees of freedom and p, and the parts they are made of.
 
     Args:
         metric: From the ratings of a reader in an arm, and the numbers of the cases left out.
         ratings: [arm][reader] of such ratings.
         groups: Group of each case.
+        strata: Stratum of each group, by name; by default one for all.
     """
     arms, readers = range(len(ratings)), range(len(ratings[0]))
     names = sorted(set(groups))
@@ -55,13 +56,17 @@ def analysis(metric, ratings, groups):
     }
 
     def covariance(i, j, k, m):
-        centre_one = mean(without[name][i][j] for name in names)
-        centre_other = mean(without[name][k][m] for name in names)
-        products = [
-            (without[name][i][j] - centre_one) * (without[name][k][m] - centre_other)
-            for name in names
-        ]
-        return (len(names) - 1) / len(names) * math.fsum(products)
+        total = 0.0
+        for stratum in set(strata.values()) if strata else {None}:
+            own = [name for name in names if not strata or strata[name] == stratum]
+            centre_one = mean(without[name][i][j] for name in own)
+            centre_other = mean(without[name][k][m] for name in own)
+            products = [
+                (without[name][i][j] - centre_one) * (without[name][k][m] - centre_other)
+                for name in own
+            ]
+            total += (len(own) - 1) / len(own) * math.fsum(products)
+        return total
 
     kinds = {"variance": [], "cov1": [], "cov2": [], "cov3": []}
     for i in arms:

@@ -17,6 +17,11 @@ from vitatt.reader_study.analysis.resampling import (
     sums_of,
     two_way_jackknife,
 )
+from vitatt.reader_study.analysis.scores import Scores
+
+
+def one_stratum(values, without):
+    return Scores(values, without, np.zeros(len(without), dtype=int))
 
 
 def test_with_one_part_it_is_the_t_interval():
@@ -117,23 +122,27 @@ def test_bands_cancel_what_all_readers_share():
     band = np.array([0, 0, 0, 1, 1, 1])
     values = rng.normal(size=6)
     without = values + 0.05 * rng.normal(size=(20, 1))
-    between = band_contrast(values, without, band, np.array([1.0, -1.0]))
+    between = band_contrast(one_stratum(values, without), band, np.array([1.0, -1.0]))
     reference = values[:3].mean() - values[3:].mean()
     pooled = (values[:3].var(ddof=1) + values[3:].var(ddof=1)) / 2
     assert between.value == pytest.approx(reference)
     assert between.error == pytest.approx(np.sqrt(pooled * 2 / 3), rel=1e-6)
-    alone = band_contrast(values, without, band, np.array([1.0, 0.0]))
+    alone = band_contrast(one_stratum(values, without), band, np.array([1.0, 0.0]))
     assert alone.error > np.sqrt(values[:3].var(ddof=1) / 3)
 
 
 def test_bands_with_few_readers():
     values, without = np.arange(4.0), np.tile(np.arange(4.0), (10, 1))
-    one_each = band_contrast(values, without, np.arange(4), np.array([1.0, -1, 0, 0]))
+    one_each = band_contrast(one_stratum(values, without), np.arange(4), np.array([1.0, -1, 0, 0]))
     assert one_each.value == -1
     assert np.isnan(one_each.low)
-    empty = band_contrast(values, without, np.zeros(4, dtype=int), np.array([1.0, -1.0]))
+    empty = band_contrast(
+        one_stratum(values, without), np.zeros(4, dtype=int), np.array([1.0, -1.0])
+    )
     assert np.isnan(empty.value)
-    single = band_contrast(values, without, np.array([0, 0, 0, 1]), np.array([1.0, -1.0]))
+    single = band_contrast(
+        one_stratum(values, without), np.array([0, 0, 0, 1]), np.array([1.0, -1.0])
+    )
     assert single.value == pytest.approx(1 - 3)
     assert single.low < single.value < single.high
 
@@ -216,10 +225,17 @@ def test_coverage_of_means_of_readers(readers, cases):
         gain, gain_without = values[1] - values[0], without[:, 1] - without[:, 0]
         found = {
             "share": band_contrast(
-                values[0], without[:, 0], np.zeros(readers, dtype=int), np.ones(1), share=True
+                one_stratum(values[0], without[:, 0]),
+                np.zeros(readers, dtype=int),
+                np.ones(1),
+                share=True,
             ),
-            "gain of a band": band_contrast(gain, gain_without, band, np.array([1.0, 0.0])),
-            "interaction": band_contrast(gain, gain_without, band, np.array([1.0, -1.0])),
+            "gain of a band": band_contrast(
+                one_stratum(gain, gain_without), band, np.array([1.0, 0.0])
+            ),
+            "interaction": band_contrast(
+                one_stratum(gain, gain_without), band, np.array([1.0, -1.0])
+            ),
         }
         for name, one in found.items():
             covered[name] += one.low <= true[name] <= one.high

@@ -10,7 +10,10 @@ from tests.reader_study.analysis.published_ratings import franken, van_dyke
 from tests.reader_study.analysis.reference_variance import analysis, area, recall_mean
 from tests.reader_study.analysis.simulated import arrays_of, simulate
 from vitatt.evaluation.bootstrap import auroc
-from vitatt.reader_study.analysis.obuchowski_rockette import analyse_variance
+from vitatt.reader_study.analysis.obuchowski_rockette import (
+    analyse_variance,
+    jackknife_covariance,
+)
 from vitatt.reader_study.analysis.scores import Scores, jackknife_scores
 from vitatt.types import UsageError
 
@@ -25,7 +28,7 @@ def areas(ratings, positive):
         for arm in ratings
     ]
     found = np.moveaxis(np.array(found), 2, 0)
-    return Scores(found[0], found[1:])
+    return Scores(found[0], found[1:], np.zeros(count, dtype=int))
 
 
 def test_van_dyke_as_published():
@@ -117,15 +120,39 @@ def test_balanced_accuracy_of_groups_against_loops(cases_per_group):
     )
     arrays = arrays_of(readings)
     found = analyse_variance(jackknife_scores(arrays, "balanced accuracy"))
-    right = arrays.correct().tolist()
-    expected = analysis(
-        lambda one, out: recall_mean(one, arrays.truth.tolist(), out), right, arrays.group.tolist()
-    )
+    right, truth, group = (x.tolist() for x in (arrays.correct(), arrays.truth, arrays.group))
+    kinds = {name: {t for t, of in zip(truth, group, strict=True) if of == name} for name in group}
+    # Groups of cases of several classes have no class that could be kept fixed.
+    pure = all(len(classes) == 1 for classes in kinds.values())
+    assert pure == (cases_per_group == 1)
+    strata = {name: min(classes) for name, classes in kinds.items()} if pure else None
+    expected = analysis(lambda one, out: recall_mean(one, truth, out), right, group, strata)
     _compare(found, expected)
 
 
+def test_the_variance_of_a_mean_over_classes_is_that_of_its_parts():
+    """Without strata it would be n / (n - 1) times as large, with n cases of a class."""
+    rng = np.random.default_rng(3)
+    right = rng.random((2, 3, 12)) < 0.6
+    truth = np.arange(12) % 3
+    recalls = [right[:, :, truth == label].mean(2) for label in range(3)]
+    one = right[0, 0]
+    own = [one[truth == label].astype(float) for label in range(3)]
+    expected = sum(part.var(ddof=1) / len(part) for part in own) / 9
+    left = 1 - np.eye(12)
+    without = np.stack(
+        [
+            np.mean([np.average(one[truth == k], weights=w[truth == k]) for k in range(3)])
+            for w in left
+        ]
+    )
+    found = jackknife_covariance(without[:, None], truth)
+    assert found[0, 0] == pytest.approx(expected)
+    assert np.mean(recalls, axis=0)[0, 0] == pytest.approx(np.mean([part.mean() for part in own]))
+
+
 def test_a_constant_metric_has_no_test():
-    scores = Scores(np.full((2, 4), 0.5), np.full((10, 2, 4), 0.5))
+    scores = Scores(np.full((2, 4), 0.5), np.full((10, 2, 4), 0.5), np.zeros(10, dtype=int))
     found = analyse_variance(scores)
     assert np.isnan([found.f, found.p, found.differences[0, 1].p, found.arms[0].low]).all()
     assert found.differences[0, 1].value == 0
@@ -133,7 +160,7 @@ def test_a_constant_metric_has_no_test():
 
 @pytest.mark.parametrize("shape", [(1, 4), (2, 1)])
 def test_one_arm_or_reader_is_refused(shape):
-    scores = Scores(np.full(shape, 0.5), np.full((10, *shape), 0.5))
+    scores = Scores(np.full(shape, 0.5), np.full((10, *shape), 0.5), np.zeros(10, dtype=int))
     with pytest.raises(UsageError, match="at least 2 arms and 2 readers") as error:
         analyse_variance(scores)
     assert f"{shape[0]} and {shape[1]}" in str(error.value)

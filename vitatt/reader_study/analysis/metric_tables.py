@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from vitatt.evaluation.bootstrap import Floats
 from vitatt.reader_study.analysis.intervals import Estimate
 from vitatt.reader_study.analysis.means import (
     ALL_READERS,
@@ -42,12 +41,10 @@ def metric_table(
         ``value``, ``low``, ``high``; the interval is null where undefined, as of a single reader.
     """
     rows = []
-    for metric, (values, without) in scores.items():
+    for metric, of_metric in scores.items():
         for number, arm in enumerate(arrays.arms):
             for experience, chosen in bands_of(arrays):
-                found = _mean(
-                    arrays, values[number], without[:, number], experience, level, share=True
-                )
+                found = _mean(arrays, of_metric.of_arm(number), experience, level, share=True)
                 names = {"metric": metric, "arm": arm, "experience": experience}
                 rows.append({**names, "readers": int(chosen.sum()), **bounds(found)})
     names_only = {"arm": pl.String, "experience": pl.String, "readers": pl.Int64}
@@ -70,14 +67,14 @@ def gain_table(
         ``metric``, and the columns of `means.differences`.
     """
     rows = []
-    for metric, (values, without) in scores.items():
+    for metric, of_metric in scores.items():
         for one, other in pairs_of(arrays):
-            gain, gain_without = values[other] - values[one], without[:, other] - without[:, one]
             for experience, _ in bands_of(arrays):
                 if experience == ALL_READERS:
                     found = analyses[metric].differences[one, other]
                 else:
-                    found = _mean(arrays, gain, gain_without, experience, level, share=False)
+                    gain = of_metric.gain(one, other)
+                    found = _mean(arrays, gain, experience, level, share=False)
                 names = {"metric": metric, "arm": arrays.arms[other]}
                 names |= {"reference": arrays.arms[one], "experience": experience}
                 rows.append({**names, **bounds(found), "p": defined(found.p)})
@@ -100,15 +97,10 @@ def interaction_table(
         weights = np.zeros(len(arrays.bands))
         weights[there] = -1 / (len(there) - 1)
         weights[there[0]] = 1
-        for metric, (values, without) in scores.items():
+        for metric, of_metric in scores.items():
             for one, other in pairs_of(arrays):
-                found = band_contrast(
-                    values[other] - values[one],
-                    without[:, other] - without[:, one],
-                    arrays.band,
-                    weights,
-                    level=level,
-                )
+                gain = of_metric.gain(one, other)
+                found = band_contrast(gain, arrays.band, weights, level=level)
                 names = {"metric": metric, "arm": arrays.arms[other]}
                 names |= {"reference": arrays.arms[one], "experience": arrays.bands[there[0]]}
                 rows.append({**names, **bounds(found), "p": defined(found.p)})
@@ -117,17 +109,16 @@ def interaction_table(
 
 def _mean(
     arrays: ReadingArrays,
-    values: Floats,
-    without: Floats,
+    scores: Scores,
     experience: str,
     level: float,
     *,
     share: bool,
 ) -> Estimate:
-    """Mean over all readers, or those of a band, of (R,), without each group (G, R)."""
+    """Mean over all readers, or those of a band."""
     if experience == ALL_READERS:
         band, weights = np.zeros_like(arrays.band), np.ones(1)
     else:
         band = arrays.band
         weights = (np.array(arrays.bands) == experience).astype(np.float64)
-    return band_contrast(values, without, band, weights, level=level, share=share)
+    return band_contrast(scores, band, weights, level=level, share=share)

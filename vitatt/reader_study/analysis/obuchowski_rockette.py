@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 from scipy.stats import t as student
 
@@ -79,7 +80,8 @@ def analyse_variance(scores: Scores, level: float = 0.95) -> VarianceAnalysis:
             "Expected at least 2 arms and 2 readers who read all cases in all arms, but got "
             f"{arms} and {readers}: the variance over readers is unknown."
         )
-    covariance = jackknife_covariance(scores.without.reshape(len(scores.without), -1))
+    flat = scores.without.reshape(len(scores.without), -1)
+    covariance = jackknife_covariance(flat, scores.strata)
     covariance = covariance.reshape(arms, readers, arms, readers)
     same_arm, same_reader = np.eye(arms, dtype=bool), np.eye(readers, dtype=bool)
     variance, cov1, cov2, cov3 = (
@@ -134,18 +136,24 @@ def analyse_variance(scores: Scores, level: float = 0.95) -> VarianceAnalysis:
     )
 
 
-def jackknife_covariance(without: Floats) -> Floats:
+def jackknife_covariance(without: Floats, strata: NDArray[np.int64]) -> Floats:
     """Covariances over cases of K statistics, (K, K), by the jackknife over G groups.
 
     (G - 1) / G times the sum of products of deviations from their mean (Efron 1982, "The jackknife,
-    the bootstrap and other resampling plans", section 3).
+    the bootstrap and other resampling plans", section 3); summed over strata, each with its own
+    mean and number of groups (section 3.6). Without strata, the variance of a mean over classes of
+    n cases each would be n / (n - 1) times too large.
 
     Args:
         without: The statistics without each group, (G, K).
+        strata: Stratum of each group, (G,).
     """
-    deviations = without - without.mean(0)
-    product: Floats = (len(without) - 1) / len(without) * deviations.T @ deviations
-    return product
+    total: Floats = np.zeros((without.shape[1], without.shape[1]))
+    for stratum in np.unique(strata):
+        part = without[strata == stratum]
+        deviations = part - part.mean(0)
+        total += (len(part) - 1) / len(part) * deviations.T @ deviations
+    return total
 
 
 def _hillis_estimate(

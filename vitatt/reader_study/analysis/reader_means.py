@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from vitatt.evaluation.bootstrap import Floats
 from vitatt.reader_study.analysis.intervals import Estimate, Variances, estimate
 from vitatt.reader_study.analysis.obuchowski_rockette import jackknife_covariance
+from vitatt.reader_study.analysis.scores import Scores
 
 
 def band_contrast(
-    values: Floats,
-    without: Floats,
+    scores: Scores,
     band: NDArray[np.int64],
     weights: Floats,
     *,
@@ -27,8 +27,7 @@ def band_contrast(
     share on a case cancels out between bands.
 
     Args:
-        values: Of each reader, (R,): a metric, or its gain from one arm to another.
-        without: The same without each group of cases, (G, R).
+        scores: Of each reader: a metric in one arm, or its gain from one to another.
         band: Band of each reader, (R,).
         weights: Of each band, (B,); 0 for bands that do not count.
         level: Coverage of the interval.
@@ -37,6 +36,7 @@ def band_contrast(
     Returns:
         NaN if a band that counts has no reader; no interval if no band has two readers.
     """
+    values, without, strata = scores
     counts = np.bincount(band, minlength=len(weights))
     counted = np.flatnonzero(weights)
     nan = float("nan")
@@ -50,7 +50,7 @@ def band_contrast(
         return Estimate(value, nan, nan, nan, nan)
     mean_square = float(((values - means[band])[kept] ** 2).sum()) / df
     over_readers = mean_square * float((weights[counted] ** 2 / counts[counted]).sum())
-    covariance = jackknife_covariance(without)
+    covariance = jackknife_covariance(without, strata)
     others = ~np.eye(len(values), dtype=bool)
     common = float(covariance[others & kept[:, None] & kept].mean())
     over_cases = 0.0
@@ -59,5 +59,7 @@ def band_contrast(
             pairs = others & (band[:, None] == one) & (band == other)
             shared = float(covariance[pairs].mean()) if pairs.any() else common
             over_cases += float(weights[one] * weights[other]) * shared
-    variances = Variances(over_readers, df, max(over_cases, 0), len(without) - 1)
+    variances = Variances(
+        over_readers, df, max(over_cases, 0), len(without) - len(np.unique(strata))
+    )
     return estimate(value, variances, level=level, share=share)

@@ -20,12 +20,23 @@ class Scores(NamedTuple):
     """A metric of each reader in each arm, with all cases and without each group of cases.
 
     Attributes:
-        values: (A, R).
-        without: (G, A, R).
+        values: (A, R); (R,) of one arm, or of the gain from one to another.
+        without: (G, A, R) or (G, R).
+        strata: Kind of each group, (G,), where the study fixes the number of groups of each kind.
     """
 
     values: Floats
     without: Floats
+    strata: NDArray[np.int64]
+
+    def of_arm(self, arm: int) -> Scores:
+        """The metric in one arm."""
+        return Scores(self.values[arm], self.without[:, arm], self.strata)
+
+    def gain(self, reference: int, arm: int) -> Scores:
+        """The difference of an arm to its reference."""
+        without = self.without[:, arm] - self.without[:, reference]
+        return Scores(self.values[arm] - self.values[reference], without, self.strata)
 
 
 def jackknife_scores(arrays: ReadingArrays, metric: str) -> Scores:
@@ -43,7 +54,7 @@ def jackknife_scores(arrays: ReadingArrays, metric: str) -> Scores:
     left = np.arange(arrays.num_groups)[:, None] != arrays.group
     weights = np.concatenate([np.ones((1, len(arrays.cases))), left.astype(np.float64)])
     found = METRICS[metric](arrays, weights)
-    return Scores(found[0], found[1:])
+    return Scores(found[0], found[1:], _strata(arrays, metric))
 
 
 def balanced_accuracy(arrays: ReadingArrays, weights: Floats) -> Floats:
@@ -106,6 +117,20 @@ def _share(counted: Floats, member: NDArray[np.bool_], weights: Floats) -> Float
     with np.errstate(invalid="ignore"):
         share: Floats = total / weights[:, member].sum(1)[:, None, None]
     return share
+
+
+def _strata(arrays: ReadingArrays, metric: str) -> NDArray[np.int64]:
+    """Kind of each group, (G,): its class or, of sensitivity and specificity, if it is positive.
+
+    One kind for all if a group has cases of several, and for AUROC, whose variance is by custom
+    that of the jackknife over all cases.
+    """
+    kinds = arrays.truth if metric == "balanced accuracy" else arrays.positive[arrays.truth]
+    found = np.zeros(arrays.num_groups, np.int64)
+    found[arrays.group] = kinds
+    if metric == "AUROC" or (found[arrays.group] != kinds).any():
+        return np.zeros_like(found)
+    return found
 
 
 def _check_groups(arrays: ReadingArrays, metric: str) -> None:
