@@ -98,7 +98,7 @@ def test_shell_commands_exist(block: Block) -> None:
             check_make(words[1:])
         elif words[0] == "pip":
             check_extras(words)
-        elif words[0] not in ("cd", "git"):
+        elif words[0] not in ("cd", "git", "tensorboard"):
             check_vitatt(words[place_of_vitatt(words) + 1 :])
 
 

@@ -213,7 +213,7 @@ def test_add_a_figure_in_weights_and_biases(outcomes: dict[str, Outcome]) -> Non
 
 def test_add_a_command(outcomes: dict[str, Outcome]) -> None:
     _, (listed, helped, counted) = passed(outcomes, "command")
-    assert "count-cases  number of cases of each class in a split" in listed
+    assert "count-cases number of cases of each class in a split" in " ".join(listed.split())
     assert "Leave out classes with fewer cases." in " ".join(helped.split())
     counts = dict(re.findall(r"^([A-Z]{3}): (\d+)$", counted, re.MULTILINE))
     assert {"ACK", "BCC"} <= set(counts)

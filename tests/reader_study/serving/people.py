@@ -158,8 +158,7 @@ class Person:
             f"input[name={name}]", "all => all.map(one => one.value)"
         )
         value: str = self.random.choice(values)
-        # Without the wait for two frames that stand still, since nothing here moves.
-        self.page.check(f"input[name={name}][value='{value}']", force=True)
+        self.page.check(f"input[name={name}][value='{value}']")
         return value
 
     def answer(self, draw: str | None = None) -> Clicked:
@@ -171,7 +170,7 @@ class Person:
         )
         ticked = tuple(one for one in features if self.random.random() < 0.5)
         for one in ticked:
-            page.check(f"input[name=features][value='{one}']", force=True)
+            page.check(f"input[name=features][value='{one}']")
         if draw:
             self.draw(draw)
         diagnosis = self.choose("diagnosis")

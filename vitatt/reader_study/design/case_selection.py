@@ -44,7 +44,7 @@ def choose_cases(
             probability of the true class) and ``skin_type`` (null where it is not known).
         cases: Number of cases.
         training_cases: Number of training cases.
-        wrong_share: Share of cases that the AI gets wrong, where so many groups have one.
+        wrong_share: Share of cases that the AI gets wrong, where that number of groups have one.
         seed: Of the draws.
 
     Raises:
