@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.commands.runs import only_run, refused
+from vitatt.callbacks.tracking import RunLogger
 from vitatt.cli import main
 from vitatt.data.datamodule import LesionDataModule
 from vitatt.models.checkpoint_files import find_checkpoint
@@ -93,6 +94,12 @@ def test_folders_that_cannot_be_written(options, capsys, place):
     said = refused(["fit", *options, logger, *QUIET[1:], place], capsys)
     assert place.partition("=")[2] in said
     assert "cannot be" in said
+
+
+def test_a_folder_of_wandb_that_cannot_be_written(tmp_path):
+    (tmp_path / "wandb").write_text("mine")
+    with pytest.raises(UsageError, match=r"wandb, which .*save_dir. names, cannot be made"):
+        _ = RunLogger(save_dir=str(tmp_path), offline=True).experiment
 
 
 def test_an_output_that_cannot_be_written(predict_words, capsys, tmp_path):

@@ -154,7 +154,6 @@ def plain_study(
             "metrics": ["balanced accuracy", "sensitivity"],
             "multiplicity": "holm",
             "level": 0.95,
-            "resamples": 1000,
             "exploratory": [],
         },
         "stopping": {"readings": readers * cases * 2, "date": None},

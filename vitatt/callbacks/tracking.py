@@ -88,7 +88,10 @@ class RunLogger(WandbLogger):
         """
         if self._experiment is not None or rank_zero_only.rank != 0:
             return super().experiment
-        check_folder(Path(self._save_dir), "`trainer.logger.init_args.save_dir`")
+        folder = Path(self._save_dir)
+        if self._wandb_init.get("mode") != "disabled":
+            folder /= "wandb"
+        check_folder(folder, "`trainer.logger.init_args.save_dir`")
         try:
             run = super().experiment
         except wandb.errors.Error as error:

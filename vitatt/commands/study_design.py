@@ -88,14 +88,16 @@ def study_design(
     check_ranges(_RANGES, {**locals()})
     planned = make_protocol(arms, user_path(protocol, "--protocol") if protocol else None)
     folder = user_path(output, "--output")
+    washout = _washout(washout_days, design, len(planned.arms))
+    periods = len(planned.arms) if design == "crossover" else 1
     plan = StudyPlan(
         name=folder.resolve().name,
         design=design,
-        washout_days=_washout(washout_days, design, len(planned.arms)),
+        washout_days=washout,
         positive=positive_classes(as_words(positive), datamodule),
         readers=planned_readers(readers, [one.name for one in planned.experience]),
         seed=seed,
-        until=_date(until),
+        until=_last_day(until, washout * (periods - 1)),
     )
     with new_folder(folder) as made:
         model = load_model(path)
@@ -132,12 +134,20 @@ def _washout(asked: int | None, design: Design, arms: int) -> int:
     return days
 
 
-def _date(text: str | None) -> datetime.date | None:
+def _last_day(text: str | None, least: int) -> datetime.date | None:
+    """Return the last day of a study that takes at least `least` days."""
     if text is None:
         return None
     try:
-        return datetime.date.fromisoformat(text)
+        day = datetime.date.fromisoformat(text)
     except ValueError as error:
         raise UsageError(
             f"Expected --until to be a day as YYYY-MM-DD, but got '{text}'."
         ) from error
+    first = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=least)
+    if day < first:
+        raise UsageError(
+            f"Expected --until to be {first} or later, as the periods and the wash-out between "
+            f"them take {least} days at least, but got {day}: nobody could finish."
+        )
+    return day

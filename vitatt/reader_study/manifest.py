@@ -23,6 +23,8 @@ Metric = Literal["balanced accuracy", "sensitivity", "specificity", "AUROC"]
 Count = Annotated[int, Field(ge=1)]
 
 IdleMinutes = Annotated[float, Field(gt=0, le=60)]
+Level = Annotated[float, Field(gt=0.5, lt=1)]
+"""Of intervals, such as 0.95."""
 
 DEFAULT_IDLE_MINUTES = 3.0
 """Readers look at an image for seconds, not minutes, before they touch anything."""
@@ -117,8 +119,7 @@ class AnalysisPlan(FrozenModel):
 
     Attributes:
         primary_contrast: The reference arm, and the arm that is compared with it.
-        level: Of intervals.
-        resamples: Of readers and cases.
+        level: Of intervals; a p-value below its complement is significant.
         exploratory: Analyses that are reported as exploratory.
     """
 
@@ -126,8 +127,7 @@ class AnalysisPlan(FrozenModel):
     primary_contrast: tuple[Name, Name]
     metrics: tuple[Metric, ...]
     multiplicity: Literal["holm"]
-    level: Annotated[float, Field(gt=0, lt=1)]
-    resamples: Count
+    level: Level
     exploratory: tuple[str, ...]
 
 

@@ -39,11 +39,18 @@ def test_a_file(tmp_path) -> None:
         make_protocol("ai", path)
 
 
+def test_a_version_of_the_consent_may_be_a_date(tmp_path) -> None:
+    path = tmp_path / "protocol.yaml"
+    path.write_text("consent: {version: 2026-01-31, text: {en: Agreed}, withdrawal: ask}")
+    assert make_protocol((), path).consent.version == "2026-01-31"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("resample: 3", r"protocol.yaml: resample: Extra .*Did you mean resamples"),
-        ("resamples: many", "resamples: Input should be a valid integer"),
+        ("levels: 3", r"protocol.yaml: levels: Extra .*Did you mean level"),
+        ("level: many", "level: Input should be a valid number"),
+        ("level: 0.05", "level: Input should be greater than 0.5"),
         ("ask: {tops: 1}", r"ask.tops: Extra .*Did you mean top"),
         ("readers: {bands: [], second: 1}", r"readers.second: Extra"),
         ("arms: []", "arms: Tuple should have at least 2 items"),
@@ -81,7 +88,10 @@ def test_readers_by_number_and_by_file(tmp_path) -> None:
         ("code\na\na\n", "line 3: reader a stands there twice"),
         ("code\nAnna Meier\n", "line 2: expected a code of letters, digits, - and _, and no name"),
         ("code\n", "names no reader"),
-        ("name\na\n", "lacks the column code"),
+        ("experience\nlow\n", "Expected the column code"),
+        ("code;experience\na;low\n", "unknown column 'code;experience'.*by a comma"),
+        ("code,band\na,low\n", "unknown column 'band'"),
+        ("code,Experience\na,low\n", "'Experience'. Did you mean experience"),
     ],
 )
 def test_wrong_readers(tmp_path, text, said) -> None:

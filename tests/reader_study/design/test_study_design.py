@@ -196,13 +196,13 @@ def test_a_readers_file_and_a_protocol(study_options, tmp_path) -> None:
     protocol.write_text("experience: [{name: low, title: Student}]\nlevel: 0.9\n")
     words = [*study_options, f"--readers={readers}", f"--protocol={protocol}", "--positive=MEL"]
     folder = tmp_path / "study"
-    words += ["--washout_days=40", "--until=2027-12-31", f"--output={folder}"]
+    words += ["--washout_days=40", "--until=2999-12-31", f"--output={folder}"]
     assert main(["study", "design", *words]) == 0
     plan, _ = read_manifest(folder)
     assert [(one.code, one.experience) for one in plan.readers] == [("a1", "low"), ("b2", None)]
     assert plan.positive == {"MEL"}
     assert plan.washout_days == 40
-    assert str(plan.stopping.date) == "2027-12-31"
+    assert str(plan.stopping.date) == "2999-12-31"
     assert plan.stopping.readings == 2 * 12 * 3
     assert plan.analysis.level == 0.9
 
@@ -219,6 +219,8 @@ def test_a_readers_file_and_a_protocol(study_options, tmp_path) -> None:
         (["--positive=ACK,BCC,MEL,NEV,SCC,SEK"], "some but not all classes"),
         (["--skin_type=fitzpatrick"], "got 'fitzpatrick'. Did you mean fitspatrick"),
         (["--until=tomorrow"], "a day as YYYY-MM-DD, but got 'tomorrow'"),
+        (["--until=2020-01-01"], "--until to be 20.* or later, .* 56 days at least, but got 2020"),
+        (["--design=sequential", "--until=2020-01-01"], "take 0 days at least"),
         (["--readers=none.csv"], "none.csv is no file"),
         (["--ckpt_path=none.ckpt"], "The checkpoint none.ckpt does not exist"),
     ],

@@ -48,6 +48,20 @@ def test_a_changed_image_is_refused_by_name(tmp_path, capsys) -> None:
     assert f"{path}, which study.json lists, cannot be read" in refused(tmp_path, capsys)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [("token-r02,", "token-r0Z,"), ("/r/token-r02", "/r/token-r01"), ("r02,", "r2,")],
+)
+def test_a_changed_token_is_refused_by_reader(tmp_path, capsys, change) -> None:
+    manifest = make_study(tmp_path)
+    write_tokens(tmp_path, len(manifest.readers))
+    path = tmp_path / "tokens.csv"
+    path.write_text(path.read_text().replace(*change, 1))
+    said = refused(tmp_path, capsys)
+    assert f"{path} was changed: the address of reader r" in said
+    assert "token-r" not in said
+
+
 def with_readings(folder: Path) -> None:
     manifest = make_study(folder)
     with EventLog(folder, read_manifest(folder)[1]) as log:

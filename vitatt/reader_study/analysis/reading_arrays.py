@@ -162,9 +162,8 @@ def require_crossed(arrays: ReadingArrays) -> None:
     if gaps:
         more = f", and {len(gaps) - _NAMED} more" if len(gaps) > _NAMED else ""
         raise UsageError(
-            "Expected every reader to have read every case in every arm, which the analysis of "
-            f"variance needs, but {'; '.join(gaps[:_NAMED])}{more}. Complete these readings, or "
-            "leave out these readers."
+            "Expected at least 2 readers who read every case in every arm, which the analysis of "
+            f"variance needs, but {'; '.join(gaps[:_NAMED])}{more}."
         )
 
 

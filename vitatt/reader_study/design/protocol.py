@@ -17,6 +17,7 @@ from vitatt.reader_study.manifest import (
     Arm,
     Choice,
     IdleMinutes,
+    Level,
     Metric,
     Questions,
 )
@@ -77,6 +78,7 @@ class Protocol(FrozenModel):
         experience: Bands, the lowest first.
         consent: Text that readers agree to, and what becomes of their data if they withdraw.
         idle_minutes: Without activity on the page, after which it pauses.
+        level: Of intervals; a p-value below its complement is significant.
         readers: Assumptions about readers, for the power.
         question: Of the study; by default that of the primary contrast.
     """
@@ -96,9 +98,7 @@ class Protocol(FrozenModel):
     primary_metric: Metric = "balanced accuracy"
     primary_contrast: tuple[str, str] | None = None
     metrics: tuple[Metric, ...] = _METRICS
-    exploratory: tuple[str, ...] = _EXPLORATORY
-    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    resamples: Annotated[int, Field(ge=1)] = 2000
+    level: Level = 0.95
     readers: ReaderModel = DEFAULT_READERS
     question: str | None = None
 
@@ -115,8 +115,7 @@ class Protocol(FrozenModel):
             metrics=self.metrics,
             multiplicity="holm",
             level=self.level,
-            resamples=self.resamples,
-            exploratory=self.exploratory,
+            exploratory=_EXPLORATORY,
         )
 
     def stated_question(self) -> str:
@@ -148,7 +147,8 @@ def make_protocol(arms: Sequence[str] | str, file: Path | None) -> Protocol:
             raise UsageError(f"Expected `--arms` to name two arms at least, but got {names[0]}.")
         plain["arms"] = [ARMS[name].model_dump() for name in names]
     try:
-        protocol = Protocol.model_validate_json(json.dumps(plain))
+        # YAML takes 2026-01-31, such as the version of a consent, for a date.
+        protocol = Protocol.model_validate_json(json.dumps(plain, default=str))
     except ValidationError as error:
         raise UsageError(_message(error, file)) from error
     known = [arm.name for arm in protocol.arms]

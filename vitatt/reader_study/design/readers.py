@@ -15,6 +15,7 @@ from vitatt.types import UsageError
 from vitatt.words import did_you_mean
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+_COLUMNS = ("code", "experience")
 _MOST = 999
 
 
@@ -47,7 +48,8 @@ def planned_readers(given: str, bands: Sequence[str]) -> list[PlannedReader]:
             f"Expected --readers to be a number, or a CSV file with the columns code and "
             f"experience, but {path} is no file."
         )
-    table = read_csv(path, ["code"], {"code": pl.String, "experience": pl.String})
+    table = read_csv(path, [], {"code": pl.String, "experience": pl.String})
+    _check_columns(table.columns, path)
     known = table["experience"].to_list() if "experience" in table.columns else [None] * len(table)
     readers = [
         PlannedReader((code or "").strip(), (band or "").strip() or None)
@@ -60,6 +62,17 @@ def planned_readers(given: str, bands: Sequence[str]) -> list[PlannedReader]:
 def new_tokens(readers: Sequence[PlannedReader]) -> dict[str, str]:
     """Return a secret token for each reader by code, not decided by any seed."""
     return {reader.code: secrets.token_urlsafe(24) for reader in readers}
+
+
+def _check_columns(found: Sequence[str], path: Path) -> None:
+    for name in found:
+        if name not in _COLUMNS:
+            raise UsageError(
+                f"{path}: unknown column '{name}'.{did_you_mean(name, _COLUMNS)} A file of readers "
+                "has the columns code and experience, separated by a comma."
+            )
+    if "code" not in found:
+        raise UsageError(f"Expected the column code in {path}, but got {', '.join(found)}.")
 
 
 def _check(readers: Sequence[PlannedReader], bands: Sequence[str], path: Path) -> None:

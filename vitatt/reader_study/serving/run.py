@@ -8,7 +8,7 @@ from filelock import FileLock, Timeout
 
 from vitatt.reader_study.event_log import EventLog
 from vitatt.reader_study.serving.app import BOUNDS, create_study_app
-from vitatt.reader_study.serving.tokens import operator_token
+from vitatt.reader_study.serving.tokens import check_tokens, operator_token
 from vitatt.reader_study.study_folder import TOKENS, check_files, read_manifest
 from vitatt.serving.listening import LOCAL, address_of, listen, run_app
 from vitatt.types import UsageError
@@ -25,11 +25,12 @@ def run_study(folder: Path, *, host: str, port: int) -> int:
         port: Port to listen at; 0 for any that is free.
 
     Raises:
-        TamperingError: If the plan, the log or a file of the study was changed.
+        TamperingError: If the plan, the log, a file or a token of the study was changed.
         UsageError: If the folder is no study, another server runs it, or the port is taken.
     """
     manifest, digest = read_manifest(folder)
     check_files(manifest, folder)
+    check_tokens(manifest, folder)
     lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)
