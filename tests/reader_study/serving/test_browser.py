@@ -232,7 +232,6 @@ def study(tmp_path: Path) -> Path:
 
 def without_practice(plan: dict[str, Any]) -> None:
     plan["training_cases"] = []
-    plan["idle_minutes"] = 0.05
 
 
 def test_a_second_tab_moves_on(visit: Visit, study: Path) -> None:
@@ -335,8 +334,15 @@ def test_a_full_disk(visit: Visit, study: Path, monkeypatch: pytest.MonkeyPatch)
     assert (row["confidence"], row["drawn_shape"]) == (chosen.confidence, "box")
 
 
-def test_time_is_that_of_the_visible_page(visit: Visit, study: Path) -> None:
+def test_time_is_that_of_the_visible_page(visit: Visit, tmp_path: Path) -> None:
     """Of about six seconds, one is paused, one hidden and two are idle."""
+
+    def change(plan: dict[str, Any]) -> None:
+        without_practice(plan)
+        plan["idle_minutes"] = 0.05
+
+    make_study(tmp_path, change, design="sequential", cases=2, readers=3)
+    study = tmp_path
     with in_thread(study) as address:
         person = visit(f"{address}/r/token-r01")
         person.begin()
