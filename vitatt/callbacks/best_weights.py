@@ -37,12 +37,7 @@ class BestWeights(Callback):
         Raises:
             UsageError: If the metric is not logged.
         """
-        if self.monitor not in trainer.callback_metrics:
-            raise UsageError(
-                f"Expected a validation run to log '{self.monitor}', but it logged "
-                f"{', '.join(sorted(trainer.callback_metrics))}."
-            )
-        value = self._sign * float(trainer.callback_metrics[self.monitor])
+        value = self._sign * logged_value(trainer, self.monitor)
         if math.isnan(value):  # undefined, as where the validation split has one class
             value = float("-inf")
         if not self._weights or value > self.best:
@@ -59,6 +54,20 @@ class BestWeights(Callback):
         with torch.no_grad():
             for name, tensor in _changing(pl_module).items():
                 tensor.copy_(self._weights[name])
+
+
+def logged_value(trainer: lightning.Trainer, metric: str) -> float:
+    """A metric of the validation run that has just ended.
+
+    Raises:
+        UsageError: If it is not logged.
+    """
+    if metric not in trainer.callback_metrics:
+        raise UsageError(
+            f"Expected a validation run to log '{metric}', but it logged "
+            f"{', '.join(sorted(trainer.callback_metrics))}."
+        )
+    return float(trainer.callback_metrics[metric])
 
 
 def _changing(module: lightning.LightningModule) -> dict[str, Tensor]:

@@ -7,8 +7,8 @@ import math
 import lightning
 from lightning.pytorch.callbacks import Callback
 
+from vitatt.callbacks.best_weights import logged_value
 from vitatt.models.metrics import direction
-from vitatt.types import UsageError
 
 
 class KeptMetric(Callback):
@@ -39,21 +39,12 @@ class KeptMetric(Callback):
             UsageError: If the metric or the monitored one is not logged.
         """
         del pl_module
-        value = self._logged(self.metric, trainer)
+        value = logged_value(trainer, self.metric)
         if self.monitor is not None:
             sign = -1 if direction(self.monitor) == "min" else 1
-            score = sign * self._logged(self.monitor, trainer)
+            score = sign * logged_value(trainer, self.monitor)
             # As `BestWeights`: the first of equals, and an undefined one only if it is the first.
             if self.epoch >= 0 and not score > self._best:
                 return
             self._best = float("-inf") if math.isnan(score) else score
         self.value, self.epoch = value, trainer.current_epoch
-
-    @staticmethod
-    def _logged(metric: str, trainer: lightning.Trainer) -> float:
-        if metric not in trainer.callback_metrics:
-            raise UsageError(
-                f"Expected a validation run to log '{metric}', but it logged "
-                f"{', '.join(sorted(trainer.callback_metrics))}."
-            )
-        return float(trainer.callback_metrics[metric])

@@ -11,6 +11,7 @@ import wandb
 from lightning.pytorch.loggers import WandbLogger
 
 import vitatt
+from vitatt.callbacks.artifact_files import add_in_place
 from vitatt.callbacks.batches import datamodule_of
 from vitatt.callbacks.checkpoints import BEST, LAST, BestCheckpoint, link_file
 from vitatt.callbacks.run_folder import run_folder
@@ -59,7 +60,7 @@ def log_models(trainer: lightning.Trainer, logger: WandbLogger, keeper: BestChec
             **({} if scored is None or keeper.monitor is None else {keeper.monitor: scored.score}),
         }
         artifact = wandb.Artifact(artifact_name(folder.name), type="model", metadata=metadata)
-        artifact.add_file(str(waiting), name=name, policy="immutable", skip_cache=True)
+        add_in_place(artifact, waiting, name)
         run.log_artifact(artifact, aliases=[Path(name).stem])
 
 
@@ -80,7 +81,7 @@ def _use_data(run: wandb.Run, facts: dict[str, Any]) -> None:
     path = Path(run.dir).parent / "dataset.json"
     write_text(json.dumps(facts, indent=2, sort_keys=True), path)
     artifact = wandb.Artifact(f"data-{facts['dataset']}", type="dataset", metadata=facts)
-    artifact.add_file(str(path), policy="immutable", skip_cache=True)
+    add_in_place(artifact, path, path.name)
     if run.offline:
         # `use_artifact` refuses offline runs, although the record that it makes can be sent later.
         run._log_artifact(artifact, use_after_commit=True)

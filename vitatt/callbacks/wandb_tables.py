@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 from wandb.plot import CustomChart
 
+from vitatt.callbacks.artifact_files import add_in_place
 from vitatt.files import write_text
 
 _CONFUSION = "wandb/confusion_matrix/v1"
@@ -130,15 +131,11 @@ def _place(logger: WandbLogger, key: str, table: wandb.Table, files: Sequence[Pa
         return
     artifact = wandb.Artifact(f"run-{run.id}-{re.sub('[^A-Za-z0-9_.-]+', '-', key)}", type="table")
     for number, file in enumerate(files):
-        _add(artifact, file, f"media/{number}-{file.name}")
+        add_in_place(artifact, file, f"media/{number}-{file.name}")
     kept = Path(run.dir).parent / "tables" / f"{run.step:06d}-{artifact.name}.json"
     write_text(json.dumps(table.to_json(artifact), sort_keys=True), kept)
     name = table.with_suffix(key)
-    _add(artifact, kept, name)
+    add_in_place(artifact, kept, name)
     table._set_artifact_target(artifact, name)  # as `Artifact.add` does, without its copies
     run.log_artifact(artifact)
     table.bind_to_run(run, key, run.step)
-
-
-def _add(artifact: wandb.Artifact, file: Path, name: str) -> None:
-    artifact.add_file(str(file), name=name, policy="immutable", skip_cache=True)

@@ -34,8 +34,7 @@ class Workspace(Callback):
         if logger is None or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, LesionClassifier)
-        for name in _HIDDEN:
-            logger.experiment.define_metric(name, hidden=True)
+        hide(trainer, _HIDDEN)
         if stage == "fit":
             for name in validation_metrics(pl_module.task):
                 summary = f"{direction(name)},last"
